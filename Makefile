@@ -1,0 +1,52 @@
+# make book [SCALE=smoke|laptop|gpu|paper]   make test   make help
+
+SCALE  ?= smoke
+VENV   ?= .venv
+PYTHON ?=
+
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# The interpreter that makes the virtual environment: PYTHON if given, else the first of these that is new enough.
+NEWEST := import sys; sys.exit(sys.version_info < (3, 11))
+FIND   := for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python); do \
+          if "$$python" -c "$(NEWEST)" 2>/dev/null; then echo "$$python"; break; fi; done
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install book test lint clean
+
+help: ## Show this list.
+	@echo "tlbook: what is being transferred in transfer learning?"
+	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo "SCALE=smoke (default) trains in minutes; SCALE=laptop renders the committed records without training."
+	@echo "PYTHON=/path/to/python chooses the interpreter (3.11 or newer); it is asked once, to make $(VENV)."
+
+$(STAMP): pyproject.toml constraints.txt
+	@python="$$($(FIND))"; \
+	if [ -z "$$python" ]; then \
+	  echo "tlbook needs Python 3.11 or newer, and $(if $(PYTHON),$(PYTHON) is not,none was found): set PYTHON=/path/to/python3.11." >&2; \
+	  exit 1; \
+	fi; \
+	echo "Installing into $(VENV) with $$("$$python" --version) (minutes the first time, once) ..."; \
+	"$$python" -m venv $(VENV) || { \
+	  echo "$$python could not make a virtual environment; on Debian and Ubuntu, install the package python3-venv." >&2; \
+	  exit 1; \
+	}
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	@touch $@
+
+install: $(STAMP) ## Make .venv and install everything (the other targets do it when needed).
+
+book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
+	@$(BIN)/python -m tlbook.build --scale $(SCALE)
+
+test: $(STAMP) ## Run the tests.
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check the style with ruff.
+	@$(BIN)/ruff check .
+
+clean: ## Remove the rendered books (.venv and trained runs stay).
+	rm -rf _build

@@ -1,0 +1,78 @@
+"""How much sooner fine-tuning gets where random init ends (paper, section 3.1: "optimization speed")."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+RUN = ["role", "init", "rate", "seed"]
+
+
+def better_rate(curves: pd.DataFrame, metric: str, init: str) -> str:
+    """The rate whose final mean *dev* metric over seeds is higher; "low" on ties and where dev was not measured.
+
+    ``curves`` holds one role's rows of the table learning_curves (or block_shuffle of one block size).
+    """
+    wanted = curves[(curves.init == init) & (curves.metric == metric)]
+    final = at_last_epoch(wanted)
+    means = final[final.split == "dev"].groupby("rate").value.mean()
+    if means.empty:
+        return sorted(wanted.rate.unique(), key=["low", "high"].index)[0]
+    return max(means.index, key=lambda rate: (means[rate], rate == "low"))
+
+
+def at_last_epoch(curves: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run's last epoch; a table without an epoch column holds only those."""
+    if "epoch" not in curves:
+        return curves
+    return curves[curves.epoch == curves.groupby(RUN).epoch.transform("max")]
+
+
+def optimisation_speed(history: pd.DataFrame, metric: str) -> float:
+    """The mean training metric over epochs 1 … last of one run (Figures 3 and 7, right)."""
+    train = history[(history.split == "train") & (history.metric == metric) & (history.epoch >= 1)]
+    return float(train.value.mean())
+
+
+def convergence(curves: pd.DataFrame, metrics: dict[str, str], images: dict[str, int]) -> pd.DataFrame:
+    """When each unshuffled run first reached the level that RI-T ends with.
+
+    ``curves`` is the table learning_curves; ``metrics`` maps a role to its metric, ``images`` to the training
+    images of an epoch. The level is the mean test metric of RI-T over seeds at its better rate, at its "final"
+    and at its "best" dev epoch. Only measured epochs count, so a value is an upper bound within one interval
+    between them. A run that never got there has its last epoch and ``reached`` 0. Rows as the table convergence.
+    """
+    rows = []
+    for role, of_role in curves.groupby("role"):
+        metric = metrics[role]
+        of_role = of_role[of_role.metric == metric]
+        rate = better_rate(of_role, metric, "RI-T")
+        reference = of_role[(of_role.init == "RI-T") & (of_role.rate == rate)]
+        for name, level in (("final", _final(reference)), ("best", _best(reference))):
+            for keys, run in of_role[of_role.split == "test"].groupby(RUN):
+                rows += _reached(dict(zip(RUN, keys, strict=True)), run, name, rate, level, images[role])
+    return pd.DataFrame(rows)
+
+
+def _reached(keys: dict, run: pd.DataFrame, name: str, rate: str, level: float, images: int) -> list[dict]:
+    there = run[run.value >= level].epoch
+    epochs, last = (there.min() if len(there) else run.epoch.max()), run.epoch.max()
+    values = {"epochs": epochs, "fraction": epochs / last, "images": epochs * images}
+    return [
+        keys | {"reference": name, "reference_rate": rate, "metric": metric, "value": float(value),
+                "reached": int(len(there) > 0)}
+        for metric, value in values.items()
+    ]
+
+
+def _final(reference: pd.DataFrame) -> float:
+    last = at_last_epoch(reference)
+    return float(last[last.split == "test"].value.mean())
+
+
+def _best(reference: pd.DataFrame) -> float:
+    """The mean over seeds of the test metric at each run's best dev epoch (earliest on ties)."""
+    dev = reference[reference.split == "dev"].sort_values("epoch")
+    if dev.empty:
+        return _final(reference)
+    best = dev.loc[dev.groupby("seed").value.idxmax(), ["seed", "epoch"]]
+    return float(reference[reference.split == "test"].merge(best).value.mean())

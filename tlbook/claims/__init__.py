@@ -1,0 +1,193 @@
+"""Every claim of the paper as parts that tables can decide, and the verdicts on them.
+
+The rules stand in `rules`, the claims and their statistics in one module per question. Tables come in as a
+dictionary of all recorded tables by name (`tlbook.tables.TABLES`); a table that is missing makes the parts
+that read it "not recorded". Claims about questions 2 to 5 need `learning_curves` too: an RI-T that has not
+fitted its training set proves nothing, and that table says whether it has.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from tlbook.claims import checkpoints, criticality, differences, feature_reuse, loss_landscape
+from tlbook.claims.rules import (
+    NOT_REPRODUCED,
+    REPRODUCED,
+    VERDICTS,
+    Claim,
+    Evidence,
+    Part,
+    Recorded,
+    Sample,
+    combine,
+    decide,
+)
+from tlbook.errors import TlbookError
+
+__all__ = [
+    "CLAIMS",
+    "VERDICTS",
+    "Claim",
+    "Evidence",
+    "Part",
+    "Sample",
+    "evaluate",
+    "of_question",
+    "report",
+    "to_json",
+    "verdicts",
+]
+
+BY_QUESTION: dict[str, tuple[Claim, ...]] = {
+    "feature_reuse": feature_reuse.CLAIMS,
+    "differences": differences.CLAIMS,
+    "loss_landscape": loss_landscape.CLAIMS,
+    "criticality": criticality.CLAIMS,
+    "checkpoints": checkpoints.CLAIMS,
+}
+CLAIMS: tuple[Claim, ...] = tuple(claim for claims in BY_QUESTION.values() for claim in claims)
+
+PART_COLUMNS = (
+    "claim",
+    "part",
+    "role",
+    "statistic",
+    "unit",
+    "paper",
+    "value",
+    "low",
+    "high",
+    "n",
+    "direction",
+    "against",
+    "margin",
+    "verdict",
+    "note",
+)
+CLAIM_COLUMNS = ("claim", "section", "where", "text", "parts", "tested", "reproduced", "verdict", "note")
+
+
+def of_question(question: str) -> tuple[Claim, ...]:
+    """The claims of one question, for `which`. Raises TlbookError for a question that does not exist."""
+    if question not in BY_QUESTION:
+        raise TlbookError(f"no question is called {question!r}; the questions are {', '.join(BY_QUESTION)}")
+    return BY_QUESTION[question]
+
+
+def evaluate(
+    tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS
+) -> pd.DataFrame:
+    """One row per part of every claim of `which`: its statistic, the paper's value, ours with its
+    95 % interval over n runs, the rule, the verdict and a note. With `judged=False` the statistics stay and
+    no verdict is given."""
+    recorded = Recorded(tables)
+    rows = [
+        {
+            "claim": claim.number,
+            "part": number,
+            "role": part.role,
+            "statistic": part.name,
+            "unit": part.unit,
+            "paper": math.nan if part.paper is None else part.paper,
+            "direction": part.direction,
+            "against": part.against,
+            "margin": part.margin,
+            **decide(part, recorded, judged),
+        }
+        for claim in which
+        for number, part in enumerate(claim.parts, start=1)
+    ]
+    return pd.DataFrame(rows, columns=list(PART_COLUMNS))
+
+
+def verdicts(
+    tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS
+) -> pd.DataFrame:
+    """One row per claim: how many of its parts are tested and reproduced, and the verdict on the whole."""
+    return _combined(evaluate(tables, judged, which), which)
+
+
+def _combined(parts: pd.DataFrame, which: Sequence[Claim]) -> pd.DataFrame:
+    """The claims' rows from the parts' rows of `evaluate`."""
+    rows = []
+    for claim in which:
+        own = parts[parts["claim"] == claim.number]
+        given = own["verdict"].value_counts()
+        tested = int(sum(count for verdict, count in given.items() if verdict in VERDICTS[:3]))
+        rows.append(
+            {
+                "claim": claim.number,
+                "section": claim.section,
+                "where": claim.where,
+                "text": claim.text,
+                "parts": len(own),
+                "tested": tested,
+                "reproduced": int(given.get(REPRODUCED, 0)),
+                "verdict": combine(list(own["verdict"])),
+                "note": ", ".join(f"{given[verdict]} {verdict}" for verdict in VERDICTS if verdict in given),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
+
+
+def report(
+    tables: Mapping[str, pd.DataFrame],
+    judged: bool = True,
+    which: Sequence[Claim] = CLAIMS,
+    details: bool = True,
+) -> str:
+    """The verdicts as plain text: a line per claim, below it (with `details`) a line per part that has a
+    value, and "n of m claims reproduced" at the end."""
+    parts = evaluate(tables, judged, which)
+    claims = _combined(parts, which)
+    lines = []
+    for claim in claims.itertuples():
+        lines.append(f"{claim.claim:>2}  {claim.verdict:<24}  {claim.text}  [{claim.where}; {claim.note}]")
+        if details:
+            own = parts[(parts["claim"] == claim.claim) & parts["value"].notna()]
+            lines += [f"      {_part_line(part)}" for part in own.itertuples()]
+    tested = claims["tested"] > 0
+    reproduced = int((claims["verdict"] == REPRODUCED).sum())
+    refuted = int((claims["verdict"] == NOT_REPRODUCED).sum())
+    lines.append(
+        f"{reproduced} of {int(tested.sum())} tested claims reproduced, {refuted} not; "
+        f"{len(claims)} claims in all"
+    )
+    return "\n".join(lines)
+
+
+def _part_line(part) -> str:
+    rule = {
+        ">": f"> {part.against + part.margin:g}",
+        "<": f"< {part.against - part.margin:g}",
+        "within": f"{part.against:g} ± {part.margin:g}",
+    }[part.direction]
+    interval = "no interval" if math.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
+    theirs = "no value" if math.isnan(part.paper) else f"{part.paper:.3g}"
+    line = (
+        f"{part.role}: {part.statistic}: {part.value:.3g} ({interval}, n={part.n}; paper {theirs}; "
+        f"asks {rule}): {part.verdict}"
+    )
+    return f"{line} [{part.note}]" if part.note else line
+
+
+def to_json(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS) -> str:
+    """Claims with their parts as JSON text; NaN becomes null."""
+    parts = evaluate(tables, judged, which)
+    listed = []
+    for claim in _records(_combined(parts, which)):
+        own = _records(parts[parts["claim"] == claim["claim"]].drop(columns="claim"))
+        listed.append({**claim, "part_count": claim["parts"], "parts": own})
+    return json.dumps(listed, indent=1, ensure_ascii=False)
+
+
+def _records(frame: pd.DataFrame) -> list[dict]:
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,137 @@
+"""Role -> tensors: every data set as one `Domain` of resident uint8 images with its splits."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tlbook.data import decode, embedded, layouts, splits
+from tlbook.data.layouts import MissingData
+from tlbook.scales import SOURCE, Scale
+
+__all__ = ["Domain", "Examples", "MissingData", "Request", "load", "request"]
+
+EMBEDDED = "embedded/"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split: images uint8 (n, 3, s, s); labels int64 (n,), or float32 (n, k) of 0 and 1 if several hold at
+    once; paths and SHA-256 digests of the files, in the order of the images."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    paths: tuple[str, ...]
+    digests: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A data set ready to train on: three splits, the classes, and what identifies the training images."""
+
+    dataset: str
+    classes: tuple[str, ...]
+    train: Examples
+    dev: Examples
+    test: Examples
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image has several labels at once."""
+        return self.train.labels.ndim == 2
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 over the ordered training examples: relative path, file digest, label."""
+        lines = (
+            f"{path} {digest} {label}"
+            for path, digest, label in zip(
+                self.train.paths, self.train.digests, self.train.labels.tolist(), strict=True
+            )
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @functools.cached_property
+    def mean_and_std(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the training pixels per channel, on the scale 0 to 255."""
+        chunks = self.train.images.split(4096)
+        count = self.train.images[:, 0].numel()
+        mean = sum(c.double().sum((0, 2, 3)) for c in chunks) / count
+        square = sum(c.double().square().sum((0, 2, 3)) for c in chunks) / count
+        return mean.float(), (square - mean.square()).clamp_min(1).sqrt().float()
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which images: a data set, the side it is stored at, the short edge before the centre crop, caps on train and
+    test, how many dev images to generate (embedded sets), and whether a dev part is held out (other sets)."""
+
+    dataset: str
+    side: int
+    resized: int
+    train: int
+    dev: int
+    test: int
+    chooses: bool
+
+
+def request(scale: Scale, role: str) -> Request:
+    """The images of a role at a scale, at the side that the scale's augmentation needs."""
+    task = scale.task(role)
+    resized = round(scale.side * decode.RESIZE_RATIO)
+    stored = resized if task.augmentation == "resized-crop-flip" else scale.side
+    return Request(task.dataset, stored, resized, task.train, task.dev, task.test, role != SOURCE)
+
+
+def load(wanted: Request) -> Domain:
+    """The images of a request, kept in memory for the next caller.
+
+    Raises MissingData or TlbookError in one sentence where images are missing, corrupt, or too few.
+    """
+    return _load(wanted, layouts.data_root())
+
+
+@functools.lru_cache(maxsize=12)
+def _load(wanted: Request, root: Path | None) -> Domain:
+    if wanted.dataset.startswith(EMBEDDED):
+        role = wanted.dataset.removeprefix(EMBEDDED)
+        counts = {"train": wanted.train, "dev": wanted.dev, "test": wanted.test}
+        parts = {name: _generated(role, name, count, wanted.side) for name, count in counts.items()}
+        return Domain(wanted.dataset, embedded.CLASSES[role], **parts)
+    found = layouts.listing(wanted.dataset)
+    indices = splits.split(found.labels, found.classes, found.split, dev=wanted.chooses)
+    limits = {"train": wanted.train, "dev": len(found.paths), "test": wanted.test}
+    parts = {
+        name: _read(found, splits.cap(chosen, found.labels, limits[name], found.classes), wanted)
+        for name, chosen in indices.items()
+    }
+    return Domain(wanted.dataset, found.classes, **parts)
+
+
+def _generated(role: str, split: str, count: int, side: int) -> Examples:
+    """Generated images; their digests name how they are drawn, since a pixel may round otherwise elsewhere."""
+    if count == 0:
+        one, labels = embedded.generate(role, split, 1, side)
+        return Examples(one[:0], labels[:0], (), ())
+    images, labels = embedded.generate(role, split, count, side)
+    paths = tuple(f"{role}/{split}/{i:05d}" for i in range(count))
+    drawn = (f"{embedded.VERSION} {path} of {count} at {side}" for path in paths)
+    return Examples(images, labels, paths, tuple(hashlib.sha256(line.encode()).hexdigest() for line in drawn))
+
+
+def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request) -> Examples:
+    paths = tuple(found.paths[i] for i in chosen)
+    labels = torch.tensor([found.labels[i] for i in chosen], dtype=torch.int64)
+    if not paths:
+        return Examples(torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8), labels, (), ())
+    digests = decode.digest_files(found.folder, paths)
+    images = decode.decoded(found.folder, paths, digests, wanted.side, wanted.resized)
+    return Examples(images, labels, paths, digests)

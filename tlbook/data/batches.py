@@ -1,0 +1,58 @@
+"""Resident images -> batches that a network can read: cropped or augmented, normalised, then shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tlbook.data import Domain, Examples, augment, shuffles
+
+CHUNK = 2048  # images prepared at once: large enough to be fast, small enough to stay in cache
+IMAGENET = (torch.tensor([0.485, 0.456, 0.406]) * 255, torch.tensor([0.229, 0.224, 0.225]) * 255)
+CHEXPERT = (torch.full((3,), 128.0), torch.full((3,), 64.0))
+
+
+@dataclass(frozen=True)
+class View:
+    """What happens to an image before a network sees it: side, normalisation, shuffle (applied last)."""
+
+    side: int
+    mean: torch.Tensor
+    std: torch.Tensor
+    shuffle: shuffles.Shuffle
+
+    @classmethod
+    def of(cls, domain: Domain, side: int, normalisation: str, shuffle: shuffles.Shuffle) -> View:
+        """The view of a run; ``normalisation`` is "own" (the training images'), "imagenet" or "chexpert"."""
+        mean, std = {"imagenet": IMAGENET, "chexpert": CHEXPERT}.get(normalisation) or domain.mean_and_std
+        return cls(side, mean, std, shuffle)
+
+    def finish(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalise and shuffle float images (n, c, side, side) given on the scale 0 to 255."""
+        mean, std = (value.to(images.device).view(1, -1, 1, 1) for value in (self.mean, self.std))
+        shuffled = shuffles.apply(self.shuffle, (images - mean) / std)
+        return shuffled.contiguous(memory_format=torch.channels_last)
+
+
+def evaluation(
+    examples: Examples, view: View, device: str = "cpu", batch: int = 512
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches (images, labels) in order, without augmentation."""
+    for images, labels in zip(examples.images.split(batch), examples.labels.split(batch), strict=True):
+        cropped = augment.centre_crop(images.to(device).float(), view.side)
+        yield view.finish(cropped), labels.to(device)
+
+
+def training(
+    examples: Examples, view: View, augmentation: str, batch: int, rng: np.random.Generator, device: str = "cpu"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """One epoch of batches in a random order, each image augmented anew; the last, smaller batch is kept."""
+    order = torch.from_numpy(rng.permutation(len(examples)))
+    for part in order.split(CHUNK - CHUNK % batch or batch):
+        images = examples.images[part].to(device).float()
+        views = augment.augment(augmentation, images, view.side, view.mean.to(device), rng)
+        labels = examples.labels[part].to(device)
+        yield from zip(view.finish(views).split(batch), labels.split(batch), strict=True)

@@ -1,0 +1,95 @@
+"""Image files -> one resident uint8 tensor, decoded once and kept in a cache file named by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from tlbook.errors import TlbookError
+
+DECODER = "short side bilinear antialiased, centre crop, 1"  # raise the number when decoding changes
+RESIZE_RATIO = 8 / 7  # the paper's Resize(256), CenterCrop(224)
+
+
+def cache_folder() -> Path:
+    """Where decoded images and runs live: ``TLBOOK_CACHE``, or ``tlbook`` in the user's cache folder."""
+    named = os.environ.get("TLBOOK_CACHE", "").strip()
+    base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    return Path(named).expanduser() if named else Path(base).expanduser() / "tlbook"
+
+
+def digest_files(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """SHA-256 of each file; an empty or unreadable one is refused by name."""
+
+    def one(path: str) -> str:
+        try:
+            content = (folder / path).read_bytes()
+        except OSError as error:
+            raise TlbookError(f"The image {folder / path} cannot be read ({error.strerror}).") from error
+        if not content:
+            raise TlbookError(f"The image {folder / path} is an empty file.")
+        return hashlib.sha256(content).hexdigest()
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(one, paths, chunksize=256))
+
+
+def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
+    """One image as uint8 (3, side, side): RGB, short side scaled to ``resized``, then the centre.
+
+    Grey, palette, CMYK and transparent images become RGB (transparency over white). Raises TlbookError that
+    names the file where it is not an image or is cut short.
+    """
+    try:
+        with Image.open(path) as opened:
+            image = _rgb(opened)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise TlbookError(f"The image {path} is corrupt or not an image ({error}).") from error
+    ratio = resized / min(image.size)
+    size = tuple(max(resized, round(ratio * length)) for length in image.size)
+    image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = ((length - side) // 2 for length in image.size)
+    return np.asarray(image.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def decoded(folder: Path, paths: Sequence[str], digests: Sequence[str], side: int, resized: int) -> torch.Tensor:
+    """All images as uint8 (n, 3, side, side), from the cache file of exactly this content if there is one."""
+    key = hashlib.sha256("\n".join([DECODER, f"{side} {resized}", *digests]).encode()).hexdigest()[:24]
+    cache = cache_folder() / "images" / f"{key}.npy"
+    if not cache.exists():
+        _decode_to(cache, folder, paths, side, resized)
+    return torch.from_numpy(np.load(cache))
+
+
+def _decode_to(cache: Path, folder: Path, paths: Sequence[str], side: int, resized: int) -> None:
+    images = np.empty((len(paths), 3, side, side), np.uint8)
+
+    def one(i: int) -> None:
+        images[i] = decode_image(folder / paths[i], side, resized)
+
+    with ThreadPoolExecutor() as pool:
+        progress = tqdm(pool.map(one, range(len(paths))), total=len(paths), desc=f"decode {folder.name}", mininterval=2)
+        for _ in progress:
+            pass
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    partial = cache.with_suffix(f".{os.getpid()}.partial")
+    with open(partial, "wb") as file:
+        np.save(file, images)
+    os.replace(partial, cache)

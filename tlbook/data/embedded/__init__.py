@@ -1,0 +1,87 @@
+"""The embedded family: a source and four targets, generated from a seed in seconds, without a download.
+
+Things are made of parts (`parts`, `objects`); a domain is a way of drawing them (`styles`). The source shows
+20 things as shaded pictures; `real`, `clipart` and `quickdraw` show the same 10 other things shaded, flat
+with outlines, and as strokes; `xray` (`chest`) shows a chest with several findings at once.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from tlbook.data.embedded import chest
+from tlbook.data.embedded.canvas import Dice
+from tlbook.data.embedded.objects import SOURCE_THINGS, TARGET_THINGS
+from tlbook.data.embedded.styles import Flat, Shaded, Strokes
+from tlbook.errors import TlbookError
+
+VERSION = 1  # raised by hand when what is drawn changes
+SPLITS = ("train", "dev", "test")
+SMALLEST_SIDE = 16
+CHUNK = 128  # images drawn at once: their sheets stay in the processor's cache
+
+_DRAWN = {  # role: its things and their style
+    "source": (SOURCE_THINGS, Shaded()),
+    "real": (TARGET_THINGS, Shaded()),
+    "clipart": (TARGET_THINGS, Flat()),
+    "quickdraw": (TARGET_THINGS, Strokes()),
+}
+CLASSES: dict[str, tuple[str, ...]] = {
+    **{role: tuple(thing.name for thing in things) for role, (things, _) in _DRAWN.items()},
+    "xray": chest.FINDINGS,
+}
+
+
+def generate(role: str, split: str, count: int, side: int = 32) -> tuple[Tensor, Tensor]:
+    """`count` images of a role and their labels, the same at every call.
+
+    role: "source", "real", "clipart", "quickdraw" or "xray". split: "train", "dev" or "test", drawn from
+    different seeds. side: height and width, 16 pixels or more. Returns images, uint8 (count, 3, side, side),
+    and labels: int64 (count,), every class equally often (to within one); for xray float32 (count, 6) of 0
+    and 1, every finding in 35 % of the images. `CLASSES[role]` names them. Raises TlbookError for anything
+    else.
+    """
+    _check(role, split, count, side)
+    generator = torch.Generator().manual_seed(_seed(role, split))
+    if role == "xray":
+        return _chests(count, side, generator)
+    return _things(role, count, side, generator)
+
+
+def _check(role: str, split: str, count: int, side: int) -> None:
+    if role not in CLASSES:
+        raise TlbookError(f"The embedded family has no role {role!r}; it has {', '.join(CLASSES)}.")
+    if split not in SPLITS:
+        raise TlbookError(f"There is no split {split!r}; there are {', '.join(SPLITS)}.")
+    if count < 1:
+        raise TlbookError(f"The number of images must be 1 or more, not {count}.")
+    if side < SMALLEST_SIDE:
+        raise TlbookError(f"Embedded images need a side of {SMALLEST_SIDE} pixels or more, not {side}.")
+
+
+def _seed(role: str, split: str) -> int:
+    digest = hashlib.sha256(f"tlbook embedded {role} {split}".encode()).digest()
+    return int.from_bytes(digest[:6], "big")
+
+
+def _things(role: str, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    things, style = _DRAWN[role]
+    labels = (torch.arange(count) % len(things))[torch.randperm(count, generator=generator)]
+    images = torch.empty(count, 3, side, side, dtype=torch.uint8)
+    for label in labels.unique().tolist():
+        for chunk in (labels == label).nonzero().flatten().split(CHUNK):
+            images[chunk] = _as_bytes(style.draw(things[label], Dice(generator, len(chunk)), side))
+    return images, labels
+
+
+def _chests(count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Every finding in the same share of the images, independently of the others."""
+    sick = (torch.arange(count) < round(chest.PREVALENCE * count)).float()
+    labels = torch.stack([sick[torch.randperm(count, generator=generator)] for _ in chest.FINDINGS], 1)
+    drawn = [_as_bytes(chest.draw(chunk, Dice(generator, len(chunk)), side)) for chunk in labels.split(CHUNK)]
+    return torch.cat(drawn), labels
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    return (images * 255).round().to(torch.uint8)

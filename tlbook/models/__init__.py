@@ -1,0 +1,21 @@
+"""Fixup ResNets, the names of their modules, and their weights on disk."""
+
+from tlbook.models.fixup import NETWORKS, Architecture, FixupResNet, architecture, build, parameter_groups
+from tlbook.models.modules import module_of, names, parameters_of
+from tlbook.models.weights import load, save, sha256, start_from
+
+__all__ = [
+    "NETWORKS",
+    "Architecture",
+    "FixupResNet",
+    "architecture",
+    "build",
+    "load",
+    "module_of",
+    "names",
+    "parameter_groups",
+    "parameters_of",
+    "save",
+    "sha256",
+    "start_from",
+]

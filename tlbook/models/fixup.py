@@ -1,0 +1,229 @@
+"""Fixup ResNets: residual networks without normalisation layers.
+
+The architecture, its parameter names and its initialisation follow the network that the paper used (the
+official repository google-research/understanding-transfer-learning; Fixup: Zhang, Dauphin & Ma 2019), so that
+official checkpoints load unchanged. Without normalisation layers a network has no running statistics, and
+its weights can be interpolated and rewound freely (paper, Figures 4 to 6).
+
+Images are (n, 3, side, side) floating-point tensors, logits (n, classes). `channels_last` input and weights
+are faster on a CPU; nothing here depends on the memory format. Forward hooks work on
+`conv1`, the stages, the blocks and `fc`, not on the convolutions inside a block, which are never called: only
+their weights are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tlbook.errors import TlbookError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What distinguishes one network from another, besides its number of classes.
+
+    block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as wide at its end).
+    widths: channels of the four stages (of their 3x3 convolutions); the stem has the first one's.
+    blocks: number of blocks in each stage. The first stage has stride 1, the others 2.
+    stem: "large" (7x7 of stride 2, 3x3 max pooling of stride 2) or "small" (3x3 of stride 2, no pooling).
+    """
+
+    block: str
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    stem: str
+
+
+_OFFICIAL_WIDTHS = (64, 128, 256, 512)
+
+NETWORKS: dict[str, Architecture] = {
+    "fixup_resnet18": Architecture("basic", _OFFICIAL_WIDTHS, (2, 2, 2, 2), "large"),
+    "fixup_resnet34": Architecture("basic", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "large"),
+    "fixup_resnet50": Architecture("bottleneck", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "large"),
+    "fixup_resnet50_small": Architecture("bottleneck", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "small"),
+    "fixup_small8": Architecture("basic", (8, 16, 32, 64), (1, 1, 1, 1), "small"),
+    "fixup_small24": Architecture("basic", (24, 48, 96, 192), (1, 1, 1, 1), "small"),
+}
+
+
+def architecture(network: str) -> Architecture:
+    """The architecture of that name; an unknown name is refused with the names that exist."""
+    if network not in NETWORKS:
+        raise TlbookError(f"There is no network {network!r}; choose one of {', '.join(NETWORKS)}.")
+    return NETWORKS[network]
+
+
+def _scalar(value: float) -> nn.Parameter:
+    """A learned scalar of shape (1,): Fixup's biases start at 0, its scales at 1."""
+    return nn.Parameter(torch.full((1,), value))
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias that keeps the side at stride 1 and halves it (rounded up) at stride 2."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _add(x: Tensor, bias: Tensor) -> Tensor:
+    """x + bias in x's precision: under autocast the sum of bfloat16 and float32 would become float32."""
+    return x + bias.to(x.dtype)
+
+
+def _conv_bias(x: Tensor, conv: nn.Conv2d, bias: Tensor, scale: Tensor | None = None) -> Tensor:
+    """conv(x) * scale + bias for scalars of shape (1,), without two more passes over the activations."""
+    weight = conv.weight if scale is None else conv.weight * scale
+    return F.conv2d(x, weight, bias.expand(conv.out_channels), conv.stride, conv.padding)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions; a new stride or width passes the shortcut through a bare 1x1 convolution."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
+        super().__init__()
+        self.bias1a = _scalar(0.0)
+        self.conv1 = _conv(inputs, width, 3, stride)
+        self.bias1b = _scalar(0.0)
+        self.bias2a = _scalar(0.0)
+        self.conv2 = _conv(width, width, 3)
+        self.scale = _scalar(1.0)
+        self.bias2b = _scalar(0.0)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, width, h / stride, w / stride)."""
+        biased = _add(x, self.bias1a)
+        out = _conv_bias(biased, self.conv1, self.bias1b).relu_()
+        out = _conv_bias(_add(out, self.bias2a), self.conv2, self.bias2b, self.scale)
+        shortcut = x if self.downsample is None else self.downsample(biased)
+        return (out + shortcut).relu_()
+
+    def initialise(self, blocks: int) -> None:
+        """Fixup's draw for a block of two convolutions in a network of that many blocks."""
+        _normal(self.conv1, blocks**-0.5)
+        nn.init.zeros_(self.conv2.weight)
+        if self.downsample is not None:
+            _normal(self.downsample)
+
+
+class BottleneckBlock(nn.Module):
+    """1x1, 3x3 (which has the stride), 1x1 convolutions; the output has four times the width."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
+        super().__init__()
+        self.bias1a = _scalar(0.0)
+        self.conv1 = _conv(inputs, width, 1)
+        self.bias1b = _scalar(0.0)
+        self.bias2a = _scalar(0.0)
+        self.conv2 = _conv(width, width, 3, stride)
+        self.bias2b = _scalar(0.0)
+        self.bias3a = _scalar(0.0)
+        self.conv3 = _conv(width, width * self.expansion, 1)
+        self.scale = _scalar(1.0)
+        self.bias3b = _scalar(0.0)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, 4 width, h / stride, w / stride)."""
+        biased = _add(x, self.bias1a)
+        out = _conv_bias(biased, self.conv1, self.bias1b).relu_()
+        out = _conv_bias(_add(out, self.bias2a), self.conv2, self.bias2b).relu_()
+        out = _conv_bias(_add(out, self.bias3a), self.conv3, self.bias3b, self.scale)
+        shortcut = x if self.downsample is None else self.downsample(biased)
+        return (out + shortcut).relu_()
+
+    def initialise(self, blocks: int) -> None:
+        """Fixup's draw for a block of three convolutions in a network of that many blocks."""
+        _normal(self.conv1, blocks**-0.25)
+        _normal(self.conv2, blocks**-0.25)
+        nn.init.zeros_(self.conv3.weight)
+        if self.downsample is not None:
+            _normal(self.downsample)
+
+
+_BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
+
+
+def _normal(conv: nn.Conv2d, factor: float = 1.0) -> None:
+    """N(0, sqrt(2 / (outputs k^2)) * factor): He's initialisation by fan-out, scaled down."""
+    outputs, _, *kernel = conv.weight.shape
+    nn.init.normal_(conv.weight, 0.0, sqrt(2 / (outputs * prod(kernel))) * factor)
+
+
+class FixupResNet(nn.Module):
+    """A Fixup ResNet; `build` makes one by name.
+
+    The stem's `conv1` and `fc` keep PyTorch's default initialisation, as in the official code (the paper's
+    text does not say); the rest is Fixup's. All is drawn from torch's global generator in the official order.
+    """
+
+    def __init__(self, architecture: Architecture, classes: int):
+        super().__init__()
+        self.architecture = architecture
+        self.classes = classes
+        width = architecture.widths[0]
+        large = architecture.stem == "large"
+        self.conv1 = _conv(3, width, 7 if large else 3, stride=2)
+        self.bias1 = _scalar(0.0)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
+        stages = zip(architecture.widths, architecture.blocks, strict=True)
+        for number, (outputs, blocks) in enumerate(stages, 1):
+            stage, width = self._stage(width, outputs, blocks, stride=1 if number == 1 else 2)
+            self.add_module(f"layer{number}", stage)
+        self.bias2 = _scalar(0.0)
+        self.fc = nn.Linear(width, classes)
+        for block in self.blocks():
+            block.initialise(sum(architecture.blocks))
+
+    def _stage(self, inputs: int, width: int, blocks: int, stride: int) -> tuple[nn.Sequential, int]:
+        """That many blocks, the first with the stride, and the number of channels that leave them."""
+        kind = _BLOCKS[self.architecture.block]
+        outputs = width * kind.expansion
+        downsample = _conv(inputs, outputs, 1, stride) if stride != 1 or inputs != outputs else None
+        first = kind(inputs, width, stride, downsample)
+        return nn.Sequential(first, *(kind(outputs, width, 1, None) for _ in range(blocks - 1))), outputs
+
+    def blocks(self) -> list[nn.Module]:
+        """The residual blocks, from the input to the output."""
+        return [module for module in self.modules() if isinstance(module, (BasicBlock, BottleneckBlock))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, 3, side, side), normalised, to logits (n, classes)."""
+        x = self.maxpool(_add(self.conv1(x), self.bias1).relu_())
+        for number in range(1, len(self.architecture.widths) + 1):
+            x = getattr(self, f"layer{number}")(x)
+        return self.fc(_add(x.mean((2, 3)), self.bias2))
+
+
+def build(network: str, classes: int) -> FixupResNet:
+    """A freshly drawn network with that many outputs, from torch's global generator (`torch.manual_seed`).
+
+    An unknown name or a number of classes below 1 is refused.
+    """
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
+        raise TlbookError(f"The number of classes must be a whole number of at least 1, not {classes!r}.")
+    return FixupResNet(architecture(network), classes)
+
+
+def parameter_groups(model: nn.Module, rate: float, weight_decay: float, momentum: float) -> list[dict]:
+    """The official optimiser's groups for `torch.optim.SGD`: biases, scales, the rest, in this order.
+
+    Names with `bias` (`fc.bias` too) or `scale` train at a tenth of `rate`; weight decay is on everything.
+    A step schedule multiplies the rate of every group.
+    """
+    groups: dict[str, list[nn.Parameter]] = {"bias": [], "scale": [], "rest": []}
+    for name, parameter in model.named_parameters():
+        kind = "bias" if "bias" in name else "scale" if "scale" in name else "rest"
+        groups[kind].append(parameter)
+    rates = {"bias": rate / 10, "scale": rate / 10, "rest": rate}
+    return [
+        {"params": parameters, "lr": rates[kind], "weight_decay": weight_decay, "momentum": momentum}
+        for kind, parameters in groups.items()
+    ]

@@ -1,0 +1,102 @@
+"""Weights on disk (safetensors only, never a pickle), and starting a network from another's weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from tlbook.errors import TlbookError
+
+HEAD = ("fc.weight", "fc.bias")
+
+
+def save(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    """Write a state dict as one safetensors file: whole or not at all. Its folder is made if absent."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A clone each: safetensors refuses tensors that share memory or are laid out channels_last.
+    layout = torch.contiguous_format
+    tensors = {name: tensor.detach().cpu().clone(memory_format=layout) for name, tensor in state.items()}
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(safetensors.torch.save(tensors))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The state dict of a safetensors file, on the CPU; any other file is refused, naming it."""
+    path = Path(path)
+    if not path.is_file():
+        raise TlbookError(f"There is no weights file {path}.")
+    content = path.read_bytes()
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        # Looked at only now: a whole safetensors file may begin with the same bytes (its header's length).
+        pickle = content.startswith((b"PK\x03\x04", b"\x80"))
+        kind = "a pickle, and these are never read" if pickle else "truncated, damaged or another format"
+        raise TlbookError(f"{path} is not a whole safetensors file: it is {kind}.") from error
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    path = Path(path)
+    if not path.is_file():
+        raise TlbookError(f"There is no file {path}.")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict without the `module.` that the names of official checkpoints begin with, if all do."""
+    prefix = "module."
+    if all(name.startswith(prefix) for name in state):
+        return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return dict(state)
+
+
+def start_from(model: nn.Module, state: Mapping[str, Tensor], head: bool = False) -> nn.Module:
+    """Load into a freshly drawn model everything of `state` but `fc.weight` and `fc.bias`; return the model.
+
+    This is how fine-tuning starts in the official code: the head keeps what was drawn. With `head`, it is
+    loaded too. Any other difference in names or shapes, and values that are not finite, are refused before
+    anything is changed. The model keeps its own precision, device and memory format.
+    """
+    skipped = () if head else HEAD
+    given = {name: tensor for name, tensor in without_prefix(state).items() if name not in skipped}
+    own = {name: tensor for name, tensor in model.state_dict().items() if name not in skipped}
+    _refuse_other_names(own, given)
+    for name, tensor in given.items():
+        if tensor.shape != own[name].shape:
+            shapes = f"{tuple(tensor.shape)} and the network {tuple(own[name].shape)}"
+            raise TlbookError(f"The weights do not fit the network: {name} has the shape {shapes}.")
+        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+            raise TlbookError(f"The weights cannot be a start: {name} has values that are no finite numbers.")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])
+    return model
+
+
+def _refuse_other_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """One sentence that names the first few names that only one side has, if there are any."""
+    problems = []
+    for label, names in (("lack", own.keys() - given.keys()), ("have besides", given.keys() - own.keys())):
+        if names:
+            some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            problems.append(f"they {label} {some}")
+    if problems:
+        raise TlbookError(f"The weights do not fit the network: {'; '.join(problems)}.")

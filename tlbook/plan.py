@@ -1,0 +1,67 @@
+"""What a scale costs, counted from the studies before anything is trained."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from tlbook import metrics, results, runs, train
+from tlbook.models import build
+from tlbook.scales import TARGETS, Scale
+from tlbook.specs import RunSpec
+
+BYTES = 4  # of a weight
+
+
+def plan(scale: Scale, targets: Sequence[str], seeds: Sequence[int], questions: Sequence[str] = ()) -> pd.DataFrame:
+    """Runs, image-passes and disk of each question, and of all together (shared runs counted once).
+
+    A run that an earlier row has already is not counted again. Columns: question, runs, done (already trained),
+    passes (one image forward and backward counts 1, an evaluated one a third), gigabytes of kept weights.
+    """
+    seen: dict[str, RunSpec] = {}
+    rows = []
+    for question in questions or results.available():
+        specs = {spec.id: spec for spec in results.study(question).runs(scale, targets, seeds)}
+        new = [spec for run_id, spec in specs.items() if run_id not in seen]
+        seen |= specs
+        rows.append({"question": question} | _count(new))
+    return pd.DataFrame([*rows, {"question": "all"} | _count(list(seen.values()))])
+
+
+def throughput(scale: Scale, seconds: float = 2.0) -> float:
+    """Image-passes per second of one worker (one thread) on this machine, measured on made-up images."""
+    where = runs.device()
+    batch = scale.task(TARGETS[0]).batch
+    train.prepare()
+    with runs.threads(1):
+        model = build(scale.network, 10).to(where, memory_format=torch.channels_last)
+        images = torch.randn(batch, 3, scale.side, scale.side, device=where)
+        images = images.contiguous(memory_format=torch.channels_last)
+        count, started = 0, time.monotonic()
+        while time.monotonic() - started < seconds:
+            with metrics.autocast(images.device.type, scale.precision):
+                loss = model(images).square().mean()
+            loss.backward()
+            loss.item()  # waits for the device
+            count += batch
+    return count / (time.monotonic() - started)
+
+
+def _count(specs: list[RunSpec]) -> dict:
+    kept = sum((len(s.kept) + s.keep_best) * _parameters(s.network) for s in specs)
+    return {
+        "runs": len(specs),
+        "done": sum(runs.find(spec.id) is not None for spec in specs),
+        "passes": round(sum(spec.passes for spec in specs)),
+        "gigabytes": round(kept * BYTES / 1e9, 3),
+    }
+
+
+@functools.cache
+def _parameters(network: str) -> int:
+    return sum(parameter.numel() for parameter in build(network, 10).parameters())

@@ -1,0 +1,101 @@
+"""A question's tables for a page: read from the records, or made by running the study."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tlbook import records, scales
+from tlbook.errors import TlbookError
+from tlbook.scales import Scale
+from tlbook.tables import QUESTIONS
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of one question, and how they were made (for the badge under a figure)."""
+
+    question: str
+    scale: str
+    judged: bool
+    tables: dict[str, pd.DataFrame]
+    provenance: dict
+
+
+def study(question: str):
+    """The module that runs a question (imports torch); one that is not written yet is refused."""
+    if question not in QUESTIONS:
+        raise TlbookError(f"There is no question {question!r}; choose from {', '.join(QUESTIONS)}.")
+    try:
+        return importlib.import_module(f"tlbook.studies.{question}")
+    except ModuleNotFoundError as error:
+        if error.name != f"tlbook.studies.{question}":
+            raise
+        raise TlbookError(f"Question {question} cannot be run in this version yet.") from None
+
+
+def available() -> list[str]:
+    """The questions whose study can be run."""
+    folder = Path(__file__).parent / "studies"
+    return [question for question in QUESTIONS if (folder / f"{question}.py").exists()]
+
+
+def run(question: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how) -> Results:
+    """Run a study, training what is missing; ``how`` goes to `runs.ensure_all` (workers, retrain, show)."""
+    started = time.monotonic()
+    targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
+    module = study(question)
+    found = module.tables(scale, targets, seeds, **how)
+    specs = module.runs(scale, targets, seeds)
+    made = {
+        "scale": scale.name,
+        "question": question,
+        "targets": list(targets),
+        "seeds": list(seeds),
+        **records.code_state(),
+        **_made_by(scale, specs),
+        "seconds_of_this_call": round(time.monotonic() - started, 1),
+        "date": records.now(),
+    }
+    return Results(question, scale.name, scale.judged, found, made)
+
+
+def recorded(question: str, scale: str) -> Results:
+    """A question's records at a scale; refused in one sentence where there are none."""
+    return Results(
+        question, scale, scales.get(scale).judged, records.load_all(scale, question), records.provenance(scale, question)
+    )
+
+
+def for_page(question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how):
+    """Label -> Results, in the order of a page's tabs: the highest recorded scale, then this build's own run."""
+    best = records.recorded(question)[:1]
+    if mode == "records":
+        best = [scale.name]
+    found = {f"recorded at scale {name}": recorded(question, name) for name in best}
+    if mode == "run":
+        found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
+    return found
+
+
+def _made_by(scale: Scale, specs: Sequence) -> dict:
+    """Device, versions, wall time and specs of the runs behind a result."""
+    from tlbook import runs
+    from tlbook.specs import PROTOCOL
+    from tlbook.studies import grid
+
+    ends = [runs.find(spec.id).complete for spec in specs]
+    return {
+        "protocol": PROTOCOL,
+        "pretrained": str(grid.pretrained(scale)),
+        "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends}),
+        "runs": len(specs),
+        "training_seconds": round(sum(end["seconds"] for end in ends), 1),
+        "image_passes": round(sum(spec.passes for spec in specs)),
+        "specs": {spec.id: spec.label for spec in specs},
+    }

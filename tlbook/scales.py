@@ -1,0 +1,255 @@
+"""The four scales as frozen values; no other module holds a number that belongs to a scale.
+
+A scale says which data set stands for which role, which network reads it at which side, and how long
+everything trains. The protocol (optimiser, schedule, shuffles, metrics) is the same at every scale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tlbook.errors import TlbookError
+
+SOURCE = "source"
+TARGETS = ("real", "clipart", "quickdraw", "xray")
+INITS = ("P-T", "RI-T")
+RATES = ("low", "high")
+PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
+
+PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
+LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
+SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
+
+
+@dataclass(frozen=True)
+class Task:
+    """How one role is trained at one scale.
+
+    ``train`` and ``test`` cap the number of images (after the split); ``dev`` is only used where the images
+    are generated. ``steps`` are fractions of ``epochs`` at which the rate falls tenfold. ``random_epochs``
+    overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init), and ``rate_factor``
+    multiplies the scale's rates (its batch is eight times DomainNet's).
+    """
+
+    dataset: str
+    metric: Literal["accuracy", "auc"]
+    train: int
+    test: int
+    batch: int
+    epochs: int
+    steps: tuple[float, ...]
+    augmentation: Literal["crop-flip", "resized-crop-flip", "affine", "none"]
+    normalisation: Literal["own", "imagenet", "chexpert"]
+    mixup: float = 0.7
+    dev: int = 0
+    random_epochs: int | None = None
+    rate_factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Everything that a study needs to know; studies take this value, never a name.
+
+    ``rates`` are raw learning rates for this scale's batch, standing for the paper's 0.02 and 0.1.
+    ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
+    many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
+    evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
+    fine-tunes from, around the source's own steps. ``judged`` is False where a scale only shows that all works.
+    """
+
+    name: str
+    judged: bool
+    network: str
+    side: int
+    precision: Literal["fp32", "bf16"]
+    source: Task
+    source_rate: float
+    tasks: dict[str, Task]
+    rates: dict[str, float]
+    second_rate_seeds: dict[str, int]
+    block_sizes: tuple[str | int, ...]
+    shuffle_epochs: int
+    shuffle_seeds: int
+    shuffle_second_rate: bool
+    checkpoints: tuple[int, ...]
+    checkpoint_epochs: int
+    checkpoint_seeds: int
+    pretrained: str = "train"  # or "shipped", or the path of a safetensors file
+    seeds: tuple[int, ...] = (0, 1, 2)
+    main_rates: dict[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
+    measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """Role -> data set, the source included."""
+        return {SOURCE: self.source.dataset} | {role: task.dataset for role, task in self.tasks.items()}
+
+    @property
+    def metric(self) -> dict[str, str]:
+        """Role -> the metric that its figures show: accuracy (percent) or auc (0 to 1)."""
+        return {SOURCE: self.source.metric} | {role: task.metric for role, task in self.tasks.items()}
+
+    def task(self, role: str) -> Task:
+        """The task of a role, or of the source; an unknown role is refused, naming those that exist."""
+        if role == SOURCE:
+            return self.source
+        if role not in self.tasks:
+            raise TlbookError(f"There is no role {role!r}; choose from {', '.join(self.tasks)}.")
+        return self.tasks[role]
+
+    def measured_epochs(self, epochs: int) -> tuple[int, ...]:
+        """Epochs at which dev and test are evaluated, 0 and the last among them."""
+        return tuple(sorted({0, epochs} | {max(1, round(f * epochs)) for f in self.measured if f > 0}))
+
+    def replace(self, **changes) -> Scale:
+        """Another value with some fields changed; results of it are neither read from nor written to records.
+
+        Besides the fields themselves: ``epochs`` sets the epochs of every target run, shuffled ones
+        included, and ``datasets`` maps roles to other data sets.
+        """
+        epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
+        tasks = dict(changes.pop("tasks", self.tasks))
+        for role, dataset in datasets.items():
+            self.task(role)
+            tasks[role] = dataclasses.replace(tasks[role], dataset=dataset)
+        if epochs is not None:
+            tasks = {r: dataclasses.replace(t, epochs=epochs, random_epochs=None) for r, t in tasks.items()}
+            changes.setdefault("shuffle_epochs", epochs)
+        unknown = sorted(set(changes) - {f.name for f in dataclasses.fields(self)})
+        if unknown:
+            raise TlbookError(f"A scale has no value named {', '.join(unknown)}.")
+        return dataclasses.replace(self, tasks=tasks, **changes)
+
+
+def valid_block_sizes(side: int) -> tuple[str | int, ...]:
+    """'*' and the block sizes, in pixels, that divide ``side``."""
+    return (PIXELS, *(size for size in range(1, side + 1) if side % size == 0))
+
+
+def _tasks(datasets: tuple[str, str, str, str], shared: dict, xray: dict) -> dict[str, Task]:
+    """The four targets: shared values, and what differs on xray (AUC, affine, no mixup, constant rate)."""
+    natural = {"metric": "accuracy"} | shared
+    chest = natural | {"metric": "auc", "augmentation": "affine", "mixup": 0.0, "steps": ()} | xray
+    return {
+        role: Task(dataset=dataset, **(chest if role == "xray" else natural))
+        for role, dataset in zip(TARGETS, datasets, strict=True)
+    }
+
+
+# CI: shows that everything works and judges nothing; at most 1.8 million image-passes for all five questions.
+SMOKE = Scale(
+    name="smoke",
+    judged=False,
+    network="fixup_small8",
+    side=32,
+    precision="fp32",
+    source=Task(
+        dataset="embedded/source", metric="accuracy", train=4000, test=600, batch=32, epochs=12,
+        steps=SOURCE_STEPS, augmentation="crop-flip", normalisation="own",
+    ),
+    source_rate=0.1,
+    tasks=_tasks(
+        ("embedded/real", "embedded/clipart", "embedded/quickdraw", "embedded/xray"),
+        dict(train=160, dev=100, test=600, batch=32, epochs=100, steps=LATE_STEPS, augmentation="crop-flip",
+             normalisation="own"),
+        xray={},
+    ),
+    rates={"low": 0.02, "high": 0.05},
+    second_rate_seeds={"quickdraw": 1},
+    block_sizes=("*", 1, 4, 8, 16, 32),
+    shuffle_epochs=30,
+    shuffle_seeds=1,
+    shuffle_second_rate=False,
+    checkpoints=(0, 1, 2, 4, 8, 12),
+    checkpoint_epochs=30,
+    checkpoint_seeds=1,
+)
+
+# Two CPU cores, a few hours for all five questions, in parts; real images.
+LAPTOP = Scale(
+    name="laptop",
+    judged=True,
+    network="fixup_small24",
+    side=32,
+    precision="fp32",
+    source=Task(
+        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=128, epochs=24,
+        steps=(10 / 24, 20 / 24), augmentation="crop-flip", normalisation="own",
+    ),
+    source_rate=0.2,
+    tasks=_tasks(
+        ("pacs/photo", "pacs/cartoon", "pacs/sketch", "chest-xray"),
+        dict(train=500, test=1000, batch=32, epochs=100, steps=LATE_STEPS, augmentation="crop-flip",
+             normalisation="own"),
+        xray={},
+    ),
+    rates={"low": 0.02, "high": 0.1},
+    second_rate_seeds=dict.fromkeys(TARGETS, 3),
+    block_sizes=("*", 1, 4, 8, 16, 32),
+    shuffle_epochs=40,
+    shuffle_seeds=3,
+    shuffle_second_rate=True,
+    checkpoints=(0, 1, 2, 5, 10, 11, 20, 21, 24),
+    checkpoint_epochs=40,
+    checkpoint_seeds=3,
+    pretrained="shipped",
+)
+
+# One GPU of the H100 class, in parts of minutes; the same images at twice the side, the paper's network.
+GPU = LAPTOP.replace(
+    name="gpu",
+    network="fixup_resnet50_small",
+    side=64,
+    source=dataclasses.replace(
+        LAPTOP.source, batch=256, epochs=60, steps=SOURCE_STEPS, augmentation="resized-crop-flip"
+    ),
+    source_rate=0.1,
+    tasks={
+        role: dataclasses.replace(task, augmentation="resized-crop-flip" if role != "xray" else "affine")
+        for role, task in LAPTOP.tasks.items()
+    },
+    rates={"low": 0.0025, "high": 0.0125},
+    block_sizes=("*", 1, 2, 4, 8, 16, 32, 64),
+    checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+    pretrained="train",
+)
+
+# The paper's own setting (section 3 and the official configuration): many GPU hours.
+PAPER = Scale(
+    name="paper",
+    judged=True,
+    network="fixup_resnet50",
+    side=224,
+    precision="fp32",
+    source=Task(
+        dataset="imagenet", metric="accuracy", train=1_281_167, test=50_000, batch=256, epochs=90,
+        steps=SOURCE_STEPS, augmentation="resized-crop-flip", normalisation="imagenet",
+    ),
+    source_rate=0.1,
+    tasks=_tasks(
+        ("domainnet/real", "domainnet/clipart", "domainnet/quickdraw", "chexpert"),
+        dict(train=50_000, test=50_000, batch=32, epochs=100, steps=PAPER_STEPS,
+             augmentation="resized-crop-flip", normalisation="imagenet"),
+        xray=dict(batch=256, epochs=200, random_epochs=400, rate_factor=8.0, normalisation="chexpert"),
+    ),
+    rates={"low": 0.02 / 8, "high": 0.1 / 8},
+    second_rate_seeds=dict.fromkeys(TARGETS, 3),
+    block_sizes=("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224),
+    shuffle_epochs=100,
+    shuffle_seeds=3,
+    shuffle_second_rate=True,
+    checkpoints=(0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
+    checkpoint_epochs=100,
+    checkpoint_seeds=3,
+)
+
+SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}
+
+
+def get(name: str) -> Scale:
+    """The scale of that name; an unknown name is refused, naming those that exist."""
+    if name not in SCALES:
+        raise TlbookError(f"There is no scale {name!r}; choose from {', '.join(SCALES)}.")
+    return SCALES[name]

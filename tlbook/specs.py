@@ -1,0 +1,118 @@
+"""What a run is: all that determines its weights, and nothing else, as one frozen value with an id."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlbook.data import Request
+from tlbook.data.layouts import FOLDER
+from tlbook.data.shuffles import Shuffle
+
+PROTOCOL = 1  # raised by hand when training semantics change
+ID_LENGTH = 12
+ABSENT = "absent"  # digest of training examples that are not on this machine (a plan can be made all the same)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that a run of ours left: its id, and an epoch, "best" or "final"."""
+
+    run: str
+    epoch: int | str
+
+
+@dataclass(frozen=True)
+class File:
+    """Weights in a safetensors file, named by the SHA-256 of its content."""
+
+    sha256: str
+
+
+Weights = Checkpoint | File
+
+
+@dataclass(frozen=True)
+class Init:
+    """Where a run starts: "random", or "from" weights (everything but ``fc``)."""
+
+    kind: str
+    weights: Weights | None = None
+
+
+def _beside() -> Any:
+    """A field that is noted beside the id: it changes what is measured or kept, not the weights."""
+    return field(compare=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run. Fields up to ``protocol`` make the id; those marked `_beside` do not.
+
+    ``init_seed`` draws the body (None where it comes from weights), ``head_seed`` draws ``fc``, ``order_seed``
+    orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the epochs (counted from 0)
+    from which it is ten times smaller. ``examples`` counts training images, ``digest`` identifies them.
+    """
+
+    role: str
+    dataset: str
+    digest: str
+    examples: int
+    classes: int
+    multilabel: bool
+    side: int
+    shuffle: Shuffle
+    augmentation: str
+    normalisation: str
+    mixup: float
+    network: str
+    init: Init
+    init_seed: int | None
+    head_seed: int
+    order_seed: int
+    batch: int
+    rate: float
+    epochs: int
+    steps: tuple[int, ...]
+    momentum: float
+    weight_decay: float
+    precision: str
+    protocol: int = PROTOCOL
+    metric: str = _beside()
+    evaluated: int = _beside()  # dev and test images
+    measured: tuple[int, ...] = _beside()  # epochs at which dev and test are evaluated
+    train_measured: tuple[int, ...] = _beside()  # epochs at which the training metric is
+    kept: tuple[int, ...] = _beside()  # epochs whose weights are kept
+    keep_best: bool = _beside()  # whether the best measured epoch by dev metric is kept too
+    images: Request = _beside()  # how to load them
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that determine the weights, as plain values."""
+        names = [f.name for f in dataclasses.fields(self) if f.compare]
+        plain = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        if self.dataset.startswith(FOLDER):
+            plain["dataset"] = FOLDER  # the same images elsewhere are the same images
+        return plain
+
+    @property
+    def id(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON."""
+        canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
+
+    @property
+    def passes(self) -> float:
+        """Image-passes: one image forward and backward counts 1, an evaluated image a third."""
+        trained = self.epochs * self.examples
+        return trained + (len(self.train_measured) * self.examples + len(self.measured) * self.evaluated) / 3
+
+    @property
+    def label(self) -> str:
+        """The run in a few words, for progress lines and lists."""
+        shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
+        start = "P-T" if self.init.kind == "from" else ("P" if self.role == "source" else "RI-T")
+        return f"{self.role} {start} rate {self.rate:g}{shuffle} seed {self.order_seed} ({self.epochs} epochs)"

@@ -1,0 +1,1 @@
+"""One file per question, named like its notebook: `runs(scale, …)` and `tables(scale, …)`."""

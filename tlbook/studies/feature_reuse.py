@@ -1,0 +1,91 @@
+"""Question 1: what is the role of feature reuse? (paper, section 3.1, Figures 2 and 3)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from tlbook import data
+from tlbook.runs import ensure, ensure_all
+from tlbook.analysis.convergence import convergence, optimisation_speed
+from tlbook.scales import INITS, RATES, SOURCE, Scale
+from tlbook.specs import RunSpec
+from tlbook.studies import grid
+
+
+def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
+    """All runs of the question: P if we train it, then Figure 2's and Figure 3's."""
+    planned = [spec for _, spec in _curves(scale, targets, seeds)] + [
+        spec for _, spec in _shuffled(scale, targets, seeds)
+    ]
+    return grid.unique([*grid.pretraining(scale), *planned])
+
+
+def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
+    """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
+    ensure_all(runs(scale, targets, seeds), **how)
+    curves = _long((keys, ensure(spec).history()) for keys, spec in _curves(scale, targets, seeds))
+    shuffled = _long((keys, _final(spec)) for keys, spec in _shuffled(scale, targets, seeds))
+    images = {role: len(data.load(data.request(scale, role)).train) for role in targets}
+    return {
+        "learning_curves": curves,
+        "block_shuffle": shuffled.drop(columns="epoch"),
+        "convergence": convergence(curves, scale.metric, images),
+        "domains": domains(scale, targets),
+    }
+
+
+def _curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+    """Figure 2: unshuffled and augmented, both inits; the second rate on as many seeds as the scale says."""
+    for role in targets:
+        for init in INITS:
+            for rate in RATES:
+                main = rate == scale.main_rates[init]
+                for seed in seeds if main else seeds[: scale.second_rate_seeds.get(role, 0)]:
+                    keys = {"role": role, "init": init, "rate": rate, "seed": seed}
+                    yield keys, grid.of_init(scale, init, role, rate, seed)
+
+
+def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+    """Figure 3: every block size, the unshuffled run without augmentation included."""
+    for role in targets:
+        for init in INITS:
+            for rate in RATES if scale.shuffle_second_rate else [scale.main_rates[init]]:
+                for seed in seeds[: scale.shuffle_seeds]:
+                    for size in scale.block_sizes:
+                        keys = {"role": role, "init": init, "rate": rate, "seed": seed, "block_size": str(size),
+                                "block_fraction": grid.block_fraction(size, scale.side)}
+                        yield keys, grid.of_init(scale, init, role, rate, seed, block_size=size)
+
+
+def _final(spec: RunSpec) -> pd.DataFrame:
+    """A run's last epoch, and its optimisation speed as the training metric ``mean_…``."""
+    history = ensure(spec).history()
+    final = history[history.epoch == spec.epochs]
+    speed = [
+        {"epoch": spec.epochs, "split": "train", "metric": f"mean_{metric}",
+         "value": optimisation_speed(history, metric)}
+        for metric in final.loc[final.split == "train", "metric"].unique()
+    ]
+    return pd.concat([final, pd.DataFrame(speed)])
+
+
+def _long(parts) -> pd.DataFrame:
+    """Histories under their keys as one table, the keys first."""
+    return pd.concat([history.assign(**keys)[[*keys, *history.columns]] for keys, history in parts], ignore_index=True)
+
+
+def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
+    """The data behind each role; the source too where its images are at hand."""
+    rows = []
+    for role in (SOURCE, *targets):
+        try:
+            domain = data.load(data.request(scale, role))
+        except data.MissingData:
+            continue
+        chance = 0.5 if scale.metric[role] == "auc" else 100 / len(domain.classes)
+        rows.append({"role": role, "dataset": domain.dataset, "classes": len(domain.classes),
+                     "train": len(domain.train), "dev": len(domain.dev), "test": len(domain.test),
+                     "chance": chance, "metric": scale.metric[role]})
+    return pd.DataFrame(rows)
