@@ -409,7 +409,7 @@ def _check_column(table: Table, column: Column, found: pd.Series) -> None:
 
 
 def _check_texts(where: str, column: Column, found: pd.Series) -> None:
-    other = [entry for entry in found.unique() if not isinstance(entry, str)]
+    other = [entry for entry in found.tolist() if not isinstance(entry, str)]
     if other:
         raise TlbookError(f"{where} holds {other[0]!r}; it needs text")
     unknown = sorted(set(found) - set(column.values)) if column.values else []

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tlbook.claims import checkpoints, criticality, differences, feature_reuse, loss_landscape
+from tlbook.claims import block_shuffle, checkpoints, criticality, differences, feature_reuse, loss_landscape
 from tlbook.claims.rules import (
     NOT_REPRODUCED,
     REPRODUCED,
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 BY_QUESTION: dict[str, tuple[Claim, ...]] = {
-    "feature_reuse": feature_reuse.CLAIMS,
+    "feature_reuse": (*feature_reuse.CLAIMS, *block_shuffle.CLAIMS),
     "differences": differences.CLAIMS,
     "loss_landscape": loss_landscape.CLAIMS,
     "criticality": criticality.CLAIMS,
@@ -73,18 +73,23 @@ CLAIM_COLUMNS = ("claim", "section", "where", "text", "parts", "tested", "reprod
 
 
 def of_question(question: str) -> tuple[Claim, ...]:
-    """The claims of one question, for `which`. Raises TlbookError for a question that does not exist."""
+    """The claims of one question. Raises TlbookError for a question that does not exist."""
     if question not in BY_QUESTION:
         raise TlbookError(f"no question is called {question!r}; the questions are {', '.join(BY_QUESTION)}")
     return BY_QUESTION[question]
 
 
-def evaluate(
-    tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS
-) -> pd.DataFrame:
-    """One row per part of every claim of `which`: its statistic, the paper's value, ours with its
-    95 % interval over n runs, the rule, the verdict and a note. With `judged=False` the statistics stay and
-    no verdict is given."""
+Which = str | Sequence[Claim] | None  # a question's name, some claims, or all
+
+
+def _chosen(which: Which) -> Sequence[Claim]:
+    return CLAIMS if which is None else of_question(which) if isinstance(which, str) else which
+
+
+def evaluate(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> pd.DataFrame:
+    """One row per part of every claim of `which` (a question's name, claims, or None for all): its
+    statistic, the paper's value, ours with its 95 % interval over n runs, the rule, the verdict and a note.
+    With `judged=False` the statistics stay and no verdict is given."""
     recorded = Recorded(tables)
     rows = [
         {
@@ -99,23 +104,21 @@ def evaluate(
             "margin": part.margin,
             **decide(part, recorded, judged),
         }
-        for claim in which
+        for claim in _chosen(which)
         for number, part in enumerate(claim.parts, start=1)
     ]
     return pd.DataFrame(rows, columns=list(PART_COLUMNS))
 
 
-def verdicts(
-    tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS
-) -> pd.DataFrame:
+def verdicts(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> pd.DataFrame:
     """One row per claim: how many of its parts are tested and reproduced, and the verdict on the whole."""
     return _combined(evaluate(tables, judged, which), which)
 
 
-def _combined(parts: pd.DataFrame, which: Sequence[Claim]) -> pd.DataFrame:
+def _combined(parts: pd.DataFrame, which: Which) -> pd.DataFrame:
     """The claims' rows from the parts' rows of `evaluate`."""
     rows = []
-    for claim in which:
+    for claim in _chosen(which):
         own = parts[parts["claim"] == claim.number]
         given = own["verdict"].value_counts()
         tested = int(sum(count for verdict, count in given.items() if verdict in VERDICTS[:3]))
@@ -138,7 +141,7 @@ def _combined(parts: pd.DataFrame, which: Sequence[Claim]) -> pd.DataFrame:
 def report(
     tables: Mapping[str, pd.DataFrame],
     judged: bool = True,
-    which: Sequence[Claim] = CLAIMS,
+    which: Which = None,
     details: bool = True,
 ) -> str:
     """The verdicts as plain text: a line per claim, below it (with `details`) a line per part that has a
@@ -176,7 +179,7 @@ def _part_line(part) -> str:
     return f"{line} [{part.note}]" if part.note else line
 
 
-def to_json(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Sequence[Claim] = CLAIMS) -> str:
+def to_json(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> str:
     """Claims with their parts as JSON text; NaN becomes null."""
     parts = evaluate(tables, judged, which)
     listed = []

@@ -294,14 +294,19 @@ def _claim29() -> Claim:
 
 
 def bend(upstream: np.ndarray, downstream: np.ndarray) -> float:
-    """Least-squares slope of downstream on upstream below the middle of upstream's range minus above it; each
-    half needs two different points (NaN otherwise)."""
-    middle = (upstream.min() + upstream.max()) / 2
+    """Least-squares slope of downstream on upstream in the middle third of upstream's range minus in its top
+    third: positive where downstream saturates. (The bottom third stays out: a target can be learnt from
+    random weights, so downstream starts flat too.) NotRecorded if a third has fewer than two different
+    points."""
+    low, span = upstream.min(), upstream.max() - upstream.min()
     slopes = []
-    for half in (upstream <= middle, upstream >= middle):
-        if len(np.unique(upstream[half])) < 2:
-            return float("nan")
-        slopes.append(np.polyfit(upstream[half], downstream[half], 1)[0])
+    for start in (1 / 3, 2 / 3):
+        third = (upstream >= low + start * span) & (upstream <= low + (start + 1 / 3) * span)
+        if len(np.unique(upstream[third])) < 2:
+            raise NotRecorded(
+                "fewer than two checkpoints in the middle or top third of the source's accuracy"
+            )
+        slopes.append(np.polyfit(upstream[third], downstream[third], 1)[0])
     return float(slopes[0] - slopes[1])
 
 
@@ -321,7 +326,7 @@ def _claim30() -> Claim:
     parts = tuple(
         Part(
             role,
-            "slope of target on source accuracy, lower half of the source's range minus upper half",
+            "slope of target on source accuracy, middle third of the source's range minus top third",
             "points/point",
             BOTH,
             _saturates(role),
