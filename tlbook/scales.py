@@ -7,7 +7,9 @@ everything trains. The protocol (optimiser, schedule, shuffles, metrics) is the 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from tlbook.errors import TlbookError
@@ -29,8 +31,8 @@ class Task:
 
     ``train`` and ``test`` cap the number of images (after the split); ``dev`` is only used where the images
     are generated. ``steps`` are fractions of ``epochs`` at which the rate falls tenfold. ``random_epochs``
-    overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init), and ``rate_factor``
-    multiplies the scale's rates (its batch is eight times DomainNet's).
+    overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init), and
+    ``rate_factor`` multiplies the scale's rates (its batch is eight times DomainNet's).
     """
 
     dataset: str
@@ -56,7 +58,8 @@ class Scale:
     ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
-    fine-tunes from, around the source's own steps. ``judged`` is False where a scale only shows that all works.
+    fine-tunes from, around the source's own steps. ``judged`` is False where a scale only shows that all
+    works.
     """
 
     name: str
@@ -66,9 +69,9 @@ class Scale:
     precision: Literal["fp32", "bf16"]
     source: Task
     source_rate: float
-    tasks: dict[str, Task]
-    rates: dict[str, float]
-    second_rate_seeds: dict[str, int]
+    tasks: Mapping[str, Task]
+    rates: Mapping[str, float]
+    second_rate_seeds: Mapping[str, int]
     block_sizes: tuple[str | int, ...]
     shuffle_epochs: int
     shuffle_seeds: int
@@ -78,8 +81,12 @@ class Scale:
     checkpoint_seeds: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
-    main_rates: dict[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
+    main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "rates", "second_rate_seeds", "main_rates"):  # frozen all the way down
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -96,7 +103,7 @@ class Scale:
         if role == SOURCE:
             return self.source
         if role not in self.tasks:
-            raise TlbookError(f"There is no role {role!r}; choose from {', '.join(self.tasks)}.")
+            raise TlbookError(f"There is no role {role!r}; choose from {', '.join((SOURCE, *self.tasks))}.")
         return self.tasks[role]
 
     def measured_epochs(self, epochs: int) -> tuple[int, ...]:
@@ -106,20 +113,22 @@ class Scale:
     def replace(self, **changes) -> Scale:
         """Another value with some fields changed; results of it are neither read from nor written to records.
 
-        Besides the fields themselves: ``epochs`` sets the epochs of every target run, shuffled ones
-        included, and ``datasets`` maps roles to other data sets.
+        Besides the fields themselves: ``epochs`` sets the epochs of every target run (shuffled ones and those
+        from checkpoints too), and ``datasets`` maps roles to other data sets. Other names are refused.
         """
+        valid = {f.name for f in dataclasses.fields(self)} | {"epochs", "datasets"}
+        if unknown := sorted(set(changes) - valid):
+            raise TlbookError(f"A scale has no value {unknown[0]!r}; it has {', '.join(sorted(valid))}.")
         epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
         tasks = dict(changes.pop("tasks", self.tasks))
         for role, dataset in datasets.items():
             self.task(role)
             tasks[role] = dataclasses.replace(tasks[role], dataset=dataset)
         if epochs is not None:
+            if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+                raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
             tasks = {r: dataclasses.replace(t, epochs=epochs, random_epochs=None) for r, t in tasks.items()}
-            changes.setdefault("shuffle_epochs", epochs)
-        unknown = sorted(set(changes) - {f.name for f in dataclasses.fields(self)})
-        if unknown:
-            raise TlbookError(f"A scale has no value named {', '.join(unknown)}.")
+            changes = {"shuffle_epochs": epochs, "checkpoint_epochs": epochs} | changes
         return dataclasses.replace(self, tasks=tasks, **changes)
 
 
@@ -181,13 +190,13 @@ LAPTOP = Scale(
     source_rate=0.2,
     tasks=_tasks(
         ("pacs/photo", "pacs/cartoon", "pacs/sketch", "chest-xray"),
-        dict(train=500, test=1000, batch=32, epochs=200, steps=LATE_STEPS, augmentation="crop-flip",
+        dict(train=300, test=1000, batch=32, epochs=200, steps=LATE_STEPS, augmentation="crop-flip",
              normalisation="own"),
         xray={},
     ),
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 3),
-    block_sizes=("*", 1, 4, 8, 16, 32),
+    block_sizes=("*", 1, 4, 8, 32),
     shuffle_epochs=30,
     shuffle_seeds=3,
     shuffle_second_rate=True,
