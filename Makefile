@@ -43,7 +43,7 @@ book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
 	@$(BIN)/python -m tlbook.build --scale $(SCALE)
 
 test: $(STAMP) ## Run the tests.
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
 
 lint: $(STAMP) ## Check the style with ruff.
 	@$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,42 +12,75 @@ import typer
 
 from tlbook import records, scales, tables
 from tlbook.errors import TlbookError
+from tlbook.scales import FOLDER
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 runs_app = typer.Typer(no_args_is_help=True, help="Look at trained runs.")
 app.add_typer(runs_app, name="runs")
 
 ScaleName = Annotated[str, typer.Option("--scale", help=f"One of {', '.join(scales.SCALES)}.")]
-Targets = Annotated[list[str], typer.Option("--target", help="A role; give it again for more. Default: all four.")]
-Seeds = Annotated[list[int], typer.Option("--seed", help="A seed; give it again for more. Default: the scale's.")]
-Workers = Annotated[int, typer.Option(help="Processes that train side by side; 0 means one a core.")]
-Data = Annotated[str, typer.Option(help="Folder of the real images; default: TLBOOK_DATA.")]
-Pretrained = Annotated[str, typer.Option(help="'train', 'shipped', or a .safetensors file; default: the scale's.")]
-Epochs = Annotated[int, typer.Option(help="Epochs of every target run; 0 means the scale's.")]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", help="A role; give it again for more. Default: all four.")
+]
+Seeds = Annotated[
+    list[int] | None,
+    typer.Option("--seed", min=0, help="A seed; give it again for more. Default: the scale's."),
+]
+Questions = Annotated[
+    list[str] | None, typer.Option("--only", help="A question; give it again for more. Default: all.")
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes that train side by side; 0: one a core, or one on a GPU.")
+]
+Data = Annotated[
+    str,
+    typer.Option(help="Folder of the real images (default: TLBOOK_DATA), or folder:/path for one --target."),
+]
+Pretrained = Annotated[
+    str, typer.Option(help="'train', 'shipped', or a .safetensors file; default: the scale's.")
+]
+Epochs = Annotated[int, typer.Option(min=0, help="Epochs of every target run; 0 means the scale's.")]
 
 
 def main() -> None:
-    """Run the command line; a TlbookError is printed as its one sentence."""
+    """Run the command line; what a user can put right is printed as its one sentence."""
     try:
         app()
     except TlbookError as error:
         print(f"tlbook: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        print(f"tlbook: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)
 
 
-def _scale(name: str, pretrained: str = "", data: str = "", epochs: int = 0) -> scales.Scale:
-    if data:
-        if not Path(data).expanduser().is_dir():
-            raise TlbookError(f"There is no folder {data}; --data names the folder that holds the data sets.")
-        os.environ["TLBOOK_DATA"] = data
-    changes = {"pretrained": pretrained} if pretrained else {}
+def _scale(
+    name: str, pretrained: str = "", data: str = "", epochs: int = 0, targets: Sequence[str] = ()
+) -> scales.Scale:
+    """The scale with what was given; ``data`` may be one target's own images."""
+    scale = scales.get(name)
+    changes: dict = {"pretrained": pretrained} if pretrained else {}
     if epochs:
         changes["epochs"] = epochs
-    scale = scales.get(name)
+    own = data.startswith(FOLDER)
+    if data and not Path(data.removeprefix(FOLDER)).expanduser().is_dir():
+        what = "" if own else "; --data names the folder that holds the data sets, or folder:/path"
+        raise TlbookError(f"There is no folder {data.removeprefix(FOLDER)}{what}.")
+    if own and len(targets) != 1:
+        raise TlbookError(f"--data {data} is one target's images: name the one that it stands for.")
+    if own:
+        changes["datasets"] = {targets[0]: data}
+    elif data:
+        os.environ["TLBOOK_DATA"] = data
     return scale.replace(**changes) if changes else scale
 
 
-def _targets(given: list[str]) -> tuple[str, ...]:
+def _seeds(given: list[int] | None) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(given or ()))
+
+
+def _targets(given: list[str] | None) -> tuple[str, ...]:
+    given = given or []
     unknown = [target for target in given if target not in scales.TARGETS]
     if unknown:
         raise TlbookError(f"There is no role {unknown[0]!r}; choose from {', '.join(scales.TARGETS)}.")
@@ -70,13 +104,14 @@ def train(
     from tlbook import runs
     from tlbook.studies import grid
 
-    value = _scale(scale, pretrained, data, epochs)
+    value = _scale(scale, pretrained, data, epochs, [role])
     if role == scales.SOURCE:
         spec = grid.source(value)
     else:
-        _targets([role])
-        if init not in scales.INITS or rate not in scales.RATES:
-            raise TlbookError(f"--init is one of {', '.join(scales.INITS)}, --rate one of {', '.join(scales.RATES)}.")
+        value.task(role)
+        for option, given, valid in (("init", init, scales.INITS), ("rate", rate, scales.RATES)):
+            if given not in valid:
+                raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {given!r}.")
         spec = grid.of_init(value, init, role, rate, seed, block_size=block_size or None)
         if init == "P-T":
             runs.ensure_all(grid.pretraining(value))
@@ -102,35 +137,46 @@ def show_run(run_id: Annotated[str, typer.Argument(help="A run's id, or its firs
 
     found = [run for run in runs.every() if run.id.startswith(run_id)]
     if len(found) != 1:
-        raise TlbookError(f"{len(found)} finished runs begin with {run_id!r}; `tlbook runs list` shows them all.")
+        raise TlbookError(f"{len(found)} finished runs begin with {run_id!r}; `tlbook runs list` shows all.")
     (run,) = found
     history = run.history()
-    print(json.dumps(run.spec | {"complete": run.complete, "kept": run.kept(), "path": str(run.path)}, indent=1))
+    about = {"complete": run.complete, "kept": run.kept(), "path": str(run.path)}
+    print(json.dumps(run.spec | about, indent=1))
     print(history.groupby(["split", "metric"]).tail(1).to_string(index=False))
 
 
 @app.command()
-def plan(scale: ScaleName, target: Targets = [], seed: Seeds = [], data: Data = "", pretrained: Pretrained = "") -> None:  # noqa: B006
+def plan(
+    scale: ScaleName,
+    target: Targets = None,
+    seed: Seeds = None,
+    data: Data = "",
+    pretrained: Pretrained = "",
+    epochs: Epochs = 0,
+) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook import plan as planning
     from tlbook import runs
 
-    value = _scale(scale, pretrained, data)
-    counted = planning.plan(value, _targets(target), tuple(seed) or value.seeds)
-    speed = planning.throughput(value)
-    workers = 1 if runs.device() != "cpu" else os.cpu_count() or 1
+    targets = _targets(target)
+    value = _scale(scale, pretrained, data, epochs, targets)
+    if value.pretrained == "shipped" and not runs.is_shipped(scale):
+        print(f"No P is shipped for scale {scale} yet, so its pre-training is counted too.")
+        value = value.replace(pretrained="train")
+    counted = planning.plan(value, targets, _seeds(seed) or value.seeds)
+    speed, workers = planning.throughput(value), runs.default_workers()
     counted["hours"] = (counted.passes / speed / workers / 3600).round(2)
     print(counted.to_string(index=False))
-    print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured just now")
+    print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured now")
 
 
 @app.command()
 def reproduce(
     scale: ScaleName,
-    only: Annotated[list[str], typer.Option("--only", help="A question; give it again for more. Default: all.")] = [],  # noqa: B006
-    target: Targets = [],  # noqa: B006
-    seed: Seeds = [],  # noqa: B006
-    record: Annotated[str, typer.Option(help="Write records into this folder ('book' is book/records).")] = "",
+    only: Questions = None,
+    target: Targets = None,
+    seed: Seeds = None,
+    record: Annotated[str, typer.Option(help="Folder to record into ('book' is book/records).")] = "",
     commit: Annotated[str, typer.Option(help="The commit of this code, where git cannot tell.")] = "",
     workers: Workers = 0,
     data: Data = "",
@@ -141,20 +187,22 @@ def reproduce(
     """Train what is missing for the questions, print their tables' sizes, and record them if asked."""
     from tlbook import results
 
-    value = _scale(scale, pretrained, data, epochs)
+    targets = _targets(target)
+    value = _scale(scale, pretrained, data, epochs, targets)
     if record and value != scales.get(scale):
-        raise TlbookError("Only a scale as it stands is recorded: leave out --epochs and --pretrained.")
-    unknown = [question for question in only if question not in tables.QUESTIONS]
-    if unknown:
-        raise TlbookError(f"There is no question {unknown[0]!r}; choose from {', '.join(tables.QUESTIONS)}.")
-    for question in only or results.available():
-        found = results.run(question, value, _targets(target), tuple(seed), workers=workers or None, retrain=retrain)
+        raise TlbookError("Only a scale as it stands is recorded: without --epochs, --pretrained or folder:.")
+    questions = list(dict.fromkeys(only or results.available()))
+    for question in questions:
+        results.study(question)  # refuses before anything is trained
+    how = {"workers": workers or None, "retrain": retrain, "commit": commit}
+    for question in questions:
+        found = results.run(question, value, targets, _seeds(seed), **how)
         for name, frame in found.tables.items():
             print(f"{question}.{name}: {len(tables.check(name, frame))} rows")
         if record:
             root = records.FOLDER if record == "book" else Path(record)
-            made = found.provenance | ({"commit": commit} if commit else {})
-            print(f"recorded in {records.write(scale, question, found.tables, made, root)}")
+            where = records.write(scale, question, found.tables, found.provenance, root)
+            print(f"recorded in {where}")
 
 
 @app.command("claims")
@@ -174,7 +222,9 @@ def claims_(
         if scale in records.recorded(question, root=folder):
             found |= records.load_all(scale, question, folder)
     if not found:
-        raise TlbookError(f"Scale {scale} has no records in {folder}: run `tlbook reproduce --scale {scale} --record book`.")
-    print(claims.report(found, judged, only or None))
+        how = f"tlbook reproduce --scale {scale} --record book"
+        raise TlbookError(f"Scale {scale} has no records in {folder}; `{how}` makes them.")
+    which = claims.of_question(only) if only else claims.CLAIMS
+    print(claims.report(found, judged, which))
     if json_file:
-        Path(json_file).write_text(claims.to_json(found, judged, only or None) + "\n")
+        Path(json_file).write_text(claims.to_json(found, judged, which) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import io
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -44,6 +45,12 @@ _STYLE = """
 html .bd-content div.cell_output .tlb-figure img{background:#fff;filter:none;border-radius:0;padding:0}
 html[data-theme=dark] .bd-content div.cell_output .text_html.output:has(>div.tlb){
  background:none;color:inherit;padding:0}
+.tlb-caption{font-size:.8rem;color:var(--pst-color-text-muted,#555);margin:.4rem 0 0;overflow-wrap:anywhere}
+.tlb-table{overflow-x:auto}
+.tlb-table table{font-size:.85rem;border-collapse:collapse;margin:.3rem 0}
+.tlb-table th,.tlb-table td{padding:.2rem .7rem;text-align:left!important;vertical-align:top}
+.tlb-table tbody tr{border-top:1px solid var(--pst-color-border,#ccc)}
+.tlb summary{cursor:pointer;padding:.3rem 0}
 @media (max-width:600px){.tlb-figure img{max-width:none;width:max(100%,var(--tlb-least));min-width:0}}
 @media print{.tlb-panel,.tlb-frame[hidden]{display:block!important}.tlb-control{display:none}}
 """
@@ -83,11 +90,18 @@ class Explorer:
 class _Panel:
     """One frame, already turned into HTML, so that its figure could be closed."""
 
-    def __init__(self, content: str | Explorer):
-        self.content = content
+    def __init__(self, content: str | Explorer, caption: str = ""):
+        self.content, self.caption = content, caption
 
     def draw(self, prefix: str) -> str:
-        return self.content._draw(prefix) if isinstance(self.content, Explorer) else self.content
+        content = self.content._draw(prefix) if isinstance(self.content, Explorer) else self.content
+        return content + self.caption
+
+
+def _text(text: str, kind: str) -> str:
+    """A paragraph of that class; `code` in backticks."""
+    marked = CODE.sub(r"<code>\1</code>", html.escape(text))
+    return f'<p class="{kind}">{marked}</p>'
 
 
 def tabs(frames: Mapping[Any, Any], alt: str = "", label: str = "Choose") -> Explorer:
@@ -109,6 +123,14 @@ def slider(frames: Mapping[Any, Any], alt: str = "", label: str = "Frame") -> Ex
     return Explorer("slider", label, _panels(frames, alt, label))
 
 
+@dataclass(frozen=True)
+class Captioned:
+    """A frame with a line of small text below it (`code` in backticks), such as where it comes from."""
+
+    frame: Any
+    caption: str
+
+
 def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, _Panel]:
     if not isinstance(frames, Mapping) or not frames:
         raise TlbookError("An explorer needs at least one frame: give a mapping of labels to figures.")
@@ -118,13 +140,19 @@ def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, _Panel
     if "" in names or len(set(names)) < len(names):
         raise TlbookError(f"The labels of an explorer's frames must be distinct words, not {names}.")
     made = {name: _panel(frame, alt, name) for name, frame in zip(names, frames.values(), strict=True)}
-    for frame in frames.values():  # only now: one figure may stand in several frames
+    for frame in map(_bare, frames.values()):  # only now: one figure may stand in several frames
         if isinstance(frame, Figure):
             plt.close(frame)
     return made
 
 
+def _bare(frame: Any) -> Any:
+    return frame.frame if isinstance(frame, Captioned) else frame
+
+
 def _panel(frame: Any, alt: str, name: str) -> _Panel:
+    if isinstance(frame, Captioned):
+        return _Panel(_panel(frame.frame, alt, name).content, _text(frame.caption, "tlb-caption"))
     if isinstance(frame, Figure):
         own = getattr(frame, "alt", "") or (f"{alt.rstrip('. ')}: {name}" if alt.strip() else "")
         if not own:
@@ -133,12 +161,11 @@ def _panel(frame: Any, alt: str, name: str) -> _Panel:
     if isinstance(frame, Explorer):
         return _Panel(frame)
     if isinstance(frame, str):
-        text = CODE.sub(r"<code>\1</code>", html.escape(frame))
-        return _Panel(f'<p class="tlb-text">{text}</p>')
+        return _Panel(_text(frame, "tlb-text"))
     if hasattr(frame, "_repr_html_"):
         return _Panel(f'<div class="tlb-object">{frame._repr_html_()}</div>')
     kind = type(frame).__name__
-    raise TlbookError(f"The frame {name!r} is a {kind}; give a figure, an explorer, or a text.")
+    raise TlbookError(f"The frame {name!r} is of the type {kind}; give a figure, an explorer, or a text.")
 
 
 def _image(figure: Figure, alt: str) -> str:

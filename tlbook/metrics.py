@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 
 @torch.no_grad()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str = "fp32") -> tuple[Tensor, Tensor]:
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str = "fp32"
+) -> tuple[Tensor, Tensor]:
     """Logits float32 (n, k) and labels of all batches, on the CPU; the model is left in its mode."""
     logits, labels = [], []
     for images, answers in batches:
@@ -28,7 +30,7 @@ def autocast(device: str, precision: str) -> torch.autocast:
 
 
 def loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy (labels int64 (n,)), or binary cross-entropy averaged over images and labels (float (n, k))."""
+    """Mean cross-entropy (labels int64 (n,)); binary cross-entropy, over labels too, if they are (n, k)."""
     if labels.ndim == 2:
         return F.binary_cross_entropy_with_logits(logits, labels)
     return F.cross_entropy(logits, labels)
@@ -40,15 +42,16 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def auc(logits: Tensor, labels: Tensor) -> float:
-    """Mean area under the ROC curve over labels (float (n, k)), or one-against-rest over classes (int64 (n,)).
+    """Mean area under the ROC curve: labels (float (n, k)), or each class against the rest (int64 (n,)).
 
-    0 to 1; ties count half. Labels that are all 0 or all 1 are left out. One against the rest ranks softmax
-    probabilities. Scores that are not finite (a diverged network) rank nothing: 0.5. No label left: NaN.
+    0 to 1; ties count half. Labels that are all 0 or all 1 are left out. Probabilities are ranked: sigmoids
+    in float32, as in the official evaluation (what rounds to one number ties), or softmax. Scores that are
+    not finite (a diverged network) rank nothing: 0.5. No label left: NaN.
     """
     if not torch.isfinite(logits).all():
         return 0.5
     single = labels.ndim == 1
-    scores = (logits.double().softmax(1) if single else logits.double()).numpy()
+    scores = (logits.double().softmax(1) if single else logits.float().sigmoid()).numpy()
     truth = F.one_hot(labels, logits.shape[1]).numpy() if single else labels.numpy()
     positive = truth.sum(0)
     negative = len(truth) - positive
@@ -61,7 +64,7 @@ def auc(logits: Tensor, labels: Tensor) -> float:
 
 
 def measure(logits: Tensor, labels: Tensor, metric: str) -> dict[str, float]:
-    """Loss, accuracy where an image has one label, and AUC where it is the role's ``metric`` or labels are several."""
+    """Loss; accuracy where images have one label; AUC where it is the ``metric`` or labels are several."""
     values = {"loss": loss(logits, labels).item()}
     if labels.ndim == 1:
         values["accuracy"] = accuracy(logits, labels)

@@ -204,8 +204,8 @@ def _refuse_undeclared(cells: list[str]) -> None:
     """
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
     if injected:
-        before = {name for cell in cells[: injected[0]] for name in _assigned(cell)}
-        _refuse_unknown(_assigned(cells[injected[0]]), [name for name in NAMES if name in before])
+        before = {name for cell in cells[: injected[0]] for name in assigned(cell)}
+        _refuse_unknown(assigned(cells[injected[0]]), [name for name in NAMES if name in before])
 
 
 def _refuse_unknown(names, known) -> None:
@@ -217,7 +217,7 @@ def _refuse_unknown(names, known) -> None:
         raise TlbookError(f"There is no parameter {unknown[0]!r} here; {there_are}.{hint}")
 
 
-def _assigned(source: str) -> list[str]:
+def assigned(source: str) -> list[str]:
     """Names that a cell assigns at its top level, [] where it is not plain Python."""
     try:
         statements = ast.parse(source).body

@@ -17,11 +17,14 @@ from tlbook.specs import RunSpec
 BYTES = 4  # of a weight
 
 
-def plan(scale: Scale, targets: Sequence[str], seeds: Sequence[int], questions: Sequence[str] = ()) -> pd.DataFrame:
+def plan(
+    scale: Scale, targets: Sequence[str], seeds: Sequence[int], questions: Sequence[str] = ()
+) -> pd.DataFrame:
     """Runs, image-passes and disk of each question, and of all together (shared runs counted once).
 
-    A run that an earlier row has already is not counted again. Columns: question, runs, done (already trained),
-    passes (one image forward and backward counts 1, an evaluated one a third), gigabytes of kept weights.
+    A run that an earlier row has already is not counted again. Columns: question, runs, done (already
+    trained), passes (one image forward and backward counts 1, an evaluated one a third), gigabytes of kept
+    weights.
     """
     seen: dict[str, RunSpec] = {}
     rows = []
@@ -42,8 +45,10 @@ def throughput(scale: Scale, seconds: float = 2.0) -> float:
         model = build(scale.network, 10).to(where, memory_format=torch.channels_last)
         images = torch.randn(batch, 3, scale.side, scale.side, device=where)
         images = images.contiguous(memory_format=torch.channels_last)
-        count, started = 0, time.monotonic()
-        while time.monotonic() - started < seconds:
+        count, started = -batch, time.monotonic()  # the first batch warms up
+        while count <= 0 or time.monotonic() - started < seconds:
+            if count == 0:
+                started = time.monotonic()
             with metrics.autocast(images.device.type, scale.precision):
                 loss = model(images).square().mean()
             loss.backward()

@@ -1,4 +1,4 @@
-"""Records: what a scale's runs found, as sorted CSV tables with their provenance, read where torch is not installed.
+"""Records: what a scale's runs found, as sorted CSV tables with their provenance, read without torch.
 
 ``<folder>/<scale>/<question>/<table>.csv`` and ``provenance.json``; the default folder is the book's own.
 """
@@ -44,7 +44,12 @@ def load(scale: str, question: str, table: str, root: Path = FOLDER) -> pd.DataF
     path = folder(scale, question, root) / f"{table}.csv"
     if not path.exists():
         raise TlbookError(f"The table {table} of question {question} is not recorded at scale {scale} yet.")
-    return tables.check(table, pd.read_csv(path, dtype=known[table].dtypes, keep_default_na=False, na_values=["nan"]))
+    try:
+        frame = pd.read_csv(path, dtype=known[table].dtypes, keep_default_na=False, na_values=["nan"])
+    except ValueError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise TlbookError(f"The record {path} is not the table {table} ({reason}).") from error
+    return tables.check(table, frame)
 
 
 def load_all(scale: str, question: str, root: Path = FOLDER) -> dict[str, pd.DataFrame]:
@@ -67,38 +72,46 @@ def write(
     scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path = FOLDER
 ) -> Path:
     """Write a question's tables and provenance, all or none; earlier records of it are replaced whole."""
+    known = tables.of_question(question)
+    if foreign := sorted(set(found) - set(known)):
+        raise TlbookError(f"Question {question} has no table {foreign[0]!r}; it has {', '.join(known)}.")
     final = folder(scale, question, root)
-    partial = final.with_name(f".{question}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, frame in found.items():
-        table = tables.TABLES[name]
-        tables.check(name, frame).sort_values(table.keys).to_csv(
-            partial / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan"
-        )
-    (partial / "provenance.json").write_text(json.dumps(dict(made), indent=1) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    partial.rename(final)
+    partial, old = (final.with_name(f".{question}.{os.getpid()}.{name}") for name in ("new", "old"))
+    try:
+        partial.mkdir(parents=True)
+        for name, frame in found.items():
+            in_order = tables.check(name, frame).sort_values(known[name].keys)
+            in_order.to_csv(partial / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
+        (partial / "provenance.json").write_text(json.dumps(dict(made), indent=1) + "\n")
+        if final.exists():
+            final.rename(old)
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
     return final
 
 
 def digest(*paths: Path) -> str:
-    """SHA-256 over the Python, JSON and TOML sources under the paths (names and contents)."""
+    """SHA-256 over files, and over the Python and JSON files in folders (names and contents)."""
     whole = hashlib.sha256()
     for path in paths:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in {".py", ".json"})
-        for file in files:
-            whole.update(file.relative_to(path.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+        sources = sorted(file for file in path.rglob("*") if file.suffix in {".py", ".json"})
+        for file in [path] if path.is_file() else sources:
+            name = file.relative_to(path.parent).as_posix()
+            whole.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return whole.hexdigest()
 
 
 def code_state(commit: str = "") -> dict:
-    """Commit (from git, or as given), whether the watched files were clean, and digests of the package's sources."""
+    """Commit (from git, or as given), whether the watched files were clean, digests of the sources."""
     package = REPOSITORY / "tlbook"
     state = {"package_digest": digest(package), "claims_digest": digest(package / "claims")}
     if commit:
         return {"commit": commit, "clean": None, **state}
     try:
+        _git("ls-files", "--error-unmatch", "tlbook/records.py")  # else it is another project's repository
         head = _git("rev-parse", "HEAD")
         return {"commit": head, "clean": not _git("status", "--porcelain", "--", *WATCHED), **state}
     except (OSError, subprocess.CalledProcessError):

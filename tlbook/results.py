@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ from tlbook import records, scales
 from tlbook.errors import TlbookError
 from tlbook.scales import Scale
 from tlbook.tables import QUESTIONS
+
+LIBRARIES = ("torch", "numpy", "pandas", "scipy", "scikit-learn")  # noted with every result
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,12 @@ class Results:
     judged: bool
     tables: dict[str, pd.DataFrame]
     provenance: dict
+    recorded: bool = False
+
+    @property
+    def roles(self) -> list[str]:
+        """The targets that it covers, in the book's order."""
+        return [role for role in scales.TARGETS if role in self.provenance["targets"]]
 
 
 def study(question: str):
@@ -45,8 +54,18 @@ def available() -> list[str]:
     return [question for question in QUESTIONS if (folder / f"{question}.py").exists()]
 
 
-def run(question: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how) -> Results:
-    """Run a study, training what is missing; ``how`` goes to `runs.ensure_all` (workers, retrain, show)."""
+def run(
+    question: str,
+    scale: Scale,
+    targets: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    commit: str = "",
+    **how,
+) -> Results:
+    """Run a study, training what is missing; ``how`` goes to `runs.ensure_all` (workers, retrain, show).
+
+    ``commit`` names the code where git cannot tell.
+    """
     started = time.monotonic()
     targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
     module = study(question)
@@ -57,7 +76,7 @@ def run(question: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequenc
         "question": question,
         "targets": list(targets),
         "seeds": list(seeds),
-        **records.code_state(),
+        **records.code_state(commit),
         **_made_by(scale, specs),
         "seconds_of_this_call": round(time.monotonic() - started, 1),
         "date": records.now(),
@@ -67,13 +86,15 @@ def run(question: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequenc
 
 def recorded(question: str, scale: str) -> Results:
     """A question's records at a scale; refused in one sentence where there are none."""
-    return Results(
-        question, scale, scales.get(scale).judged, records.load_all(scale, question), records.provenance(scale, question)
-    )
+    judged = scales.get(scale).judged
+    found, made = records.load_all(scale, question), records.provenance(scale, question)
+    return Results(question, scale, judged, found, made, recorded=True)
 
 
-def for_page(question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how):
-    """Label -> Results, in the order of a page's tabs: the highest recorded scale, then this build's own run."""
+def for_page(
+    question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how
+) -> dict[str, Results]:
+    """Label -> Results in the order of a page's tabs: highest recorded scale, then this build's own run."""
     best = records.recorded(question)[:1]
     if mode == "records":
         best = [scale.name]
@@ -84,15 +105,18 @@ def for_page(question: str, mode: str, scale: Scale, targets: Sequence[str] = ()
 
 
 def _made_by(scale: Scale, specs: Sequence) -> dict:
-    """Device, versions, wall time and specs of the runs behind a result."""
-    from tlbook import runs
+    """Device, versions, wall time and specs of the runs behind a result, and the digest of P."""
+    from tlbook import models, runs
     from tlbook.specs import PROTOCOL
     from tlbook.studies import grid
 
     ends = [runs.find(spec.id).complete for spec in specs]
+    p = grid.pretrained(scale)
     return {
         "protocol": PROTOCOL,
-        "pretrained": str(grid.pretrained(scale)),
+        "pretrained": str(p),
+        "pretrained_sha256": models.sha256(runs.weights_file(p)),
+        "versions": {name: version(name) for name in LIBRARIES},
         "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends}),
         "runs": len(specs),
         "training_seconds": round(sum(end["seconds"] for end in ends), 1),

@@ -1,13 +1,14 @@
 """RunSpec -> run directory. A run is trained once, by whoever asks first, and found again by its id.
 
-A finished run is ``<root>/<id>/`` with ``spec.json``, ``history.csv``, ``checkpoints/*.safetensors`` and the
-mark ``complete.json``; while it trains it is ``<id>.partial/`` with ``resume.safetensors`` besides, from which a
-killed run goes on. A whole directory is renamed at the end, so that nothing half-written is ever found.
+A finished run is ``<root>/<id>/`` with ``spec.json``, ``history.csv``, ``checkpoints/*.safetensors`` and
+the mark ``complete.json``; while it trains it is ``<id>.partial/`` with ``resume.safetensors`` besides, from
+which a killed run goes on. A whole directory is renamed at the end: nothing half-written is ever found.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from tlbook import data, models
 from tlbook.data.decode import cache_folder
 from tlbook.errors import TlbookError
 from tlbook.scales import SOURCE
-from tlbook.specs import Checkpoint, File, RunSpec, Weights
+from tlbook.specs import Checkpoint, File, RunSpec, Weights, unique
 from tlbook.train import State, initial, prepare, train
 
 RESUME_SECONDS = 60.0
@@ -46,6 +47,13 @@ def root() -> Path:
 def device() -> str:
     """Where runs train: ``TLBOOK_DEVICE``, or a GPU if there is one. It does not change a run's id."""
     return os.environ.get("TLBOOK_DEVICE", "").strip() or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_workers() -> int:
+    """How many runs train side by side unless told: one on a GPU, else one a core that is ours to use."""
+    if device() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,24 +74,31 @@ class Run:
 
     @property
     def spec(self) -> dict:
-        """Its spec as plain values: ``identity`` and what was noted beside it."""
+        """Its spec as plain values: ``identity``, what was noted ``beside`` it, what it ``started_from``."""
         return json.loads((self.path / "spec.json").read_text())
 
     def history(self) -> pd.DataFrame:
         """All measurements: epoch, split (train, dev, test), metric (accuracy, auc, loss), value."""
-        return pd.read_csv(self.path / "history.csv")
+        return _read_history(self.path)
 
     def kept(self) -> list[int]:
         """The epochs whose weights it keeps."""
-        return sorted(int(p.stem.removeprefix("epoch-")) for p in self.path.glob("checkpoints/epoch-*.safetensors"))
+        files = self.path.glob("checkpoints/epoch-*.safetensors")
+        return sorted(int(file.stem.removeprefix("epoch-")) for file in files)
+
+    def checkpoint(self, epoch: int | str) -> Path:
+        """The file of the weights at an epoch, or at the "best" or "final" one; one not kept is refused."""
+        number = self.spec["identity"]["epochs"] if epoch == "final" else epoch
+        name = f"epoch-{number:03d}" if isinstance(number, int) else str(number)
+        path = self.path / "checkpoints" / f"{name}.safetensors"
+        if not path.exists():
+            kept = ", ".join(map(str, self.kept()))
+            raise TlbookError(f"Run {self.id} keeps no weights of epoch {epoch}, only of {kept}.")
+        return path
 
     def weights(self, epoch: int | str) -> dict[str, Tensor]:
         """The state dict at an epoch, or at the "best" or "final" one; an epoch not kept is refused."""
-        epoch = max(self.kept()) if epoch == "final" else epoch
-        path = self.path / "checkpoints" / (f"{epoch}.safetensors" if epoch == "best" else f"epoch-{epoch:03d}.safetensors")
-        if not path.exists():
-            raise TlbookError(f"Run {self.id} keeps no weights of epoch {epoch}, only {self.kept()}; retrain it to.")
-        return models.load(path)
+        return models.load(self.checkpoint(epoch))
 
 
 def find(run_id: str) -> Run | None:
@@ -94,86 +109,150 @@ def find(run_id: str) -> Run | None:
 
 def every() -> list[Run]:
     """All finished runs, newest first."""
-    found = [Run(mark.parent) for mark in root().glob("*/complete.json") if not mark.parent.name.endswith(".partial")]
+    marks = root().glob("*/complete.json")
+    found = [Run(mark.parent) for mark in marks if "." not in mark.parent.name]  # neither .partial nor .old
     return sorted(found, key=lambda run: run.path.stat().st_mtime, reverse=True)
 
 
 def unmet(run: Run, spec: RunSpec) -> str:
-    """What a finished run lacks of what a spec wants measured and kept, in words; empty if nothing."""
-    beside = run.spec["beside"]
-    epochs = sorted(set(spec.kept) - set(run.kept()))
+    """Why a finished run is not what a spec wants measured and kept, in words; empty if it is."""
+    noted = run.spec
+    beside = noted["beside"]
+    kept = sorted(set(spec.kept) - set(run.kept()))
     measured = sorted(set(spec.measured) - set(beside["measured"]))
-    lacks = [f"weights of epochs {epochs}"] * bool(epochs) + [f"measurements at epochs {measured}"] * bool(measured)
-    return " and ".join(lacks)
+    trained = sorted(set(spec.train_measured) - set(beside["train_measured"]))
+    reasons = {
+        f"keeps no weights of epochs {kept}": kept,
+        "keeps no weights of its best epoch": spec.keep_best and not beside["keep_best"],
+        f"was not measured at epochs {measured}": measured,
+        f"has no training metric of epochs {trained}": trained,
+        "was measured on other dev and test images": beside["evaluated"] != spec.evaluated,
+        "started from other weights than are there now": _restarted(noted.get("started_from"), spec),
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)
+
+
+def _restarted(started_from: str | None, spec: RunSpec) -> bool:
+    """Whether the run that a run started from has been trained anew since, to other weights."""
+    which = spec.init.weights
+    if started_from is None or not isinstance(which, Checkpoint) or find(which.run) is None:
+        return False
+    return models.sha256(find(which.run).checkpoint(which.epoch)) != started_from
 
 
 def is_done(spec: RunSpec) -> bool:
-    """Whether a run is finished and kept what the spec wants; a finished one that did not is an error that says so."""
+    """Whether a run is finished and as the spec wants it; a finished one that is not is refused."""
     run = find(spec.id)
     if run is None:
         return False
-    if lacks := unmet(run, spec):
-        raise TlbookError(f"Run {run.id} ({spec.label}) is finished but has no {lacks}; ask for it to be retrained.")
+    if why := unmet(run, spec):
+        raise TlbookError(f"Run {run.id} ({spec.label}) is finished but {why}; ask for it to be retrained.")
     return True
 
 
 def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:
-    """The finished run of a spec, trained now if need be (and anew if ``retrain``).
+    """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
 
-    Two processes that want the same run train it once: the second waits. Raises TlbookError in one sentence if
-    images or starting weights are missing or changed.
+    Two processes that want the same run train it once: the second waits. Raises TlbookError in one sentence
+    if images or starting weights are missing or changed.
     """
     root().mkdir(parents=True, exist_ok=True)
     with FileLock(root() / f"{spec.id}.lock"):
+        _recover(root() / spec.id)
         if retrain or not is_done(spec):
-            _train(spec, show)
+            _train(spec, retrain, show)
     return Run(root() / spec.id)
 
 
-def ensure_all(specs: Iterable[RunSpec], workers: int | None = None, retrain: bool = False, show: bool = True) -> None:
-    """Train what is missing of many runs: sources first on all cores, then targets, each worker on one thread.
+def ensure_all(
+    specs: Iterable[RunSpec], workers: int | None = None, retrain: bool = False, show: bool = True
+) -> None:
+    """Train what is missing of many runs: sources first on all cores, then the others, one thread each.
 
-    ``workers`` processes (default: the cores). A run that fails is named at the end, and the others are kept.
-    This is the one place where a cluster would plug in.
+    ``workers`` processes (default: `default_workers`); a run waits for the run that it starts from. A run
+    that fails is named at the end, and the others are kept. Here alone a cluster would plug in.
     """
-    missing = [spec for spec in {s.id: s for s in specs}.values() if retrain or not is_done(spec)]
-    for spec in (s for s in missing if s.role == SOURCE):
-        ensure(spec, retrain, show)
+    missing = [spec for spec in unique(specs) if retrain or not is_done(spec)]
+    sources = [spec for spec in missing if spec.role == SOURCE]
+    failed = {spec: error for spec in sources if (error := _attempt(spec, retrain, show))}
     targets = sorted((s for s in missing if s.role != SOURCE), key=lambda s: s.passes, reverse=True)
-    if not targets:
-        return
-    failures = {}
-    progress = tqdm(total=round(sum(s.passes for s in targets)), unit=" passes", unit_scale=True, mininterval=2,
-                    desc=f"{len(targets)} runs", disable=not show)
+    if targets:
+        _ensure_targets(targets, failed, workers or default_workers(), retrain, show)
+    if failed:
+        raise TlbookError(_failure(failed, len(missing)))
+
+
+def _ensure_targets(
+    targets: Sequence[RunSpec], failed: dict[RunSpec, str], workers: int, retrain: bool, show: bool
+) -> None:
+    """Train targets under one progress line, each after what it starts from; failures go into ``failed``."""
+    total = round(sum(spec.passes for spec in targets))
+    progress = tqdm(total=total, unit=" passes", unit_scale=True, mininterval=1, disable=not show)
+    done, waiting = 0, list(targets)
     with progress:
-        for done, (spec, error) in enumerate(_attempts(targets, workers or os.cpu_count() or 1, retrain), 1):
-            progress.update(round(spec.passes))
-            progress.set_description(f"{done}/{len(targets)} runs")
-            if error:
-                failures[spec.id] = f"{spec.id} ({spec.label}): {error}"
-    if failures:
-        raise TlbookError(f"{len(failures)} of {len(targets)} runs failed, the others are kept. {'; '.join(failures.values())}")
+        progress.set_description(f"0/{len(targets)} runs")
+        while waiting:
+            ids = {spec.id for spec in waiting}
+            ready = [spec for spec in waiting if _parent(spec) not in ids]
+            waiting = [spec for spec in waiting if _parent(spec) in ids]
+            lost = {spec.id for spec in failed}
+            for spec in ready:
+                if _parent(spec) in lost:
+                    failed[spec] = f"run {_parent(spec)}, which it starts from, failed"
+            for spec, error in _attempts([s for s in ready if s not in failed], workers, retrain):
+                done += 1
+                progress.update(round(spec.passes))
+                progress.set_description(f"{done}/{len(targets)} runs")
+                if error:
+                    failed[spec] = error
+
+
+def _parent(spec: RunSpec) -> str | None:
+    """The id of the run that a run starts from, if it does."""
+    return spec.init.weights.run if isinstance(spec.init.weights, Checkpoint) else None
+
+
+def _failure(failed: dict[RunSpec, str], count: int) -> str:
+    """One sentence that names the runs that failed, and each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for spec, error in failed.items():
+        by_reason.setdefault(error.rstrip("."), []).append(f"{spec.id} ({spec.label})")
+    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return f"{len(failed)} of {count} runs failed, and what else was trained is kept: {reasons}."
 
 
 def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator[tuple[RunSpec, str]]:
     """Each spec as it ends, with what went wrong ('' if nothing)."""
-    if workers == 1 or len(specs) == 1:
-        with threads(1):
-            yield from ((spec, _attempt(spec, retrain)) for spec in specs)
+    if workers == 1 or len(specs) <= 1:
+        yield from ((spec, _attempt(spec, retrain)) for spec in specs)
         return
-    with ProcessPoolExecutor(min(workers, len(specs)), get_context("spawn"), initializer=torch.set_num_threads,
-                             initargs=(1,)) as pool:
+    left = []
+    with _pool(min(workers, len(specs))) as pool:
         pending = {pool.submit(_attempt, spec, retrain): spec for spec in specs}
         for future in as_completed(pending):
             try:
                 yield pending[future], future.result()
+            except BrokenProcessPool:  # one of them was killed, which ends the others too
+                left.append(pending[future])
+    for spec in left:
+        with _pool(1) as pool:
+            try:
+                error = pool.submit(_attempt, spec, retrain).result()
             except BrokenProcessPool:
-                yield pending[future], "its worker process was killed (out of memory?); it resumes when asked again"
+                error = "its worker process was killed (out of memory?)"
+        yield spec, error
 
 
-def _attempt(spec: RunSpec, retrain: bool) -> str:
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    )
+
+
+def _attempt(spec: RunSpec, retrain: bool, show: bool = False) -> str:
+    """Ensure one run; what went wrong, or ''."""
     try:
-        ensure(spec, retrain)
+        ensure(spec, retrain, show)
     except Exception as error:  # one run's failure must not lose the others
         return str(error) if isinstance(error, TlbookError) else f"{type(error).__name__}: {error}"
     return ""
@@ -196,10 +275,13 @@ def threads(count: int) -> Iterator[None]:
 class _Keeper:
     """Writes what a run keeps, after each epoch, into its partial directory."""
 
-    def __init__(self, spec: RunSpec, path: Path, show: bool):
+    def __init__(self, spec: RunSpec, path: Path, done: int, seconds: float, show: bool):
+        """``done`` epochs and ``seconds`` are those of a life that was cut off."""
         self.spec, self.path = spec, path
         self.written = time.monotonic()
-        self.progress = tqdm(total=spec.epochs, desc=spec.label, unit=" epoch", disable=not show)
+        self.started = self.written - seconds
+        bar = dict(total=spec.epochs, initial=done, unit=" epoch", disable=not show)
+        self.progress = tqdm(desc=spec.label, **bar)
 
     def __call__(self, state: State) -> None:
         folder = self.path / "checkpoints"
@@ -208,59 +290,101 @@ class _Keeper:
         if self.spec.keep_best and state.best_epoch == state.epoch:
             models.save(state.model.state_dict(), folder / "best.safetensors")
         if time.monotonic() - self.written > RESUME_SECONDS:
-            write_resume(state, self.path)
+            write_resume(state, self.path, self.seconds)
             self.written = time.monotonic()
         self.progress.update(state.epoch - self.progress.n)
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, all its lives together."""
+        return time.monotonic() - self.started
 
-def write_resume(state: State, path: Path) -> None:
-    """Everything to go on from: rows, weights, momentum, epoch, best so far (randomness follows from the epoch)."""
-    _write(path / "history.csv", pd.DataFrame(state.rows).to_csv(index=False))
+    def close(self) -> None:
+        """End the progress line."""
+        self.progress.close()
+
+
+def write_resume(state: State, path: Path, seconds: float = 0.0) -> None:
+    """Everything to go on from: rows, weights, momentum, epoch, best so far (the epoch seeds the rest)."""
+    _write_history(state, path)
     tensors = {f"weights.{name}": value for name, value in state.model.state_dict().items()}
     for name, parameter in state.model.named_parameters():
         buffer = state.optimizer.state[parameter].get("momentum_buffer")
         if buffer is not None:
             tensors[f"momentum.{name}"] = buffer
-    tensors["progress"] = torch.tensor([state.epoch, state.best_epoch, state.best_value], dtype=torch.float64)
+    best = path / "checkpoints" / "best.safetensors"
+    if best.exists():
+        tensors |= {f"best.{name}": value for name, value in models.load(best).items()}
+    progress = [state.epoch, state.best_epoch, state.best_value, seconds]
+    tensors["progress"] = torch.tensor(progress, dtype=torch.float64)
     models.save(tensors, path / "resume.safetensors")
 
 
-def read_resume(state: State, path: Path) -> None:
-    """Bring a fresh state to where `write_resume` left it."""
+def read_resume(state: State, path: Path) -> float:
+    """Bring a fresh state and the best weights in ``path`` to where `write_resume` left them; its seconds."""
     tensors = models.load(path / "resume.safetensors")
-    epoch, best_epoch, state.best_value = tensors.pop("progress").tolist()
+    epoch, best_epoch, state.best_value, *seconds = tensors.pop("progress").tolist()
     state.epoch, state.best_epoch = int(epoch), int(best_epoch)
-    state.model.load_state_dict({n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")})
+    state.model.load_state_dict(_under("weights.", tensors))
     for name, parameter in state.model.named_parameters():
         if f"momentum.{name}" in tensors:
             buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
             state.optimizer.state[parameter]["momentum_buffer"] = buffer
-    rows = pd.read_csv(path / "history.csv")
+    rows = _read_history(path)
     state.rows = rows[rows.epoch <= state.epoch].to_dict("records")
+    if best := _under("best.", tensors):
+        models.save(best, path / "checkpoints" / "best.safetensors")
+    return seconds[0] if seconds else 0.0
 
 
-def _train(spec: RunSpec, show: bool) -> None:
-    prepare()
-    started = time.monotonic()
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _write_history(state: State, path: Path) -> None:
+    rows = pd.DataFrame(state.rows, columns=["epoch", "split", "metric", "value"])
+    _write(path / "history.csv", rows.to_csv(index=False))
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path / "history.csv", float_precision="round_trip")  # else off by one bit now and then
+
+
+def _train(spec: RunSpec, anew: bool, show: bool) -> None:
+    """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
     domain = data.load(spec.images)
     if domain.digest != spec.digest:
-        raise TlbookError(f"The training images of {spec.dataset} are not those that run {spec.id} is named for.")
-    partial = root() / f"{spec.id}.partial"
-    start = None if spec.init.weights is None else weights(spec.init.weights)
-    where = device()
-    state = initial(spec, start, where)
-    if (partial / "resume.safetensors").exists():
-        read_resume(state, partial)
-    else:
+        named_for = f"those that run {spec.id} ({spec.label}) is named for"
+        raise TlbookError(f"The training images of {spec.dataset} are not {named_for}.")
+    final, partial = root() / spec.id, root() / f"{spec.id}.partial"
+    if anew:
+        shutil.rmtree(partial, ignore_errors=True)
+    # One thread for all but sources, wherever they run: the order of sums, and so the bits, are the same.
+    with threads(torch.get_num_threads() if spec.role == SOURCE else 1):
+        prepare()
+        start = None if spec.init.weights is None else weights_file(spec.init.weights)
+        state, seconds = _begin(spec, partial, start)
+        with closing(_Keeper(spec, partial, state.epoch, seconds, show)) as keeper:
+            train(spec, domain, state, keeper, device())
+        _write_history(state, partial)
+        end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, **environment(device())}
+        _write(partial / "complete.json", json.dumps(end, indent=1))
+    _replace(partial, final)
+
+
+def _begin(spec: RunSpec, partial: Path, start: Path | None) -> tuple[State, float]:
+    """The state to train from and the seconds behind it: what was cut off if it can be read, else epoch 0."""
+    weights = None if start is None else models.load(start)
+    state, seconds = initial(spec, weights, device()), 0.0
+    try:
+        seconds = read_resume(state, partial)
+    except (OSError, ValueError, KeyError, RuntimeError):  # there is none, or it is damaged
+        state = initial(spec, weights, device())
         shutil.rmtree(partial, ignore_errors=True)
     (partial / "checkpoints").mkdir(parents=True, exist_ok=True)
-    _write(partial / "spec.json", json.dumps(_noted(spec), indent=1))
-    train(spec, domain, state, _Keeper(spec, partial, show), where)
-    _write(partial / "history.csv", pd.DataFrame(state.rows).to_csv(index=False))
-    (partial / "resume.safetensors").unlink(missing_ok=True)
-    end = {"seconds": round(time.monotonic() - started, 2), "best_epoch": state.best_epoch, **environment(where)}
-    _write(partial / "complete.json", json.dumps(end, indent=1))
-    _replace(partial, root() / spec.id)
+    noted = _noted(spec) | {"started_from": None if start is None else models.sha256(start)}
+    _write(partial / "spec.json", json.dumps(noted, indent=1))
+    return state, seconds
 
 
 def _noted(spec: RunSpec) -> dict:
@@ -275,14 +399,20 @@ def _noted(spec: RunSpec) -> dict:
 
 def environment(where: str) -> dict:
     """Device, threads and library versions, for a run's end mark and for provenance."""
-    name = torch.cuda.get_device_name() if where.startswith("cuda") else platform.processor() or platform.machine()
-    return {"device": f"{where} ({name})", "threads": torch.get_num_threads(), "python": platform.python_version(),
-            "torch": torch.__version__}
+    processor = platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name() if where.startswith("cuda") else processor
+    return {
+        "device": f"{where} ({name})",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def _replace(partial: Path, final: Path) -> None:
-    """Put a whole directory in the place of another; an interruption leaves one of the two whole."""
-    old = final.with_name(f"{final.name}.old")
+    """Put a finished directory in its place; killed at any point, `_recover` ends it."""
+    old = _aside(final)
+    (partial / "resume.safetensors").unlink(missing_ok=True)
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)
@@ -290,10 +420,26 @@ def _replace(partial: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _recover(final: Path) -> None:
+    """End a `_replace` that was cut off: a partial directory with the completion mark is the finished run."""
+    partial = final.with_name(f"{final.name}.partial")
+    if (partial / "complete.json").exists():
+        _replace(partial, final)
+    elif final.exists():
+        shutil.rmtree(_aside(final), ignore_errors=True)
+
+
+def _aside(final: Path) -> Path:
+    return final.with_name(f"{final.name}.old")
+
+
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 # Weights to start from
@@ -301,39 +447,58 @@ def _write(path: Path, text: str) -> None:
 
 def weights(which: Weights) -> dict[str, Tensor]:
     """The state dict of a run's checkpoint or of a file."""
+    return models.load(weights_file(which))
+
+
+def weights_file(which: Weights) -> Path:
+    """The safetensors file of weights; refused where it is not here, or not what its digest says."""
     if isinstance(which, Checkpoint):
         run = find(which.run)
         if run is None:
-            raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it first.")
-        return run.weights(which.epoch)
-    return models.load(_file(which))
-
-
-def _file(which: File) -> Path:
+            raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it.")
+        return run.checkpoint(which.epoch)
+    path = root() / "files" / f"{which.sha256}.safetensors"
     for card in SHIPPED.glob("*.json"):
         if json.loads(card.read_text())["sha256"] == which.sha256:
-            return card.with_suffix(".safetensors")
-    path = root() / "files" / f"{which.sha256}.safetensors"
+            path = card.with_suffix(".safetensors")
     if not path.exists():
         raise TlbookError(f"There is no weights file with SHA-256 {which.sha256[:12]}… in {path.parent}.")
+    if models.sha256(path) != which.sha256:
+        raise TlbookError(f"The weights file {path} is damaged: its SHA-256 is not {which.sha256[:12]}….")
     return path
+
+
+def is_shipped(scale: str) -> bool:
+    """Whether a P of that scale lies in the package."""
+    return (SHIPPED / f"{scale}.json").exists()
 
 
 def shipped(scale: str) -> File:
     """P as shipped with tlbook for a scale; a scale without one is refused."""
     card = SHIPPED / f"{scale}.json"
-    if not card.exists():
-        raise TlbookError(f"No pre-trained weights are shipped for scale {scale!r}; set pretrained to 'train', or to a file.")
+    if not is_shipped(scale):
+        none = f"No pre-trained weights are shipped for scale {scale!r}"
+        raise TlbookError(f"{none}; set pretrained to 'train', or to a .safetensors file.")
     return File(json.loads(card.read_text())["sha256"])
 
 
 def register_file(path: Path) -> File:
-    """A user's safetensors file as weights to start from: checked, and copied beside the runs under its digest."""
+    """A user's safetensors file as weights to start from: checked, and copied to the runs by its digest."""
+    if not path.is_file():
+        raise TlbookError(f"There is no file {path}; pretrained is 'train', 'shipped' or a weights file.")
+    status = path.stat()
+    return _registered(path.resolve(), status.st_size, status.st_mtime_ns, root())
+
+
+@functools.lru_cache(maxsize=8)
+def _registered(path: Path, size: int, changed: int, folder: Path) -> File:
+    """`register_file`, done once for a file as it stands, since every spec of a P-T asks."""
     models.load(path)
     file = File(models.sha256(path))
-    copy = root() / "files" / f"{file.sha256}.safetensors"
+    copy = folder / "files" / f"{file.sha256}.safetensors"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy.with_suffix(".partial"))
-        os.replace(copy.with_suffix(".partial"), copy)
+        partial = copy.with_suffix(f".{os.getpid()}.partial")
+        shutil.copyfile(path, partial)
+        os.replace(partial, copy)
     return file

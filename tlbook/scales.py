@@ -18,6 +18,7 @@ SOURCE = "source"
 TARGETS = ("real", "clipart", "quickdraw", "xray")
 INITS = ("P-T", "RI-T")
 RATES = ("low", "high")
+FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tlbook.data import Request
 from tlbook.data.layouts import FOLDER
 from tlbook.data.shuffles import Shuffle
+from tlbook.errors import TlbookError
 
 PROTOCOL = 1  # raised by hand when training semantics change
 ID_LENGTH = 12
-ABSENT = "absent"  # digest of training examples that are not on this machine (a plan can be made all the same)
+ABSENT = "absent"  # digest of training examples that are not on this machine: a plan can be made all the same
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Init:
     kind: str
     weights: Weights | None = None
 
+    def __post_init__(self) -> None:
+        if (self.kind, self.weights is None) not in (("random", True), ("from", False)):
+            given = f"{self.kind!r} and {self.weights}"
+            raise TlbookError(f"A run's init is 'random', or 'from' with weights; not {given}.")
+
 
 def _beside() -> Any:
     """A field that is noted beside the id: it changes what is measured or kept, not the weights."""
@@ -52,9 +59,10 @@ def _beside() -> Any:
 class RunSpec:
     """One training run. Fields up to ``protocol`` make the id; those marked `_beside` do not.
 
-    ``init_seed`` draws the body (None where it comes from weights), ``head_seed`` draws ``fc``, ``order_seed``
-    orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the epochs (counted from 0)
-    from which it is ten times smaller. ``examples`` counts training images, ``digest`` identifies them.
+    ``init_seed`` draws the body (None where it comes from weights), ``head_seed`` draws ``fc``,
+    ``order_seed`` orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the
+    epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
+    ``digest`` identifies them.
     """
 
     role: str
@@ -107,12 +115,29 @@ class RunSpec:
     @property
     def passes(self) -> float:
         """Image-passes: one image forward and backward counts 1, an evaluated image a third."""
-        trained = self.epochs * self.examples
-        return trained + (len(self.train_measured) * self.examples + len(self.measured) * self.evaluated) / 3
+        measured = len(self.train_measured) * self.examples + len(self.measured) * self.evaluated
+        return self.epochs * self.examples + measured / 3
+
+    def joined(self, other: RunSpec) -> RunSpec:
+        """The same run, measuring and keeping what either spec wants."""
+        both = {
+            name: tuple(sorted({*getattr(self, name), *getattr(other, name)}))
+            for name in ("measured", "train_measured", "kept")
+        }
+        return dataclasses.replace(self, keep_best=self.keep_best or other.keep_best, **both)
 
     @property
     def label(self) -> str:
         """The run in a few words, for progress lines and lists."""
         shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
         start = "P-T" if self.init.kind == "from" else ("P" if self.role == "source" else "RI-T")
-        return f"{self.role} {start} rate {self.rate:g}{shuffle} seed {self.order_seed} ({self.epochs} epochs)"
+        seed = f"seed {self.order_seed} ({self.epochs} epochs)"
+        return f"{self.role} {start} rate {self.rate:g}{shuffle} {seed}"
+
+
+def unique(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Each run once, in the order first named, with all that any of its specs wants measured and kept."""
+    found: dict[str, RunSpec] = {}
+    for spec in specs:
+        found[spec.id] = found[spec.id].joined(spec) if spec.id in found else spec
+    return list(found.values())

@@ -1,7 +1,7 @@
-"""One training loop: the paper's protocol (section 2, appendix; official training code), deterministic on a CPU.
+"""One training loop: the paper's protocol (section 2, appendix; official code), deterministic on a CPU.
 
-All randomness of an epoch comes from ``(order seed, epoch)``, so a run that was cut off goes on from the end of
-any epoch to the same weights.
+All randomness of an epoch comes from ``(order seed, epoch)``, so a run that was cut off goes on from the end
+of any epoch to the same weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tlbook.specs import RunSpec
 
 @dataclass
 class State:
-    """A run after ``epoch`` epochs: its network and optimiser, all rows measured so far, the best dev epoch."""
+    """A run after ``epoch`` epochs: network and optimiser, all rows measured so far, the best dev epoch."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -32,14 +32,21 @@ class State:
 
 
 def prepare() -> None:
-    """Set what makes training fast and repeatable: no denormals (a network was 100 times slower), no TF32."""
+    """Set what makes training fast and repeatable: no denormals (a network was 100 times slower), no TF32.
+
+    A thread takes its treatment of denormals from the thread that starts it. So this is called when the
+    module is imported, before torch has started threads, and again in whichever thread trains.
+    """
     torch.set_flush_denormal(True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
 
+prepare()
+
+
 def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu") -> State:
-    """The state at epoch 0: the body drawn from ``init_seed`` or taken from ``weights``, ``fc`` from ``head_seed``."""
+    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; ``fc`` from ``head_seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.init_seed or 0)
         model = build(spec.network, spec.classes)
@@ -97,14 +104,15 @@ def train(
     set, dev and test at the spec's measured epochs. A diverged run goes on and is recorded as it is.
     """
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    if not state.rows:
+    if state.epoch == 0 and not state.rows:
         finish_epoch(spec, domain, view, state, device)
         after_epoch(state)
     for epoch in range(state.epoch + 1, spec.epochs + 1):
         rng = np.random.default_rng([spec.order_seed, epoch])
         for group in state.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(epoch, spec.steps)
-        for images, labels in batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device):
+        epoch_batches = batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device)
+        for images, labels in epoch_batches:
             step(spec, state, images, labels, rng)
         state.epoch = epoch
         finish_epoch(spec, domain, view, state, device)
@@ -113,11 +121,9 @@ def train(
 
 
 def finish_epoch(spec: RunSpec, domain: Domain, view: batches.View, state: State, device: str) -> None:
-    """Measure what the spec says for this epoch, and note whether it is the best so far (earliest on ties)."""
-    splits = (["train"] if state.epoch in spec.train_measured else []) + (
-        ["dev", "test"] if state.epoch in spec.measured else []
-    )
-    for split in splits:
+    """Measure what the spec says for this epoch; note whether it is the best so far (earliest on ties)."""
+    wanted = {"train": spec.train_measured, "dev": spec.measured, "test": spec.measured}
+    for split in (name for name, epochs in wanted.items() if state.epoch in epochs):
         examples = getattr(domain, split)
         if not len(examples):
             continue

@@ -8,7 +8,7 @@ RUN = ["role", "init", "rate", "seed"]
 
 
 def better_rate(curves: pd.DataFrame, metric: str, init: str) -> str:
-    """The rate whose final mean *dev* metric over seeds is higher; "low" on ties and where dev was not measured.
+    """The rate whose final mean *dev* metric over seeds is higher; "low" on ties and where none was measured.
 
     ``curves`` holds one role's rows of the table learning_curves (or block_shuffle of one block size).
     """
@@ -28,18 +28,19 @@ def at_last_epoch(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def optimisation_speed(history: pd.DataFrame, metric: str) -> float:
-    """The mean training metric over epochs 1 … last of one run (Figures 3 and 7, right)."""
+    """The mean training metric over epochs 1 … last of one run (Figures 3 and 7, right); NaN if one is."""
     train = history[(history.split == "train") & (history.metric == metric) & (history.epoch >= 1)]
-    return float(train.value.mean())
+    return float(train.value.mean(skipna=False))
 
 
 def convergence(curves: pd.DataFrame, metrics: dict[str, str], images: dict[str, int]) -> pd.DataFrame:
     """When each unshuffled run first reached the level that RI-T ends with.
 
     ``curves`` is the table learning_curves; ``metrics`` maps a role to its metric, ``images`` to the training
-    images of an epoch. The level is the mean test metric of RI-T over seeds at its better rate, at its "final"
-    and at its "best" dev epoch. Only measured epochs count, so a value is an upper bound within one interval
-    between them. A run that never got there has its last epoch and ``reached`` 0. Rows as the table convergence.
+    images of an epoch. The level is the mean test metric of RI-T over seeds at its better rate, at its
+    "final" and at its "best" dev epoch. Only measured epochs count, so a value is an upper bound within one
+    interval between them. A run that never got there has its last epoch and ``reached`` 0. Rows as the table
+    convergence.
     """
     rows = []
     for role, of_role in curves.groupby("role"):
@@ -76,3 +77,34 @@ def _best(reference: pd.DataFrame) -> float:
         return _final(reference)
     best = dev.loc[dev.groupby("seed").value.idxmax(), ["seed", "epoch"]]
     return float(reference[reference.split == "test"].merge(best).value.mean())
+
+
+def at_better_rate(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table block_shuffle at each init's better rate, by dev at every role and block size."""
+    roles = table.groupby("role")
+    metric = {role: "auc" if "auc" in set(rows.metric) else "accuracy" for role, rows in roles}
+    chosen = [
+        rows[rows.rate == better_rate(rows, metric[role], init)]
+        for (role, _, init), rows in table.groupby(["role", "block_size", "init"])
+    ]
+    return pd.concat(chosen)
+
+
+def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """How unshuffled runs end: role, init, rate, n, test mean and range over seeds, training, the paper's.
+
+    ``curves`` is the table learning_curves, ``paper`` the frame `tlbook.paper.figure2` (NaN where it shows
+    none). Accuracies are percent, AUC 0 to 1.
+    """
+    final = at_last_epoch(curves)
+    rows = []
+    for (role, init, rate), runs in final.groupby(["role", "init", "rate"]):
+        metric = "auc" if "auc" in set(runs.metric) else "accuracy"
+        test = runs[(runs.split == "test") & (runs.metric == metric)].value
+        train = runs[(runs.split == "train") & (runs.metric == metric)].value
+        theirs = paper.query("role == @role and init == @init and rate == @rate and metric == @metric")
+        theirs = theirs[theirs.checkpoint == "final"].value
+        rows.append({"role": role, "init": init, "rate": rate, "n": len(test), "test": test.mean(),
+                     "lowest": test.min(), "highest": test.max(), "training": train.mean(),
+                     "paper": theirs.iloc[0] if len(theirs) else float("nan")})
+    return pd.DataFrame(rows)

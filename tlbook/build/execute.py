@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import papermill
+from tqdm import tqdm
 
 from tlbook import parameters as schema
 from tlbook.build import gate, keys, stage
 from tlbook.errors import TlbookError
 
+QUIET = 5.0  # seconds between two lines of a notebook's progress
 PROMPTS = {"injected-parameters": "what this page was built with", "parameters": "parameters"}
 
 
@@ -48,8 +51,20 @@ def execute_all(
 
 
 def declared(source: Path) -> list[str]:
-    """Names in the notebook's ``parameters`` cell, [] without one."""
-    return list(papermill.inspect_notebook(str(source)))
+    """Names in the notebook's ``parameters`` cell, [] without one.
+
+    Refused: a name that ``papermill --help-notebook`` would leave out.
+    """
+    cells = nbformat.read(source, as_version=4).cells
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    names = schema.assigned(tagged[0]) if tagged else []
+    hidden = [name for name in names if name not in papermill.inspect_notebook(str(source))]
+    if hidden:
+        raise TlbookError(
+            f"Papermill cannot read how {source.name} declares {', '.join(hidden)}: write it on one line, as "
+            "`name: str = value  # meaning`, with no second '=' in the line."
+        )
+    return names
 
 
 def chosen(name: str, names: list[str], offered: dict) -> dict:
@@ -94,6 +109,7 @@ def execute(source: Path, target: Path, given: dict, timeout: int) -> list[str]:
     try:
         papermill.execute_notebook(
             str(source), str(target), parameters=given, cwd=str(target.parent), execution_timeout=timeout,
+            stderr_file=Ticker(lambda line: tqdm.write(f"          {line}", file=sys.stderr)),
             extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns of its local sockets
             progress_bar={"desc": f"        {source.stem}", "unit": "cell", "mininterval": 1.0, "ncols": 88},
         )
@@ -106,6 +122,29 @@ def execute(source: Path, target: Path, given: dict, timeout: int) -> list[str]:
     tidy(notebook)
     nbformat.write(notebook, target)
     return gate.problems(notebook)
+
+
+class Ticker:
+    """A file that passes on the newest line written to it, at most one every few seconds.
+
+    Notebooks write progress bars to stderr, which pages drop; here it shows that a long cell is alive.
+    """
+
+    def __init__(self, say: Callable[[str], None], every: float = QUIET, clock=time.monotonic):
+        self.say, self.every, self.clock = say, every, clock
+        self.last = -float("inf")
+
+    def write(self, text: str) -> None:
+        lines = text.replace("\r", "\n").strip().splitlines()
+        if not lines:
+            return
+        now = self.clock()
+        if now - self.last >= self.every:
+            self.last = now
+            self.say(lines[-1].strip())
+
+    def flush(self) -> None:
+        pass
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:

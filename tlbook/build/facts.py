@@ -124,7 +124,7 @@ class ScalesTable(SphinxDirective):
     has_content = True  # the caption
 
     def run(self):
-        made = _nodes(scales_table(), _inline(self, " ".join(self.content)), "")
+        made = _nodes(scales_table(), _inline(self, " ".join(self.content)), "what")
         made["classes"] = ["scales-table"]
         return [made]
 

@@ -25,7 +25,7 @@ def mode_of(root: Path, scale: str) -> str:
     if not any((root / "book" / "records" / scale).glob("*/*.csv")):
         raise TlbookError(
             f"Nothing is recorded at scale {scale!r} (book/records/{scale} holds no table): "
-            f"write records with `tlbook reproduce --scale {scale} --record`, or build SCALE=smoke."
+            f"write records with `tlbook reproduce --scale {scale} --record book`, or build SCALE=smoke."
         )
     return "records"
 

@@ -21,8 +21,8 @@ EMBEDDED = "embedded/"
 
 @dataclass(frozen=True)
 class Examples:
-    """One split: images uint8 (n, 3, s, s); labels int64 (n,), or float32 (n, k) of 0 and 1 if several hold at
-    once; paths and SHA-256 digests of the files, in the order of the images."""
+    """One split: images uint8 (n, 3, s, s); labels int64 (n,), or float32 (n, k) of 0 and 1 if several hold
+    at once; paths and SHA-256 digests of the files, in the order of the images."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -71,8 +71,8 @@ class Domain:
 
 @dataclass(frozen=True)
 class Request:
-    """Which images: a data set, the side it is stored at, the short edge before the centre crop, caps on train and
-    test, how many dev images to generate (embedded sets), and whether a dev part is held out (other sets)."""
+    """Which images: a data set, the side it is stored at, the short edge before the centre crop, caps on
+    train and test, how many dev images to generate (embedded), whether dev is held out (others)."""
 
     dataset: str
     side: int
@@ -117,7 +117,7 @@ def _load(wanted: Request, root: Path | None) -> Domain:
 
 
 def _generated(role: str, split: str, count: int, side: int) -> Examples:
-    """Generated images; their digests name how they are drawn, since a pixel may round otherwise elsewhere."""
+    """Generated images; their digests say how they are drawn, since a pixel may round otherwise elsewhere."""
     if count == 0:
         one, labels = embedded.generate(role, split, 1, side)
         return Examples(one[:0], labels[:0], (), ())

@@ -1,7 +1,8 @@
 """Random views of training images, one draw per image, a whole batch at once on its device.
 
-Images are float (n, c, s, s) on the scale 0 to 255; all draws come from a NumPy generator, so that a run is the
-same on every device. Sources: official `datasets` configuration (RandomResizedCrop and flip; CheXpert's affine).
+Images are float (n, c, s, s) on the scale 0 to 255; all draws come from a NumPy generator, so that a run is
+the same on every device. Sources: official `datasets` configuration (RandomResizedCrop and flip; CheXpert's
+affine).
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tlbook.errors import TlbookError
+
 CROP_PADDING = 1 / 8  # of the side: 4 pixels at 32
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
 DEGREES, SHIFT, ZOOM, FILL = 15.0, 0.05, (0.95, 1.05), 128.0  # CheXpert, official code
 
 
-def augment(name: str, images: torch.Tensor, side: int, fill: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def augment(
+    name: str, images: torch.Tensor, side: int, fill: torch.Tensor, rng: np.random.Generator
+) -> torch.Tensor:
     """Augmented views (n, c, side, side) of images (n, c, s, s), s >= side.
 
-    ``name`` is one of "none", "crop-flip", "resized-crop-flip", "affine"; ``fill`` (c,) colours what a shifted
-    crop uncovers (the affine uses grey, as the official code does).
+    ``name`` is one of "none", "crop-flip", "resized-crop-flip", "affine"; ``fill`` (c,) colours what a
+    shifted crop uncovers (the affine uses grey, as the official code does). Another name is refused.
     """
+    if name not in _AUGMENTATIONS:
+        raise TlbookError(f"There is no augmentation {name!r}; choose from {', '.join(_AUGMENTATIONS)}.")
     return _AUGMENTATIONS[name](images, side, fill, rng)
 
 
@@ -58,8 +65,8 @@ def _resized_crop_flip(images, side, fill, rng):
     centre = rng.uniform(-1, 1, (2, n)) * (1 - np.stack([width, height]))
     flip = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     zero = np.zeros(n)
-    theta = np.stack([np.stack([width * flip, zero, centre[0]], -1), np.stack([zero, height, centre[1]], -1)], 1)
-    return _sample(images, theta, side, "bilinear", "reflection")
+    rows = [width * flip, zero, centre[0]], [zero, height, centre[1]]
+    return _sample(images, rows, side, "bilinear", "reflection")
 
 
 def _affine(images, side, fill, rng):
@@ -69,12 +76,13 @@ def _affine(images, side, fill, rng):
     zoom = rng.uniform(*ZOOM, n)
     shift = 2 * rng.uniform(-SHIFT, SHIFT, (2, n))
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    theta = np.stack([np.stack([cos, -sin, shift[0]], -1), np.stack([sin, cos, shift[1]], -1)], 1)
-    return _sample(images - FILL, theta, side, "nearest", "zeros") + FILL
+    rows = [cos, -sin, shift[0]], [sin, cos, shift[1]]
+    return _sample(images - FILL, rows, side, "nearest", "zeros") + FILL
 
 
-def _sample(images, theta, side, mode, padding):
-    theta = torch.from_numpy(theta).to(images)
+def _sample(images, rows, side, mode, padding):
+    """Images read where the 2x3 matrix of each (rows of n numbers) maps the output's coordinates, -1 to 1."""
+    theta = torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1)).to(images)
     grid = F.affine_grid(theta, (len(images), images.shape[1], side, side), align_corners=False)
     return F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tlbook.data import Domain, Examples, augment, shuffles
+from tlbook.errors import TlbookError
 
 CHUNK = 2048  # images prepared at once: large enough to be fast, small enough to stay in cache
 IMAGENET = (torch.tensor([0.485, 0.456, 0.406]) * 255, torch.tensor([0.229, 0.224, 0.225]) * 255)
@@ -27,8 +28,11 @@ class View:
     @classmethod
     def of(cls, domain: Domain, side: int, normalisation: str, shuffle: shuffles.Shuffle) -> View:
         """The view of a run; ``normalisation`` is "own" (the training images'), "imagenet" or "chexpert"."""
-        mean, std = {"imagenet": IMAGENET, "chexpert": CHEXPERT}.get(normalisation) or domain.mean_and_std
-        return cls(side, mean, std, shuffle)
+        fixed = {"imagenet": IMAGENET, "chexpert": CHEXPERT}
+        if normalisation != "own" and normalisation not in fixed:
+            names = ", ".join(("own", *fixed))
+            raise TlbookError(f"There is no normalisation {normalisation!r}; choose from {names}.")
+        return cls(side, *(fixed.get(normalisation) or domain.mean_and_std), shuffle)
 
     def finish(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise and shuffle float images (n, c, side, side) given on the scale 0 to 255."""
@@ -47,9 +51,14 @@ def evaluation(
 
 
 def training(
-    examples: Examples, view: View, augmentation: str, batch: int, rng: np.random.Generator, device: str = "cpu"
+    examples: Examples,
+    view: View,
+    augmentation: str,
+    batch: int,
+    rng: np.random.Generator,
+    device: str = "cpu",
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """One epoch of batches in a random order, each image augmented anew; the last, smaller batch is kept."""
+    """One epoch of batches in random order, images augmented anew; the last, smaller one is kept."""
     order = torch.from_numpy(rng.permutation(len(examples)))
     for part in order.split(CHUNK - CHUNK % batch or batch):
         images = examples.images[part].to(device).float()

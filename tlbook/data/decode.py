@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from tlbook.errors import TlbookError
@@ -51,8 +51,10 @@ def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
     try:
         with Image.open(path) as opened:
             image = _rgb(opened)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise TlbookError(f"The image {path} is corrupt or not an image ({error}).") from error
+    except UnidentifiedImageError as error:
+        raise TlbookError(f"The file {path} is not an image, or one in an unknown format.") from error
+    except Exception as error:  # decoders of broken files raise whatever they stumble over
+        raise TlbookError(f"The image {path} is corrupt ({' '.join(str(error).split())}).") from error
     ratio = resized / min(image.size)
     size = tuple(max(resized, round(ratio * length)) for length in image.size)
     image = image.resize(size, Image.Resampling.BILINEAR)
@@ -61,21 +63,25 @@ def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16 bit grey, which PIL would cut off at 255
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    if image.mode.startswith("I;16") or image.mode == "I":
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 
-def decoded(folder: Path, paths: Sequence[str], digests: Sequence[str], side: int, resized: int) -> torch.Tensor:
+def decoded(
+    folder: Path, paths: Sequence[str], digests: Sequence[str], side: int, resized: int
+) -> torch.Tensor:
     """All images as uint8 (n, 3, side, side), from the cache file of exactly this content if there is one."""
     key = hashlib.sha256("\n".join([DECODER, f"{side} {resized}", *digests]).encode()).hexdigest()[:24]
     cache = cache_folder() / "images" / f"{key}.npy"
-    if not cache.exists():
+    try:
+        return torch.from_numpy(np.load(cache))
+    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
         _decode_to(cache, folder, paths, side, resized)
-    return torch.from_numpy(np.load(cache))
+        return torch.from_numpy(np.load(cache))
 
 
 def _decode_to(cache: Path, folder: Path, paths: Sequence[str], side: int, resized: int) -> None:
@@ -85,11 +91,18 @@ def _decode_to(cache: Path, folder: Path, paths: Sequence[str], side: int, resiz
         images[i] = decode_image(folder / paths[i], side, resized)
 
     with ThreadPoolExecutor() as pool:
-        progress = tqdm(pool.map(one, range(len(paths))), total=len(paths), desc=f"decode {folder.name}", mininterval=2)
-        for _ in progress:
-            pass
+        work = pool.map(one, range(len(paths)))
+        try:
+            for _ in tqdm(work, total=len(paths), desc=f"decode {folder.name}", mininterval=2, delay=2):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # else the other images would be decoded first
+            raise
     cache.parent.mkdir(parents=True, exist_ok=True)
     partial = cache.with_suffix(f".{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        np.save(file, images)
-    os.replace(partial, cache)
+    try:
+        with open(partial, "wb") as file:
+            np.save(file, images)
+        os.replace(partial, cache)
+    finally:
+        partial.unlink(missing_ok=True)

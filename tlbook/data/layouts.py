@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlbook.errors import TlbookError
+from tlbook.scales import FOLDER
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-FOLDER = "folder:"
 PACS_DOMAINS = ("photo", "cartoon", "sketch")
 ROLES_OF_FOLDERS = {"train": "train", "test": "test", "val": "test"}
 
@@ -57,9 +57,10 @@ def listing(dataset: str) -> Listing:
             f"The data set {dataset} belongs to the scale 'paper', whose image readers are not part of this "
             "version; use the scales smoke, laptop or gpu, or folder:/path for images of your own."
         )
+    pacs = ", ".join(f"pacs/{domain}" for domain in PACS_DOMAINS)
     raise TlbookError(
-        f"There is no data set {dataset!r}; choose tiny-imagenet, {', '.join(f'pacs/{d}' for d in PACS_DOMAINS)}, "
-        "chest-xray, embedded/<role>, or folder:/path for a folder of class folders."
+        f"There is no data set {dataset!r}; choose tiny-imagenet, {pacs}, chest-xray, embedded/<role>, or "
+        "folder:/path for a folder of class folders."
     )
 
 
@@ -92,7 +93,9 @@ def class_folders(folder: Path, dataset: str) -> Listing:
 def _labelled(folder: Path, parts: dict[str, str]) -> Listing:
     """Class folders under each part of ``folder``; a part's value is its split ('' leaves it to us)."""
     found = {
-        (part, name): _images(folder / part / name) for part in parts for name in sorted(_folders(folder / part))
+        (part, name): _images(folder / part / name)
+        for part in parts
+        for name in sorted(_folders(folder / part))
     }
     classes = tuple(sorted({name for part, name in found if parts[part] != "test"}))
     if len(classes) < 2:
@@ -102,7 +105,7 @@ def _labelled(folder: Path, parts: dict[str, str]) -> Listing:
     paths, labels, split = [], [], []
     for (part, name), files in found.items():
         if name not in classes:
-            raise TlbookError(f"The class {name!r} stands in {folder / part} only, and not in the training images.")
+            raise TlbookError(f"The class {name!r} stands in {folder / part} only, not in the training part.")
         if not files:
             raise TlbookError(f"The class folder {folder / part / name} holds no image.")
         for file in files:
@@ -115,15 +118,18 @@ def _labelled(folder: Path, parts: dict[str, str]) -> Listing:
 def _tiny_imagenet(folder: Path) -> Listing:
     """Stanford CS231n's layout; the official validation images are the test split."""
     wnids = tuple(sorted(_lines(folder / "wnids.txt")))
-    words = dict(line.split("\t", 1) for line in _lines(folder / "words.txt"))
+    words = {wnid: name for wnid, _, name in (line.partition("\t") for line in _lines(folder / "words.txt"))}
     paths, labels, split = [], [], []
     for label, wnid in enumerate(wnids):
-        for file in _images(folder / "train" / wnid / "images"):
+        files = _images(folder / "train" / wnid / "images")
+        if not files:
+            raise TlbookError(f"The class folder {folder}/train/{wnid}/images holds no image.")
+        for file in files:
             paths.append(f"train/{wnid}/images/{file}")
             labels.append(label)
             split.append("train")
     for line in _lines(folder / "val" / "val_annotations.txt"):
-        file, wnid = line.split("\t")[:2]
+        file, wnid, *_ = [*line.split("\t"), ""]
         if wnid not in wnids:
             raise TlbookError(f"The class {wnid!r} of {folder}/val/{file} stands in test only.")
         paths.append(f"val/images/{file}")
@@ -136,7 +142,7 @@ def _tiny_imagenet(folder: Path) -> Listing:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise MissingData(f"The file {path} of the official layout is missing.")
-    return path.read_text().splitlines()
+    return [line for line in path.read_text().splitlines() if line.strip()]
 
 
 def _folders(path: Path) -> list[str]:
@@ -146,8 +152,5 @@ def _folders(path: Path) -> list[str]:
 def _images(path: Path) -> list[str]:
     if not path.is_dir():
         raise MissingData(f"The folder {path} of the official layout is missing.")
-    return sorted(
-        entry.name
-        for entry in os.scandir(path)
-        if entry.is_file() and not entry.name.startswith(".") and Path(entry.name).suffix.lower() in EXTENSIONS
-    )
+    files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
+    return sorted(name for name in files if Path(name).suffix.lower() in EXTENSIONS)

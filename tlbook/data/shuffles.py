@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from tlbook.errors import TlbookError
-
-PIXELS = "*"
+from tlbook.scales import PIXELS
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which images train, choose (dev) and test: stratified, from one fixed seed, before any cap (DESIGN: splits)."""
+"""Which images train, choose (dev) and test: stratified, from one fixed seed, before any cap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_PER_CLASS = 4  # one each for test and dev, and two to train on
 def split(
     labels: Sequence[int], classes: Sequence[str], official: Sequence[str] = (), dev: bool = True
 ) -> dict[str, np.ndarray]:
-    """Indices of train, dev and test.
+    """Indices of train, dev and test, each in the order of the images.
 
     ``labels`` are n class indices. ``official`` is empty (test is then a stratified half) or holds "train" or
     "test" per image. ``dev`` takes a stratified tenth of the training half; without it dev is empty (the
@@ -39,12 +39,29 @@ def split(
 
 
 def cap(indices: np.ndarray, labels: Sequence[int], limit: int, classes: Sequence[str]) -> np.ndarray:
-    """At most ``limit`` of ``indices``, stratified, in their order; fewer than there are classes is refused."""
+    """At most ``limit`` of ``indices``, stratified, in their order; fewer than the classes is refused."""
     if len(indices) <= limit:
         return indices
     if limit < len(classes):
         raise TlbookError(f"A cap of {limit} images is fewer than the {len(classes)} classes.")
-    return _stratified(indices, np.asarray(labels), len(indices) - limit)[0]
+    labels = np.asarray(labels)
+    surplus, counts = len(indices) - limit, np.bincount(labels[indices], minlength=len(classes))
+    if surplus < len(classes) or 1 in counts:
+        return _spread(indices, labels, limit)
+    return _stratified(indices, labels, surplus)[0]
+
+
+def _spread(indices: np.ndarray, labels: np.ndarray, limit: int) -> np.ndarray:
+    """The same share of every class and at least one image, where scikit-learn refuses to stratify.
+
+    It does so where fewer images than classes are left over, or a class has a single image.
+    """
+    rng = np.random.RandomState(SPLIT_SEED)
+    place = np.empty(len(indices))
+    for label in np.unique(labels[indices]):
+        members = np.flatnonzero(labels[indices] == label)
+        place[rng.permutation(members)] = np.arange(len(members)) / len(members)
+    return np.sort(indices[np.argsort(place, kind="stable")[:limit]])
 
 
 def _stratified(indices: np.ndarray, labels: np.ndarray, held_out: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,4 +75,5 @@ def _enough(labels: np.ndarray, classes: Sequence[str], what_for: str, minimum: 
     counts = np.bincount(labels, minlength=len(classes))
     if counts.min() < minimum:
         name = classes[int(counts.argmin())]
-        raise TlbookError(f"The class {name!r} has {counts.min()} image(s){what_for}; at least {minimum} are needed.")
+        few = f"The class {name!r} has {counts.min()} image(s){what_for}"
+        raise TlbookError(f"{few}; at least {minimum} are needed.")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from tlbook import data
-from tlbook.runs import ensure, ensure_all
 from tlbook.analysis.convergence import convergence, optimisation_speed
+from tlbook.runs import ensure, ensure_all
 from tlbook.scales import INITS, RATES, SOURCE, Scale
 from tlbook.specs import RunSpec
 from tlbook.studies import grid
@@ -54,8 +54,9 @@ def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
             for rate in RATES if scale.shuffle_second_rate else [scale.main_rates[init]]:
                 for seed in seeds[: scale.shuffle_seeds]:
                     for size in scale.block_sizes:
-                        keys = {"role": role, "init": init, "rate": rate, "seed": seed, "block_size": str(size),
-                                "block_fraction": grid.block_fraction(size, scale.side)}
+                        keys = {"role": role, "init": init, "rate": rate, "seed": seed}
+                        keys["block_size"] = str(size)
+                        keys["block_fraction"] = grid.block_fraction(size, scale.side)
                         yield keys, grid.of_init(scale, init, role, rate, seed, block_size=size)
 
 
@@ -63,9 +64,9 @@ def _final(spec: RunSpec) -> pd.DataFrame:
     """A run's last epoch, and its optimisation speed as the training metric ``mean_…``."""
     history = ensure(spec).history()
     final = history[history.epoch == spec.epochs]
+    at_end = {"epoch": spec.epochs, "split": "train"}
     speed = [
-        {"epoch": spec.epochs, "split": "train", "metric": f"mean_{metric}",
-         "value": optimisation_speed(history, metric)}
+        at_end | {"metric": f"mean_{metric}", "value": optimisation_speed(history, metric)}
         for metric in final.loc[final.split == "train", "metric"].unique()
     ]
     return pd.concat([final, pd.DataFrame(speed)])
@@ -73,7 +74,8 @@ def _final(spec: RunSpec) -> pd.DataFrame:
 
 def _long(parts) -> pd.DataFrame:
     """Histories under their keys as one table, the keys first."""
-    return pd.concat([history.assign(**keys)[[*keys, *history.columns]] for keys, history in parts], ignore_index=True)
+    frames = [history.assign(**keys)[[*keys, *history.columns]] for keys, history in parts]
+    return pd.concat(frames, ignore_index=True)
 
 
 def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
@@ -85,7 +87,7 @@ def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
         except data.MissingData:
             continue
         chance = 0.5 if scale.metric[role] == "auc" else 100 / len(domain.classes)
-        rows.append({"role": role, "dataset": domain.dataset, "classes": len(domain.classes),
-                     "train": len(domain.train), "dev": len(domain.dev), "test": len(domain.test),
-                     "chance": chance, "metric": scale.metric[role]})
+        row = {"role": role, "dataset": domain.dataset, "classes": len(domain.classes)}
+        row |= {split: len(getattr(domain, split)) for split in ("train", "dev", "test")}
+        rows.append(row | {"chance": chance, "metric": scale.metric[role]})
     return pd.DataFrame(rows)

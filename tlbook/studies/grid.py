@@ -1,14 +1,15 @@
-"""The runs that studies are made of: one constructor each for P, P-T and RI-T, so that questions share runs."""
+"""The runs that studies are made of: one constructor each for P, P-T and RI-T, so questions share runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from tlbook import data, runs, scales
 from tlbook.data.shuffles import Shuffle
 from tlbook.scales import SOURCE, Scale
-from tlbook.specs import ABSENT, Checkpoint, Init, RunSpec, Weights
+from tlbook.specs import ABSENT, Checkpoint, Init, RunSpec, Weights, unique
+
+__all__ = ["of_init", "p_t", "pretrained", "pretraining", "ri_t", "source", "target", "unique"]
 
 SOURCE_SEED = 0
 SHUFFLE_SEED = 1234  # seed i of a study shuffles with 1234 + i (the official seeds are 1234, 1235, 1236)
@@ -38,7 +39,7 @@ def source(scale: Scale) -> RunSpec:
 
 
 def pretrained(scale: Scale) -> Weights:
-    """P at a scale: the last epoch of our own pre-training, the file shipped with tlbook, or a user's file."""
+    """P at a scale: the last epoch of our own pre-training, the file shipped with tlbook, or the user's."""
     if scale.pretrained == "train":
         return Checkpoint(source(scale).id, "final")
     if scale.pretrained == "shipped":
@@ -71,8 +72,8 @@ def target(
 ) -> RunSpec:
     """A run on a target role. One ``seed`` sets init, head, order and shuffle.
 
-    ``block_size`` None is a run of Figure 2: augmented, unshuffled, with checkpoints kept at powers of two. Any
-    block size, the image's side included, is a run of Figure 3: never augmented, its final weights kept.
+    ``block_size`` None is a run of Figure 2: augmented, unshuffled, with checkpoints kept at powers of two.
+    Any block size, the image's side included, is a run of Figure 3: never augmented, its final weights kept.
     """
     task = scale.task(role)
     figure2 = block_size is None
@@ -109,11 +110,6 @@ def block_fraction(block_size: str | int, side: int) -> float:
     return 0.0 if block_size == scales.PIXELS else int(block_size) / side
 
 
-def unique(specs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Each run once, in the order first named."""
-    return list({spec.id: spec for spec in specs}.values())
-
-
 def _protocol(scale: Scale, role: str, epochs: int) -> dict:
     task = scale.task(role)
     return dict(
@@ -137,8 +133,14 @@ def _images(scale: Scale, role: str) -> dict:
     try:
         domain = data.load(data.request(scale, role))
     except data.MissingData:
-        return dict(dataset=task.dataset, digest=ABSENT, examples=task.train, classes=0, multilabel=False,
-                    evaluated=task.dev + task.test)
+        return dict(
+            dataset=task.dataset,
+            digest=ABSENT,
+            examples=task.train,
+            classes=0,
+            multilabel=False,
+            evaluated=task.dev + task.test,
+        )
     return dict(
         dataset=task.dataset,
         digest=domain.digest,

@@ -1,0 +1,51 @@
+"""What all tests share: runs, caches and data folders of their own, and a scale of a second or two."""
+
+import dataclasses
+
+import pytest
+
+from tlbook import scales
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    """No test sees or leaves runs, decoded images or data sets outside its own folder."""
+    monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("TLBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TLBOOK_DATA", raising=False)
+    monkeypatch.setenv("TLBOOK_DEVICE", "cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> scales.Scale:
+    """`smoke` with a few images and epochs."""
+    smoke = scales.get("smoke")
+    few = {"train": 40, "test": 40, "epochs": 3}
+    return smoke.replace(
+        name="tiny",
+        source=dataclasses.replace(smoke.source, train=60, test=40, epochs=2),
+        tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
+        block_sizes=("*", 16, 32),
+        shuffle_epochs=2,
+        seeds=(0, 1),
+    )
+
+
+def one_sentence(error: pytest.ExceptionInfo | str) -> bool:
+    """Is a refusal one sentence (dots inside names and numbers aside)?"""
+    text = error if isinstance(error, str) else str(error.value)
+    return text.endswith(".") and ". " not in text and "\n" not in text
+
+
+@pytest.fixture
+def refused():
+    """Hold a call to its refusal: one sentence that matches."""
+
+    def refused(match, call, *args, **how):
+        from tlbook.errors import TlbookError
+
+        with pytest.raises(TlbookError, match=match) as error:
+            call(*args, **how)
+        assert one_sentence(error), str(error.value)
+
+    return refused

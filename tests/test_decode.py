@@ -1,0 +1,201 @@
+"""Image files to pixels, and the cache of them; domains from folders."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from images import class_folders, picture
+from PIL import Image
+
+from tlbook import data
+from tlbook.data import decode
+
+
+def cached(tmp_path):
+    return sorted((tmp_path / "cache" / "images").glob("*"))
+
+
+def request(folder, side=8, train=100, test=100, chooses=True):
+    return data.Request(f"folder:{folder}", side, round(side * 8 / 7), train, 0, test, chooses)
+
+
+def load(*args, **how):
+    """As another process would."""
+    data._load.cache_clear()
+    return data.load(request(*args, **how))
+
+
+# One image
+
+
+def test_short_side_is_scaled_and_the_centre_kept(tmp_path):
+    picture(tmp_path / "wide.png", size=(60, 30))
+    found = decode.decode_image(tmp_path / "wide.png", side=14, resized=16)
+    small = Image.open(tmp_path / "wide.png").resize((32, 16), Image.Resampling.BILINEAR)
+    assert found.dtype == np.uint8 and found.shape == (3, 14, 14)
+    assert np.array_equal(found.transpose(1, 2, 0), np.asarray(small)[1:15, 9:23])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (300, 7)])
+def test_any_size_fits(tmp_path, size):
+    picture(tmp_path / "odd.png", size=size)
+    assert decode.decode_image(tmp_path / "odd.png", 32, 37).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "RGBA", "LA"])
+def test_other_modes_become_rgb(tmp_path, mode):
+    ending = "tif" if mode == "CMYK" else "png"
+    path = picture(tmp_path / f"image.{ending}", size=(8, 8), mode=mode)
+    with Image.open(path) as image:
+        assert image.mode == mode
+        expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    assert np.array_equal(decode.decode_image(path, 8, 8), expected)
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    rgba = np.zeros((4, 4, 4), np.uint8)
+    rgba[:2] = (200, 0, 0, 255)
+    rgba[2:, :2] = (0, 0, 0, 0)
+    rgba[2:, 2:] = (0, 0, 0, 51)  # a fifth of black over white
+    Image.fromarray(rgba).save(tmp_path / "clear.png")
+    found = decode.decode_image(tmp_path / "clear.png", 4, 4).transpose(1, 2, 0)
+    assert (found[:2] == (200, 0, 0)).all()
+    assert (found[2:, :2] == 255).all() and (found[2:, 2:] == 204).all()
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_sixteen_bit_grey_keeps_its_range(tmp_path, ending):
+    grey = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(grey).save(tmp_path / f"deep.{ending}")
+    found = decode.decode_image(tmp_path / f"deep.{ending}", 8, 8)
+    assert np.abs(found - grey / 257).max() <= 1 and found.max() == 255 and found.min() == 0
+
+
+def damaged(kind: str) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    whole = io.BytesIO()
+    Image.fromarray(noise).save(whole, "JPEG" if kind == "jpeg" else "PNG")
+    return whole.getvalue()[:200] if kind != "text" else b"not an image at all"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "text"])
+def test_what_is_no_whole_image_is_refused_by_name(tmp_path, kind, refused):
+    (tmp_path / "bad.png").write_bytes(damaged(kind))
+    refused("bad.png is (corrupt|not an image)", decode.decode_image, tmp_path / "bad.png", 8, 9)
+
+
+# Whole data sets
+
+
+def test_domain_of_a_folder(tmp_path):
+    found = load(class_folders(tmp_path / "mine", count=20))
+    assert found.classes == ("cat", "dog") and not found.multilabel
+    assert [len(part) for part in (found.train, found.dev, found.test)] == [18, 2, 20]
+    for part in (found.train, found.dev, found.test):
+        assert part.images.dtype == torch.uint8 and part.images.shape[1:] == (3, 8, 8)
+        for image, label, path in zip(part.images, part.labels, part.paths, strict=True):
+            assert np.array_equal(image, decode.decode_image(tmp_path / "mine" / path, 8, 9))
+            assert path.startswith(found.classes[label])
+
+
+def test_a_source_holds_out_no_dev_and_an_official_split_is_kept(tmp_path):
+    class_folders(tmp_path / "mine" / "train", count=10)
+    class_folders(tmp_path / "mine" / "val", count=3)
+    found = load(tmp_path / "mine", chooses=False)
+    assert [len(part) for part in (found.train, found.dev, found.test)] == [20, 0, 6]
+    found = load(tmp_path / "mine", train=9, test=4)
+    assert [len(part) for part in (found.train, found.dev, found.test)] == [9, 2, 4]
+    assert all(path.startswith("val/") for path in found.test.paths)
+
+
+def test_the_second_call_decodes_nothing(tmp_path, monkeypatch):
+    first = load(class_folders(tmp_path / "mine"))
+    assert len(cached(tmp_path)) == 3
+    monkeypatch.setattr(decode, "decode_image", lambda *a: pytest.fail("decoded again"))
+    second = load(tmp_path / "mine")
+    assert torch.equal(first.train.images, second.train.images) and first.digest == second.digest
+
+
+def test_changed_content_is_decoded_anew_and_changes_the_digest(tmp_path):
+    before = load(class_folders(tmp_path / "mine"))
+    path = before.train.paths[0]
+    picture(tmp_path / "mine" / path, seed=12345)
+    after = load(tmp_path / "mine")
+    assert after.digest != before.digest and after.train.paths == before.train.paths
+    assert torch.equal(after.train.images[1:], before.train.images[1:])
+    assert not torch.equal(after.train.images[0], before.train.images[0])
+    assert torch.equal(after.test.images, before.test.images)
+
+
+def test_renaming_changes_no_pixel(tmp_path):
+    before = load(class_folders(tmp_path / "mine"))
+    for image in (tmp_path / "mine").glob("*/*.png"):
+        image.rename(image.with_stem(f"renamed_{image.stem}"))
+    after = load(tmp_path / "mine")
+    assert torch.equal(after.train.images, before.train.images)
+    assert after.digest != before.digest  # of paths too
+    (tmp_path / "mine").rename(tmp_path / "elsewhere")
+    assert load(tmp_path / "elsewhere").digest == after.digest
+
+
+@pytest.mark.parametrize("content", [b"", damaged("jpeg"), b"text"])
+def test_a_bad_file_is_refused_and_leaves_nothing_half_written(tmp_path, content, refused):
+    folder = class_folders(tmp_path / "mine")
+    whole = load(folder)
+    (folder / whole.train.paths[3]).write_bytes(content)
+    before = cached(tmp_path)
+    refused(f"{whole.train.paths[3]} is ", load, folder)
+    assert cached(tmp_path) == before
+
+
+def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
+    def full(file, images):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        load(class_folders(tmp_path / "mine"))
+    assert cached(tmp_path) == []
+
+
+@pytest.mark.parametrize("left", [0, 50, -10])
+def test_a_damaged_cache_is_decoded_again(tmp_path, left):
+    before = load(class_folders(tmp_path / "mine"))
+    for file in cached(tmp_path):
+        file.write_bytes(file.read_bytes()[:left])
+    assert torch.equal(load(tmp_path / "mine").train.images, before.train.images)
+
+
+def test_a_file_that_cannot_be_found_is_refused_by_name(tmp_path, refused):
+    refused("gone.png cannot be read", decode.digest_files, tmp_path, ["gone.png"])
+
+
+def test_too_few_images_are_refused(tmp_path, refused):
+    folder = class_folders(tmp_path / "mine", count=3)
+    refused("'cat' has 3 image.*at least 4", load, folder)
+    class_folders(folder, ("cat", "dog", "eel"), count=8)
+    refused("cap of 2 images is fewer than the 3 classes", load, folder, train=2)
+    refused("cap of 1 images is fewer than the 3 classes", load, folder, test=1)
+
+
+def test_statistics_are_of_the_training_pixels(tmp_path):
+    found = load(class_folders(tmp_path / "mine"))
+    mean, std = found.mean_and_std
+    pixels = found.train.images.numpy().astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
+    assert np.allclose(mean, pixels.mean(1), rtol=1e-5) and np.allclose(std, pixels.std(1), rtol=1e-4)
+
+
+# The embedded family
+
+
+def test_embedded_domains_name_how_they_are_drawn(tiny):
+    found = data.load(data.request(tiny, "quickdraw"))
+    again = data.load(data.request(tiny.replace(epochs=9), "quickdraw"))
+    xray = data.load(data.request(tiny, "xray"))
+    source = data.load(data.request(tiny, "source"))
+    assert again.digest == found.digest != data.load(data.request(tiny, "clipart")).digest
+    assert [len(part) for part in (found.train, found.dev, found.test)] == [40, 20, 40]
+    assert xray.multilabel and xray.train.labels.shape == (40, len(xray.classes))
+    assert len(source.dev) == 0 and len(source.classes) >= 16

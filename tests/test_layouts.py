@@ -1,0 +1,105 @@
+"""Official layouts and folders of class folders, as listings of files."""
+
+from collections import Counter
+
+import pytest
+from images import class_folders, picture, tiny_imagenet
+
+from tlbook.data import layouts
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("TLBOOK_DATA", str(folder))
+    return folder
+
+
+def test_tiny_imagenet(root):
+    tiny_imagenet(root)
+    found = layouts.listing("tiny-imagenet")
+    assert found.classes == ("name of n01", "name of n02", "name of n03")
+    assert Counter(zip(found.labels, found.split, strict=True)) == {
+        (label, split): count for label in range(3) for split, count in (("train", 4), ("test", 2))
+    }
+    for path, label, split in zip(found.paths, found.labels, found.split, strict=True):
+        assert (found.folder / path).is_file()
+        if split == "train":
+            assert path.startswith(f"train/n0{label + 1}/")
+        else:  # the annotations run backwards: val_0, val_1 are of n01
+            assert label == int(path.removeprefix("val/images/val_").removesuffix(".JPEG")) // 2
+
+
+def test_tiny_imagenet_with_a_class_without_images_or_in_test_only(root, refused):
+    folder = tiny_imagenet(root)
+    with open(folder / "val" / "val_annotations.txt", "a") as file:
+        file.write("val_9.JPEG\tn77\t0\t0\t1\t1\n\n")
+    refused("'n77' .*val_9.JPEG.* test only", layouts.listing, "tiny-imagenet")
+    for image in (folder / "train" / "n02" / "images").iterdir():
+        image.unlink()
+    refused("n02/images holds no image", layouts.listing, "tiny-imagenet")
+    (folder / "words.txt").unlink()
+    refused("words.txt of the official layout is missing", layouts.listing, "tiny-imagenet")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder"),
+    [("pacs/photo", "PACS/photo"), ("pacs/sketch", "PACS/sketch"), ("chest-xray", "xray")],
+)
+def test_class_folders_of_official_layouts(root, dataset, folder):
+    class_folders(root / folder, ("b", "a", "c"), count=3)
+    found = layouts.listing(dataset)
+    assert found.classes == ("a", "b", "c") and found.split == ()
+    assert found.folder == root / folder
+    assert [path.split("/")[0] for path in found.paths] == [found.classes[label] for label in found.labels]
+    assert len(found.paths) == 9
+
+
+def test_a_plain_folder_passes_over_other_files_and_hidden_ones(tmp_path):
+    folder = class_folders(tmp_path / "mine", count=2)
+    (folder / "cat" / "notes.txt").write_text("no image")
+    (folder / "cat" / ".hidden.png").write_bytes(b"x")
+    (folder / ".git").mkdir()
+    (folder / "read.me").write_text("no class")
+    picture(folder / "cat" / "UPPER.JPG")
+    found = layouts.listing(f"folder:{folder}")
+    assert found.paths == ("cat/00.png", "cat/01.png", "cat/UPPER.JPG", "dog/00.png", "dog/01.png")
+    assert found.labels == (0, 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_a_folder_with_train_and_test_or_val_keeps_its_split(tmp_path, test):
+    class_folders(tmp_path / "train", count=3)
+    class_folders(tmp_path / test, count=2)
+    found = layouts.listing(f"folder:{tmp_path}")
+    assert found.classes == ("cat", "dog")
+    assert Counter(found.split) == {"train": 6, "test": 4}
+    for path, label, split in zip(found.paths, found.labels, found.split, strict=True):
+        part, name, _ = path.split("/")
+        assert (part == "train") == (split == "train") and found.classes[label] == name
+
+
+def test_bad_folders_are_refused_by_name(tmp_path, refused):
+    def refuses(match):
+        refused(match, layouts.listing, f"folder:{tmp_path / 'mine'}")
+
+    refuses("mine, which is not a folder")
+    class_folders(tmp_path / "mine", ("cat",))
+    refuses("mine holds 1 class folder.*at least 2")
+    (tmp_path / "mine" / "dog").mkdir()
+    refuses("mine/dog holds no image")
+
+
+def test_a_class_in_test_only_is_refused(tmp_path, refused):
+    class_folders(tmp_path / "train", count=2)
+    class_folders(tmp_path / "test", ("cat", "dog", "eel"), count=1)
+    refused("'eel' stands in .*test only", layouts.listing, f"folder:{tmp_path}")
+
+
+def test_missing_data_is_said(root, monkeypatch, refused):
+    refused("pacs/photo was expected in .*PACS/photo", layouts.listing, "pacs/photo")
+    refused("no data set 'pacs/painting'; choose tiny-imagenet, pacs/photo", layouts.listing, "pacs/painting")
+    refused("belongs to the scale 'paper'", layouts.listing, "domainnet/real")
+    monkeypatch.setenv("TLBOOK_DATA", "")
+    refused("TLBOOK_DATA .*xray/", layouts.listing, "chest-xray")

@@ -1,0 +1,100 @@
+"""Scales: frozen values that cannot contradict themselves."""
+
+import dataclasses
+
+import pytest
+
+from tlbook import scales
+from tlbook.models import NETWORKS
+
+ALL = tuple(scales.SCALES.values())
+of_every_scale = pytest.mark.parametrize("scale", ALL, ids=lambda scale: scale.name)
+
+
+def test_unknown_names_are_refused_with_those_that_exist(refused):
+    refused("choose from smoke, laptop, gpu, paper", scales.get, "big")
+    refused("choose from source, real, clipart, quickdraw, xray", scales.get("smoke").task, "sketch")
+    refused("no value 'epoch'; it has .*epochs.*shuffle_seeds", scales.get("smoke").replace, epoch=3)
+    refused("choose from source, real", scales.get("smoke").replace, datasets={"sketch": "folder:/x"})
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.5, True, "3"])
+def test_epochs_that_are_no_count_are_refused(epochs, refused):
+    refused("epochs must be a whole number of at least 1", scales.get("smoke").replace, epochs=epochs)
+
+
+def test_replace_sets_the_epochs_of_every_target_run_and_of_no_pretraining():
+    paper = scales.get("paper")
+    short = paper.replace(epochs=7)
+    assert {task.epochs for task in short.tasks.values()} == {7}
+    assert {task.random_epochs for task in short.tasks.values()} == {None}
+    assert (short.shuffle_epochs, short.checkpoint_epochs) == (7, 7)
+    assert short.source == paper.source
+    assert paper.replace(epochs=7, shuffle_epochs=3).shuffle_epochs == 3
+    assert paper.tasks["xray"].random_epochs == 400
+
+
+def test_replace_gives_another_value_and_leaves_the_first():
+    smoke = scales.get("smoke")
+    other = smoke.replace(datasets={"quickdraw": "folder:/somewhere"}, rates={"low": 0.1, "high": 0.2})
+    assert other.datasets == smoke.datasets | {"quickdraw": "folder:/somewhere"}
+    assert other.rates["low"] == 0.1 and smoke.rates["low"] == 0.02
+    assert other != smoke and smoke.replace() == smoke
+    assert smoke.replace(epochs=5).replace(epochs=6) == smoke.replace(epochs=6)
+
+
+def test_a_scale_is_frozen_all_the_way_down():
+    smoke = scales.get("smoke")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        smoke.side = 64
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        smoke.tasks["real"].epochs = 1
+    for mapping in (smoke.tasks, smoke.rates, smoke.second_rate_seeds, smoke.main_rates):
+        with pytest.raises(TypeError):
+            mapping["real"] = None
+
+
+@of_every_scale
+def test_measured_epochs_are_at_most_ten_with_first_and_last(scale):
+    for epochs in (1, 2, 5, 30, 40, 100, 200, 400):
+        measured = scale.measured_epochs(epochs)
+        assert len(measured) <= 10 and measured[0] == 0 and measured[-1] == epochs
+        assert list(measured) == sorted(set(measured))
+
+
+@of_every_scale
+def test_a_scale_agrees_with_itself(scale):
+    assert set(scale.tasks) == set(scales.TARGETS)
+    assert set(scale.checkpoints) <= set(range(scale.source.epochs + 1))
+    assert {0, scale.source.epochs} <= set(scale.checkpoints)
+    assert set(scale.block_sizes) <= set(scales.valid_block_sizes(scale.side))
+    assert scale.block_sizes[0] == scales.PIXELS and scale.block_sizes[-1] == scale.side
+    assert scale.network in NETWORKS
+    assert set(scale.rates) == set(scales.RATES) and scale.rates["low"] < scale.rates["high"]
+    assert set(scale.main_rates) == set(scales.INITS)
+    assert set(scale.main_rates.values()) <= set(scales.RATES)
+    assert max(scale.shuffle_seeds, *scale.second_rate_seeds.values()) <= len(scale.seeds)
+    for task in (scale.source, *scale.tasks.values()):
+        assert all(0 < step < 1 for step in task.steps) and list(task.steps) == sorted(task.steps)
+
+
+@of_every_scale
+def test_xray_has_the_protocol_of_chest_x_rays(scale):
+    xray = scale.tasks["xray"]
+    assert (xray.metric, xray.augmentation, xray.mixup, xray.steps) == ("auc", "affine", 0.0, ())
+    assert all(scale.tasks[role].mixup == 0.7 for role in ("real", "clipart", "quickdraw"))
+
+
+def test_paper_is_the_paper():
+    """Read off the paper and the official code: rates at batch 256 over 8, Figure 7's checkpoints, 90 epochs."""
+    paper = scales.get("paper")
+    assert paper.rates == pytest.approx({"low": 0.0025, "high": 0.0125})
+    assert paper.tasks["xray"].rate_factor * paper.rates["high"] == pytest.approx(0.1)
+    assert paper.checkpoints == (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90)
+    assert [round(step * paper.source.epochs) for step in paper.source.steps] == [30, 60]
+    assert [round(step * 100) for step in paper.tasks["real"].steps] == [30, 60, 90]
+    assert paper.block_sizes[1:] == (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224)
+
+
+def test_block_sizes_are_the_divisors():
+    assert scales.valid_block_sizes(12) == ("*", 1, 2, 3, 4, 6, 12)

@@ -1,0 +1,105 @@
+"""Splits: disjoint, stratified, the same at every call."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tlbook.data import splits
+
+sampled = settings(deadline=None, max_examples=40)
+
+
+@st.composite
+def labelled(draw, least=4, most=30):
+    """Labels of two to six classes in some order, at least ``least`` of each, and the classes' names."""
+    counts = draw(st.lists(st.integers(least, most), min_size=2, max_size=6))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    draw(st.randoms(use_true_random=False)).shuffle(labels)
+    return labels, tuple("abcdef"[: len(counts)])
+
+
+def counts(labels, chosen, classes):
+    return np.bincount(labels[chosen], minlength=len(classes))
+
+
+@sampled
+@given(labelled())
+def test_split_is_disjoint_whole_stratified_and_repeatable(case):
+    labels, classes = case
+    found = splits.split(labels, classes)
+    together = np.concatenate(list(found.values()))
+    assert sorted(together) == list(range(len(labels)))
+    assert all(np.array_equal(part, np.sort(part)) for part in found.values())
+    assert len(found["test"]) == len(labels) // 2
+    half = len(labels) - len(labels) // 2
+    assert len(found["dev"]) == max(round(half / 10), len(classes))
+    whole = counts(labels, together, classes)
+    assert (np.abs(counts(labels, found["test"], classes) - whole / 2) <= 1).all()
+    assert (counts(labels, found["train"], classes) >= 1).all()
+    again = splits.split(labels, classes)
+    assert all(np.array_equal(found[name], again[name]) for name in found)
+
+
+def test_dev_is_a_stratified_tenth_of_the_training_half():
+    labels = np.tile(np.arange(5), 80)
+    found = splits.split(labels, "abcde")
+    assert [len(found[name]) for name in ("train", "dev", "test")] == [180, 20, 200]
+    assert (counts(labels, found["dev"], "abcde") == 4).all()
+
+
+@sampled
+@given(labelled(), st.data())
+def test_official_split_is_kept_and_dev_taken_from_training(case, draw):
+    labels, classes = case
+    official = ["test" if i % 3 == 0 else "train" for i in range(len(labels))]
+    train = np.array([name == "train" for name in official])
+    assume(np.bincount(labels[train], minlength=len(classes)).min() >= 2)
+    found = splits.split(labels, classes, official)
+    assert np.array_equal(found["test"], np.flatnonzero(~train))
+    assert set(found["train"]) | set(found["dev"]) == set(np.flatnonzero(train))
+    assert not set(found["train"]) & set(found["dev"])
+    source = splits.split(labels, classes, official, dev=False)
+    assert len(source["dev"]) == 0 and np.array_equal(source["train"], np.flatnonzero(train))
+
+
+@sampled
+@given(labelled(least=1), st.data())
+def test_a_cap_of_any_size_is_stratified(case, draw):
+    labels, classes = case
+    indices = np.flatnonzero(np.random.RandomState(1).rand(len(labels)) < 0.9)
+    limit = draw.draw(st.integers(len(classes), len(labels) + 3))
+    kept = splits.cap(indices, labels, limit, classes)
+    assert len(kept) == min(limit, len(indices)) and set(kept) <= set(indices)
+    assert np.array_equal(kept, np.unique(kept))
+    share = len(kept) / len(indices)
+    expected = counts(labels, indices, classes) * share
+    assert (np.abs(counts(labels, kept, classes) - expected) <= 1.5).all()
+    assert np.array_equal(kept, splits.cap(indices, labels, limit, classes))
+
+
+def test_a_cap_that_leaves_fewer_than_the_classes_still_cuts():
+    """scikit-learn refuses to stratify here; one image too many is a common case."""
+    labels = np.tile(np.arange(10), 10)
+    kept = splits.cap(np.arange(100), labels, 99, "abcdefghij")
+    assert len(kept) == 99 and sorted(counts(labels, kept, "abcdefghij")) == [9] + [10] * 9
+
+
+def test_a_class_with_one_image_survives_a_cap():
+    labels = np.array([0] * 50 + [1] * 50 + [2])
+    assert 100 in splits.cap(np.arange(101), labels, 20, "abc")
+
+
+def test_too_few_are_refused(refused):
+    refused("'b' has 3 image.*at least 4", splits.split, [0] * 9 + [1] * 3, "ab")
+    official = ["train"] * 5 + ["train", "test"]
+    refused("'b' has 1 image.*to train on", splits.split, [0] * 5 + [1, 1], "ab", official)
+    refused("cap of 2 images is fewer than the 3 classes", splits.cap, np.arange(9), [0, 1, 2] * 3, 2, "abc")
+
+
+@pytest.mark.parametrize("seed", [0, 2020])
+def test_splitting_leaves_the_global_generator_alone(seed):
+    np.random.seed(seed)
+    before = np.random.get_state()[1].copy()
+    splits.cap(splits.split([0, 1] * 20, "ab")["train"], [0, 1] * 20, 5, "ab")
+    assert np.array_equal(before, np.random.get_state()[1])

@@ -1,0 +1,74 @@
+"""What every figure shares: colours that colour-blind readers can tell apart, names, the role's metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from tlbook.scales import INITS, RATES, TARGETS
+
+# Okabe & Ito's colours; inits also differ in marker, rates in line and fill.
+INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
+INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
+RATE_DASHES = {"low": "", "high": (3, 1.5)}
+ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
+ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
+PAPER = {"color": "0.35", "marker": "x", "linestyle": "none"}
+RANGE = ("pi", 100)  # seaborn: the band or bar spans all runs
+WORDS = {"accuracy": "accuracy (%)", "auc": "AUC", "loss": "loss (nats)"}
+
+
+def apply() -> None:
+    """Set the look of all figures: white face (readable in dark mode too), thin grid, letters for print."""
+    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
+    plt.rcParams |= {
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "savefig.facecolor": "white",
+        "legend.frameon": False,
+        "figure.max_open_warning": 0,
+    }
+
+
+def headline(table: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
+    """Rows of each role's metric: AUC where a role has one (xray), else accuracy; ``prefix`` as "mean_"."""
+    has_auc = set(table.loc[table.metric == f"{prefix}auc", "role"])
+    wanted = table.role.map(lambda role: f"{prefix}auc" if role in has_auc else f"{prefix}accuracy")
+    return table[table.metric == wanted]
+
+
+def roles(table: pd.DataFrame) -> list[str]:
+    """The roles of a table in the book's order."""
+    return [role for role in TARGETS if role in set(table.role)]
+
+
+def inits(table: pd.DataFrame) -> list[str]:
+    """The inits of a table, P-T first."""
+    return [init for init in INITS if init in set(table.init)]
+
+
+def rates(table: pd.DataFrame) -> list[str]:
+    """The rates of a table, the low one first."""
+    return [rate for rate in RATES if rate in set(table.rate)]
+
+
+def label_metric(axes: Iterable, table: pd.DataFrame, what: str) -> None:
+    """Write "<what> accuracy (%)" or "<what> AUC" on the y axis of each role's panel, one axis a role."""
+    for ax, role in zip(axes, roles(table), strict=True):
+        metric = table.loc[table.role == role, "metric"].iloc[0].removeprefix("mean_")
+        ax.set_ylabel(f"{what} {WORDS[metric]}")
+
+
+def block_order(sizes: Iterable[str]) -> list[str]:
+    """Block sizes as text, '*' first, then by size."""
+    return sorted(set(sizes), key=lambda size: -1 if size == "*" else int(size))
+
+
+def described(figure: Figure, alt: str) -> Figure:
+    """The figure with the text that stands for it where it cannot be seen (`tlbook.explorer` reads it)."""
+    figure.alt = alt
+    return figure

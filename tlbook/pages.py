@@ -1,0 +1,188 @@
+"""What a notebook shows: figures in tabs with a badge each, tables, verdicts, words for what is missing."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tlbook import claims, explorer, parameters, records, scales
+from tlbook.errors import TlbookError
+from tlbook.parameters import Parameters
+from tlbook.results import Results, for_page
+
+VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on a page: three significant digits, and a scroll bar of its own where the page is narrow."""
+
+    frame: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        text = self.frame.to_html(
+            index=False, border=0, classes="tlb-data", na_rep="–", float_format="{:.3g}".format
+        )
+        return f'<div class="tlb-table" tabindex="0" role="group" aria-label="Table">{text}</div>'
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A question's claims: a line each with its verdict, which opens to the parts that decided it."""
+
+    claims: pd.DataFrame
+    parts: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return "".join(self._claim(row) for row in self.claims.itertuples())
+
+    def _claim(self, row) -> str:
+        mark = VERDICT_MARKS.get(row.verdict, "·")
+        head = (
+            f"<b>{mark} {row.verdict}</b> · {row.claim}. {html.escape(row.text)} ({html.escape(row.where)})"
+        )
+        own = self.parts[self.parts.claim == row.claim]
+        return f"<details><summary>{head}</summary>{Table(part_rows(own))._repr_html_()}</details>"
+
+
+def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
+    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are."""
+    given = parameters.read(scope)
+    if given.root:
+        os.environ["TLBOOK_DATA"] = str(given.root)
+    return given, given.apply()
+
+
+def load(question: str, given: Parameters) -> dict[str, Results]:
+    """The results that a page shows, by the label of their tab: recorded ones first, then this build's."""
+    how = {"workers": given.workers}
+    return for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+
+
+def show(
+    found: Mapping[str, Results], draw: Callable[..., object], table: str, *more: object
+) -> explorer.Explorer:
+    """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
+
+    ``draw`` returns a figure, or a frame that is shown as a table. Where nothing is recorded on real images,
+    the first tab says so.
+    """
+    frames: dict[str, object] = {}
+    if not any(result.judged for result in found.values()):
+        frames["real images"] = "Not recorded on real images yet."
+    for label, result in found.items():
+        if table in result.tables:
+            drawn = draw(result.tables[table], *more)
+            drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+            frames[label] = explorer.Captioned(drawn, badge(result, table))
+    return explorer.tabs(frames, label="Results")
+
+
+def badge(result: Results, table: str) -> str:
+    """One line: scale, seeds, runs, commit, device, date, record file, and the command to make it again."""
+    made = result.provenance
+    commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
+    file = records.folder(result.scale, result.question) / f"{table}.csv"
+    parts = [
+        f"scale {result.scale}" + ("" if result.judged else " (shows that it works, judges nothing)"),
+        f"{len(made['seeds'])} seeds, {made['runs']} runs",
+        f"{made['training_seconds'] / 60:.0f} min of training",
+        f"commit `{commit}`",
+        "; ".join(made["device"]),
+        made["date"][:10],
+        f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
+        f"again: `tlbook reproduce --scale {result.scale} --only {result.question}`",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
+    """The paper's claims by the rules of `tlbook.claims`, for every result.
+
+    ``which`` names a question, or gives claims, as `claims.evaluate` takes it.
+    """
+    frames = {}
+    for label, result in found.items():
+        judged = Verdicts(
+            *(of(result.tables, result.judged, which) for of in (claims.verdicts, claims.evaluate))
+        )
+        frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
+    return explorer.tabs(frames, label="Verdicts")
+
+
+def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `claims.evaluate` for reading: what was measured, the paper's value, ours, rule, verdict."""
+    return pd.DataFrame(
+        {
+            "role": parts.role,
+            "statistic": parts.statistic,
+            "paper": parts.paper,
+            "ours": parts.value,
+            "95 % interval": [_interval(row) for row in parts.itertuples()],
+            "n": parts.n,
+            "asks": [_rule(row) for row in parts.itertuples()],
+            "verdict": [f"{VERDICT_MARKS.get(verdict, '·')} {verdict}" for verdict in parts.verdict],
+        }
+    )
+
+
+def _interval(part) -> str:
+    return "–" if np.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
+
+
+def _rule(part) -> str:
+    if part.direction == "within":
+        return f"{part.against:g} ± {part.margin:g}"
+    return f"{part.direction} {part.against + (part.margin if part.direction == '>' else -part.margin):g}"
+
+
+def explore(
+    found: Mapping[str, Results], frames: Callable[[Results, str], Mapping[str, object]], label: str
+) -> explorer.Explorer:
+    """A choice of result, then of role, then a slider over ``frames(result, role)``, whose name is ``label``."""
+    return explorer.tabs(
+        {
+            name: explorer.tabs(
+                {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
+                label="Domain",
+            )
+            for name, result in found.items()
+        },
+        label="Results",
+    )
+
+
+def samples(scale: scales.Scale, role: str, block_sizes=(), count: int = 8) -> dict[str, np.ndarray]:
+    """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*'."""
+    from tlbook.studies import setup
+
+    return dict(reversed(setup.samples(scale, role, block_sizes, count).items()))
+
+
+def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int) -> dict[str, np.ndarray]:
+    """`samples` of the images behind a result, or nothing where they (or torch) are not on this machine.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        return samples(scales.get(result.scale) if result.recorded else scale, role, count=count)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+
+
+def or_sentence(draw: Callable[..., object], *given: object) -> object:
+    """``draw(*given)``; where images, weights or torch are missing, the one sentence that says what."""
+    try:
+        drawn = draw(*given)
+        return Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+    except TlbookError as error:
+        return explorer.tabs({"not here": str(error)})
+    except ModuleNotFoundError as error:
+        return explorer.tabs(
+            {"not here": f"This needs the package {error.name}, which is not installed here."}
+        )

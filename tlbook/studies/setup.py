@@ -1,0 +1,62 @@
+"""What the first page shows: the domains' images, shuffled or not, and how a P-T starts (paper, Figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tlbook import data, runs
+from tlbook.data import augment, shuffles
+from tlbook.models import names, parameters_of
+from tlbook.scales import RATES, Scale
+from tlbook.studies import grid
+from tlbook.studies.feature_reuse import domains
+from tlbook.train import initial
+
+__all__ = ["domains", "samples", "start_of_p_t"]
+
+
+def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), count: int = 8, seed: int = 0):
+    """Training images of a role under each block size: text -> uint8 (count, side, side, 3).
+
+    Spread evenly over the set. Without block sizes, the scale's. MissingData where they are not here.
+    """
+    domain = data.load(data.request(scale, role))
+    chosen = np.linspace(0, len(domain.train) - 1, count).astype(int)
+    images = augment.centre_crop(domain.train.images[torch.from_numpy(chosen)], scale.side)
+    shown = {}
+    for size in block_sizes or scale.block_sizes:
+        shuffle = shuffles.Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
+        shown[str(size)] = shuffles.apply(shuffle, images).permute(0, 2, 3, 1).numpy()
+    return shown
+
+
+def start_of_p_t(scale: Scale, role: str, seeds: Sequence[int] = (0, 1)) -> pd.DataFrame:
+    """How far two P-T are from P, and from each other, before training: l2 per module (P's fc has another shape).
+
+    Columns module, first_to_p, second_to_p, first_to_second. Trains P if the scale has none yet.
+    """
+    data.load(data.request(scale, role))  # the images say how many classes fc has
+    runs.ensure_all(grid.pretraining(scale))
+    p = runs.weights(grid.pretrained(scale))
+    models = [initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds]
+    first, second = (model.state_dict() for model in models)
+    rows = []
+    for module in names(scale.network):
+        own = parameters_of(models[0], module)
+        rows.append(
+            {
+                "module": module,
+                "first_to_p": np.nan if module == "fc" else _distance(first, p, own),
+                "second_to_p": np.nan if module == "fc" else _distance(second, p, own),
+                "first_to_second": _distance(first, second, own),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _distance(one, other, parameters: Sequence[str]) -> float:
+    return float(sum((one[name] - other[name]).double().square().sum() for name in parameters)) ** 0.5
