@@ -42,8 +42,8 @@ install: $(STAMP) ## Make .venv and install everything (the other targets do it 
 book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
 	@$(BIN)/python -m tlbook.build --scale $(SCALE)
 
-test: $(STAMP) ## Run the tests.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10
+test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 
 lint: $(STAMP) ## Check the style with ruff.
 	@$(BIN)/ruff check .

@@ -36,9 +36,9 @@ def test_replace_sets_the_epochs_of_every_target_run_and_of_no_pretraining():
 
 def test_replace_gives_another_value_and_leaves_the_first():
     smoke = scales.get("smoke")
-    other = smoke.replace(datasets={"quickdraw": "folder:/somewhere"}, rates={"low": 0.1, "high": 0.2})
+    other = smoke.replace(datasets={"quickdraw": "folder:/somewhere"}, rates={"low": 7, "high": 8})
     assert other.datasets == smoke.datasets | {"quickdraw": "folder:/somewhere"}
-    assert other.rates["low"] == 0.1 and smoke.rates["low"] == 0.02
+    assert other.rates["low"] == 7 and smoke.rates["low"] < 1
     assert other != smoke and smoke.replace() == smoke
     assert smoke.replace(epochs=5).replace(epochs=6) == smoke.replace(epochs=6)
 
@@ -86,7 +86,7 @@ def test_xray_has_the_protocol_of_chest_x_rays(scale):
 
 
 def test_paper_is_the_paper():
-    """Read off the paper and the official code: rates at batch 256 over 8, Figure 7's checkpoints, 90 epochs."""
+    """Read off the paper and the official code: rates at batch 256 over 8, Figure 7's checkpoints."""
     paper = scales.get("paper")
     assert paper.rates == pytest.approx({"low": 0.0025, "high": 0.0125})
     assert paper.tasks["xray"].rate_factor * paper.rates["high"] == pytest.approx(0.1)

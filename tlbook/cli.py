@@ -215,6 +215,9 @@ def claims_(
     """The paper's claims against a scale's records: statistic, interval and verdict of each part."""
     from tlbook import claims
 
+    if only and only not in tables.QUESTIONS:
+        raise TlbookError(f"There is no question {only!r}; choose from {', '.join(tables.QUESTIONS)}.")
+    which = claims.of_question(only) if only else claims.CLAIMS
     folder = Path(root) if root else records.FOLDER
     judged = scales.get(scale).judged
     found = {}
@@ -224,7 +227,6 @@ def claims_(
     if not found:
         how = f"tlbook reproduce --scale {scale} --record book"
         raise TlbookError(f"Scale {scale} has no records in {folder}; `{how}` makes them.")
-    which = claims.of_question(only) if only else claims.CLAIMS
     print(claims.report(found, judged, which))
     if json_file:
         Path(json_file).write_text(claims.to_json(found, judged, which) + "\n", encoding="utf-8")

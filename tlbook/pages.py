@@ -70,7 +70,7 @@ def show(
     """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
 
     ``draw`` returns a figure, or a frame that is shown as a table. Where nothing is recorded on real images,
-    the first tab says so.
+    the first tab says so; a result without the table says that.
     """
     frames: dict[str, object] = {}
     if not any(result.judged for result in found.values()):
@@ -80,25 +80,49 @@ def show(
             drawn = draw(result.tables[table], *more)
             drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
             frames[label] = explorer.Captioned(drawn, badge(result, table))
+        else:
+            frames[label] = f"The table `{table}` is not recorded at scale {result.scale} yet."
     return explorer.tabs(frames, label="Results")
 
 
 def badge(result: Results, table: str) -> str:
     """One line: scale, seeds, runs, commit, device, date, record file, and the command to make it again."""
     made = result.provenance
+    whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
     file = records.folder(result.scale, result.question) / f"{table}.csv"
     parts = [
-        f"scale {result.scale}" + ("" if result.judged else " (shows that it works, judges nothing)"),
-        f"{len(made['seeds'])} seeds, {made['runs']} runs",
-        f"{made['training_seconds'] / 60:.0f} min of training",
+        f"scale {result.scale}"
+        + ("" if whole else ", changed by this page's parameters")
+        + ("" if result.judged else " (shows that it works, judges nothing)"),
+        f"seeds {', '.join(map(str, made['seeds']))}: {made['runs']} runs",
+        _duration(made["training_seconds"]) + " of training",
         f"commit `{commit}`",
         "; ".join(made["device"]),
         made["date"][:10],
         f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
-        f"again: `tlbook reproduce --scale {result.scale} --only {result.question}`",
+        f"again: `{_command(result)}`" if whole else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _command(result: Results) -> str:
+    """What makes a result again; roles and seeds are named where they are not the scale's own."""
+    chosen = {
+        "target": (result.roles, scales.TARGETS),
+        "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
+    }
+    options = [
+        f"--{name} {value}"
+        for name, (own, usual) in chosen.items()
+        if list(own) != list(usual)
+        for value in own
+    ]
+    return " ".join([f"tlbook reproduce --scale {result.scale} --only {result.question}", *options])
 
 
 def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
@@ -116,7 +140,8 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
 
 
 def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `claims.evaluate` for reading: what was measured, the paper's value, ours, rule, verdict."""
+    """Rows of `claims.evaluate` for reading: what was measured, the paper's value, ours, rule, verdict, and
+    what to know about it, such as how far RI-T had fitted its training images."""
     return pd.DataFrame(
         {
             "role": parts.role,
@@ -127,6 +152,7 @@ def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
             "n": parts.n,
             "asks": [_rule(row) for row in parts.itertuples()],
             "verdict": [f"{VERDICT_MARKS.get(verdict, '·')} {verdict}" for verdict in parts.verdict],
+            "note": parts.note,
         }
     )
 
@@ -144,7 +170,7 @@ def _rule(part) -> str:
 def explore(
     found: Mapping[str, Results], frames: Callable[[Results, str], Mapping[str, object]], label: str
 ) -> explorer.Explorer:
-    """A choice of result, then of role, then a slider over ``frames(result, role)``, whose name is ``label``."""
+    """A choice of result, then of role, then a slider called ``label`` over ``frames(result, role)``."""
     return explorer.tabs(
         {
             name: explorer.tabs(
@@ -157,11 +183,22 @@ def explore(
     )
 
 
-def samples(scale: scales.Scale, role: str, block_sizes=(), count: int = 8) -> dict[str, np.ndarray]:
+def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
+    """The data behind each role, the source first: as recorded if a page shows records, else counted here."""
+    if given.results == "records" and scale.name in records.recorded("feature_reuse", "domains"):
+        rows = records.load(scale.name, "feature_reuse", "domains").set_index("role")
+        shown = (scales.SOURCE, *given.targets)
+        return rows.loc[[role for role in shown if role in rows.index]].reset_index()
+    from tlbook.studies import setup
+
+    return setup.domains(scale, given.targets)
+
+
+def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndarray]:
     """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*'."""
     from tlbook.studies import setup
 
-    return dict(reversed(setup.samples(scale, role, block_sizes, count).items()))
+    return dict(reversed(setup.samples(scale, role, count=count).items()))
 
 
 def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int) -> dict[str, np.ndarray]:
@@ -170,7 +207,7 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
     ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
     """
     try:
-        return samples(scales.get(result.scale) if result.recorded else scale, role, count=count)
+        return samples(scales.get(result.scale) if result.recorded else scale, role, count)
     except (TlbookError, ModuleNotFoundError):
         return {}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tlbook import tables
+from tlbook import scales, tables
 from tlbook.errors import TlbookError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -31,9 +31,8 @@ def folder(scale: str, question: str, root: Path = FOLDER) -> Path:
 
 def recorded(question: str, table: str | None = None, root: Path = FOLDER) -> list[str]:
     """The scales that have records of a question (or of one table of it), the highest first."""
-    order = ("paper", "gpu", "laptop", "smoke")
     wanted = f"{table}.csv" if table else "provenance.json"
-    return [scale for scale in order if (folder(scale, question, root) / wanted).exists()]
+    return [scale for scale in reversed(scales.SCALES) if (folder(scale, question, root) / wanted).exists()]
 
 
 def load(scale: str, question: str, table: str, root: Path = FOLDER) -> pd.DataFrame:

@@ -76,6 +76,7 @@ def run(
         "question": question,
         "targets": list(targets),
         "seeds": list(seeds),
+        "as_it_stands": scale == scales.SCALES.get(scale.name),
         **records.code_state(commit),
         **_made_by(scale, specs),
         "seconds_of_this_call": round(time.monotonic() - started, 1),

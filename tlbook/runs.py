@@ -315,7 +315,7 @@ def write_resume(state: State, path: Path, seconds: float = 0.0) -> None:
     best = path / "checkpoints" / "best.safetensors"
     if best.exists():
         tensors |= {f"best.{name}": value for name, value in models.load(best).items()}
-    progress = [state.epoch, state.best_epoch, state.best_value, seconds]
+    progress = [state.epoch, state.best_epoch, state.best_value, seconds, len(state.rows)]
     tensors["progress"] = torch.tensor(progress, dtype=torch.float64)
     models.save(tensors, path / "resume.safetensors")
 
@@ -323,7 +323,7 @@ def write_resume(state: State, path: Path, seconds: float = 0.0) -> None:
 def read_resume(state: State, path: Path) -> float:
     """Bring a fresh state and the best weights in ``path`` to where `write_resume` left them; its seconds."""
     tensors = models.load(path / "resume.safetensors")
-    epoch, best_epoch, state.best_value, *seconds = tensors.pop("progress").tolist()
+    epoch, best_epoch, state.best_value, seconds, count = tensors.pop("progress").tolist()
     state.epoch, state.best_epoch = int(epoch), int(best_epoch)
     state.model.load_state_dict(_under("weights.", tensors))
     for name, parameter in state.model.named_parameters():
@@ -332,9 +332,11 @@ def read_resume(state: State, path: Path) -> float:
             state.optimizer.state[parameter]["momentum_buffer"] = buffer
     rows = _read_history(path)
     state.rows = rows[rows.epoch <= state.epoch].to_dict("records")
+    if len(state.rows) != count:
+        raise TlbookError(f"The file {path / 'history.csv'} lacks rows that were measured.")
     if best := _under("best.", tensors):
         models.save(best, path / "checkpoints" / "best.safetensors")
-    return seconds[0] if seconds else 0.0
+    return seconds
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -347,7 +349,9 @@ def _write_history(state: State, path: Path) -> None:
 
 
 def _read_history(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path / "history.csv", float_precision="round_trip")  # else off by one bit now and then
+    rows = pd.read_csv(path / "history.csv", dtype={"value": str}, keep_default_na=False)
+    rows["value"] = [float(text or "nan") for text in rows["value"]]  # pandas' own is a bit off now and then
+    return rows
 
 
 def _train(spec: RunSpec, anew: bool, show: bool) -> None:

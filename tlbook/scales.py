@@ -166,7 +166,7 @@ SMOKE = Scale(
              normalisation="own"),
         xray={},
     ),
-    rates={"low": 0.02, "high": 0.05},
+    rates={"low": 0.03, "high": 0.1},
     second_rate_seeds={"quickdraw": 1},
     block_sizes=("*", 1, 4, 8, 16, 32),
     shuffle_epochs=30,

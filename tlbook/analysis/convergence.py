@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+
+from tlbook.scales import INITS, RATES, TARGETS
 
 RUN = ["role", "init", "rate", "seed"]
 
@@ -10,13 +13,15 @@ RUN = ["role", "init", "rate", "seed"]
 def better_rate(curves: pd.DataFrame, metric: str, init: str) -> str:
     """The rate whose final mean *dev* metric over seeds is higher; "low" on ties and where none was measured.
 
+    A rate with a run whose dev metric is NaN loses to one without.
+
     ``curves`` holds one role's rows of the table learning_curves (or block_shuffle of one block size).
     """
     wanted = curves[(curves.init == init) & (curves.metric == metric)]
     final = at_last_epoch(wanted)
-    means = final[final.split == "dev"].groupby("rate").value.mean()
+    means = final[final.split == "dev"].groupby("rate").value.mean(skipna=False).fillna(-np.inf)
     if means.empty:
-        return sorted(wanted.rate.unique(), key=["low", "high"].index)[0]
+        return min(wanted.rate, key=RATES.index)
     return max(means.index, key=lambda rate: (means[rate], rate == "low"))
 
 
@@ -72,7 +77,7 @@ def _final(reference: pd.DataFrame) -> float:
 
 def _best(reference: pd.DataFrame) -> float:
     """The mean over seeds of the test metric at each run's best dev epoch (earliest on ties)."""
-    dev = reference[reference.split == "dev"].sort_values("epoch")
+    dev = reference[reference.split == "dev"].dropna(subset="value").sort_values("epoch")
     if dev.empty:
         return _final(reference)
     best = dev.loc[dev.groupby("seed").value.idxmax(), ["seed", "epoch"]]
@@ -94,11 +99,13 @@ def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """How unshuffled runs end: role, init, rate, n, test mean and range over seeds, training, the paper's.
 
     ``curves`` is the table learning_curves, ``paper`` the frame `tlbook.paper.figure2` (NaN where it shows
-    none). Accuracies are percent, AUC 0 to 1.
+    none). Accuracies are percent, AUC 0 to 1. Roles in the book's order, P-T and the low rate first.
     """
     final = at_last_epoch(curves)
     rows = []
-    for (role, init, rate), runs in final.groupby(["role", "init", "rate"]):
+    kinds = final.groupby(["role", "init", "rate"])
+    order = {name: place for place, name in enumerate((*TARGETS, *INITS, *RATES))}
+    for (role, init, rate), runs in sorted(kinds, key=lambda kind: [order[name] for name in kind[0]]):
         metric = "auc" if "auc" in set(runs.metric) else "accuracy"
         test = runs[(runs.split == "test") & (runs.metric == metric)].value
         train = runs[(runs.split == "train") & (runs.metric == metric)].value

@@ -46,15 +46,16 @@ def cap(indices: np.ndarray, labels: Sequence[int], limit: int, classes: Sequenc
         raise TlbookError(f"A cap of {limit} images is fewer than the {len(classes)} classes.")
     labels = np.asarray(labels)
     surplus, counts = len(indices) - limit, np.bincount(labels[indices], minlength=len(classes))
-    if surplus < len(classes) or 1 in counts:
+    rare = counts[counts > 0].min() * limit < len(indices)
+    if rare or surplus < len(classes):
         return _spread(indices, labels, limit)
     return _stratified(indices, labels, surplus)[0]
 
 
 def _spread(indices: np.ndarray, labels: np.ndarray, limit: int) -> np.ndarray:
-    """The same share of every class and at least one image, where scikit-learn refuses to stratify.
+    """The same share of every class and at least one image, where scikit-learn does not give that.
 
-    It does so where fewer images than classes are left over, or a class has a single image.
+    It refuses to leave out fewer images than there are classes, and may leave out all of a rare class.
     """
     rng = np.random.RandomState(SPLIT_SEED)
     place = np.empty(len(indices))

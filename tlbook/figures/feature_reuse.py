@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from tlbook.analysis.convergence import at_better_rate
 from tlbook.figures import style
+from tlbook.scales import PIXELS
 
 PANEL = {"height": 2.9, "aspect": 1.35}
 
@@ -19,10 +20,12 @@ def learning_curves(curves: pd.DataFrame, split: str = "test") -> Figure:
     """Figure 2: the role's metric against epochs, one panel a role; lines are means, bands all seeds.
 
     ``curves`` is the table learning_curves. Epochs are on a symmetric log axis, so that the first ones, where
-    fine-tuning does most of its work, can be seen.
+    fine-tuning does most of its work, can be seen. Inits differ in colour and marker, rates in dashes.
     """
     style.apply()
     shown = style.headline(curves[curves.split == split])
+    shown = shown.assign(run=style.run_names(shown))
+    runs = style.runs(shown)
     grid = sns.relplot(
         shown,
         x="epoch",
@@ -31,21 +34,22 @@ def learning_curves(curves: pd.DataFrame, split: str = "test") -> Figure:
         col_order=style.roles(shown),
         col_wrap=2,
         kind="line",
-        hue="init",
-        hue_order=style.inits(shown),
-        palette=style.INIT_COLOURS,
-        style="rate",
-        style_order=style.rates(shown),
-        dashes=style.RATE_DASHES,
-        markers=_rate_markers(shown),
+        hue="run",
+        hue_order=list(runs),
+        palette={run: style.INIT_COLOURS[init] for run, (init, _) in runs.items()},
+        style="run",
+        style_order=list(runs),
+        dashes={run: style.RATE_DASHES[rate] for run, (_, rate) in runs.items()},
+        markers={run: style.INIT_MARKERS[init] for run, (init, _) in runs.items()},
         errorbar=style.RANGE,
         facet_kws={"sharex": False, "sharey": False},
         **PANEL,
     )
-    for ax in grid.axes.flat:
-        _epoch_axis(ax, int(shown.epoch.max()))
+    for ax, role in zip(grid.axes.flat, style.roles(shown), strict=True):
+        _epoch_axis(ax, shown.epoch[shown.role == role].max())
     grid.set_axis_labels("epoch (0: before training)", "")
     grid.set_titles("{col_name}")
+    grid.legend.set_title("init, rate")
     style.label_metric(grid.axes.flat, shown, split)
     grid.tight_layout()
     return style.described(
@@ -57,13 +61,16 @@ def block_shuffle(table: pd.DataFrame, what: str = "test") -> Figure:
     """Figure 3: the role's metric against block size, each init at its better rate; bars span all seeds.
 
     ``table`` is the table block_shuffle; ``what`` is "test" (left in the paper) or "speed", the mean training
-    metric over epochs (right). The right-most block size is the unshuffled run without augmentation.
+    metric over epochs (right). The right-most block size is the unshuffled run without augmentation; '*',
+    which is no block size, stands apart.
     """
     style.apply()
     prefix, split = ("mean_", "train") if what == "speed" else ("", "test")
     shown = style.headline(at_better_rate(table), prefix)
     shown = shown[shown.split == split]
     order = style.block_order(shown.block_size)
+    if order[0] == PIXELS:
+        order.insert(1, "")  # an empty place, at which the lines break
     grid = sns.catplot(
         shown,
         x="block_size",
@@ -97,11 +104,12 @@ def block_shuffle(table: pd.DataFrame, what: str = "test") -> Figure:
 def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     """100 (A_P-T - A_RI-T) / A_P-T against block size as a share of the side, with the paper's numbers.
 
-    ``table`` is block_shuffle, ``paper`` the frame `tlbook.paper.figure3`. Lines are means, bars all seeds; '*' stands left of the axis break.
+    ``table`` is block_shuffle, ``paper`` the frame `tlbook.paper.figure3`. Lines are means, bars all seeds;
+    '*' stands apart.
     """
     style.apply()
     drops = drop_by_seed(table)
-    roles = style.roles(drops)
+    roles = style.roles(table)
     figure, axes = plt.subplots(
         1, len(roles), figsize=(3.1 * len(roles) + 0.6, 3.0), sharey=True, squeeze=False
     )
@@ -114,7 +122,7 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
             ax.errorbar(
                 _place(part.index),
                 part["mean"],
-                [part["mean"] - part["min"], part["max"] - part["mean"]],
+                [spread.clip(lower=0) for spread in (part["mean"] - part["min"], part["max"] - part["mean"])],
                 label="ours" if line == "-" else None,
                 capsize=2,
                 linestyle=line,
@@ -132,11 +140,14 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def drop_by_seed(table: pd.DataFrame) -> pd.DataFrame:
-    """The relative drop in percent: columns role, block_size, block_fraction, seed, value."""
+    """The relative drop in percent: columns role, block_size, block_fraction, seed, value.
+
+    A seed that lacks a run at one of the better rates has no drop, nor has a P-T that gets nothing right.
+    """
     shown = style.headline(at_better_rate(table))
     keys = ["role", "block_size", "block_fraction", "seed"]
     both = shown[shown.split == "test"].pivot_table(index=keys, columns="init", values="value")
-    drop = 100 * (both["P-T"] - both["RI-T"]) / both["P-T"]
+    drop = 100 * (both["P-T"] - both["RI-T"]) / both["P-T"].where(both["P-T"] > 0)
     return drop.rename("value").dropna().reset_index()
 
 
@@ -146,9 +157,9 @@ def convergence(table: pd.DataFrame) -> Figure:
     ``table`` is the table convergence; one point a run, on a symmetric log axis.
     """
     style.apply()
-    shown = table[(table.reference == "final") & (table.metric == "epochs")].copy()
-    shown["run"] = shown.init + " " + shown.rate
-    order = [f"{init} {rate}" for init in style.inits(shown) for rate in style.rates(shown)]
+    shown = table[(table.reference == "final") & (table.metric == "epochs")]
+    shown = shown.assign(run=style.run_names(shown))
+    order = list(style.runs(shown))
     roles = style.roles(shown)
     figure, axes = plt.subplots(
         1, len(roles), figsize=(2.6 * len(roles) + 0.8, 2.6), sharey=True, squeeze=False
@@ -164,7 +175,7 @@ def convergence(table: pd.DataFrame) -> Figure:
                 color=colour,
                 markerfacecolor=colour if row.reached else "white",
             )
-        _epoch_axis(ax, int(shown.value.max()))
+        _epoch_axis(ax, shown.value.max())
         ax.set_title(role)
         ax.set_xlabel("epochs")
     axes[0, 0].set_yticks(range(len(order)), order)
@@ -180,7 +191,8 @@ def one_block_size(
 ) -> Figure:
     """One role at one block size, for the explorer: every run's test metric, beside examples.
 
-    ``images`` is uint8 (k, side, side, 3), shuffled with that block size, or None where none are at hand.
+    ``images`` is uint8 (k, side, side, 3), k even, shuffled with that block size, or None where none are at
+    hand.
     """
     style.apply()
     runs = style.headline(table[(table.role == role) & (table.split == "test")])
@@ -188,25 +200,19 @@ def one_block_size(
     columns = 2 if images is not None else 1
     figure, axes = plt.subplots(1, columns, figsize=(3.4 * columns + 0.6, 2.9), squeeze=False)
     ax = axes[0, -1]
-    sns.stripplot(
-        here,
-        x="rate",
-        order=style.rates(runs),
-        y="value",
-        hue="init",
-        hue_order=style.inits(runs),
-        palette=style.INIT_COLOURS,
-        dodge=True,
-        jitter=False,
-        size=7,
-        ax=ax,
-    )
-    top = runs.value.max()
-    ax.set_ylim(0 if runs.metric.iloc[0] == "accuracy" else 0.4, top * 1.05)
-    ax.set_ylabel(f"test {style.WORDS[runs.metric.iloc[0]]}")
+    rates, metric = style.rates(runs), runs.metric.iloc[0]
+    for init, shift in zip(style.inits(runs), (-0.15, 0.15), strict=False):
+        own = here[here.init == init]
+        places = own.rate.map(rates.index) + shift
+        ax.plot(places, own.value, style.INIT_MARKERS[init], color=style.INIT_COLOURS[init], label=init)
+    ax.set_xticks(range(len(rates)), rates)
+    ax.set_xlim(-0.5, len(rates) - 0.5)
+    lowest, highest = (0, 100) if metric == "accuracy" else (min(0.4, runs.value.min()), 1)
+    ax.set_ylim(lowest, highest * 1.03)  # the same at every block size
+    ax.set_ylabel(f"test {style.WORDS[metric]}")
     ax.set_xlabel("learning rate")
     ax.set_title(f"{role}, block size {block_size}")
-    sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), title="")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     if images is not None:
         axes[0, 0].imshow(np.concatenate([np.concatenate(row, 1) for row in np.split(images, 2)]))
         axes[0, 0].axis("off")
@@ -219,18 +225,15 @@ def sizes(table: pd.DataFrame) -> list[str]:
     return style.block_order(table.block_size)[::-1]
 
 
-def _rate_markers(shown: pd.DataFrame) -> dict[str, str]:
-    return {rate: {"low": "o", "high": "s"}[rate] for rate in style.rates(shown)}
-
-
 def _place(fractions) -> np.ndarray:
     """Where a block fraction stands: its binary logarithm; '*' (0) at -9, left of the smallest."""
     fractions = np.asarray(fractions, dtype=float)
     return np.where(fractions > 0, np.log2(np.maximum(fractions, 1e-9)), -9.0)
 
 
-def _epoch_axis(ax: Axes, last: int) -> None:
-    """Epochs on a symmetric log axis that shows epoch 0 too."""
+def _epoch_axis(ax: Axes, last: float) -> None:
+    """Epochs up to ``last`` (at least 1; NaN counts as 1) on a symmetric log axis that shows epoch 0 too."""
+    last = max(int(np.nan_to_num(last)), 1)
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)
     ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50, 100, 200) if tick < 0.4 * last] + [last]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -9,9 +9,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tlbook.scales import INITS, RATES, TARGETS
+from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 
-# Okabe & Ito's colours; inits also differ in marker, rates in line and fill.
+# Okabe & Ito's colours; inits also differ in marker, rates in dashes.
 INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
 INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
@@ -56,6 +56,17 @@ def rates(table: pd.DataFrame) -> list[str]:
     return [rate for rate in RATES if rate in set(table.rate)]
 
 
+def run_names(table: pd.DataFrame) -> pd.Series:
+    """What each row's kind of run is called in legends: "P-T, low"."""
+    return table.init + ", " + table.rate
+
+
+def runs(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """The kinds of run in a table by name: (init, rate), P-T and the low rate first."""
+    found = set(zip(table.init, table.rate, strict=True))
+    return {f"{init}, {rate}": (init, rate) for init in INITS for rate in RATES if (init, rate) in found}
+
+
 def label_metric(axes: Iterable, table: pd.DataFrame, what: str) -> None:
     """Write "<what> accuracy (%)" or "<what> AUC" on the y axis of each role's panel, one axis a role."""
     for ax, role in zip(axes, roles(table), strict=True):
@@ -65,7 +76,7 @@ def label_metric(axes: Iterable, table: pd.DataFrame, what: str) -> None:
 
 def block_order(sizes: Iterable[str]) -> list[str]:
     """Block sizes as text, '*' first, then by size."""
-    return sorted(set(sizes), key=lambda size: -1 if size == "*" else int(size))
+    return sorted(set(sizes), key=lambda size: -1 if size == PIXELS else int(size))
 
 
 def described(figure: Figure, alt: str) -> Figure:

@@ -79,7 +79,7 @@ def _long(parts) -> pd.DataFrame:
 
 
 def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
-    """The data behind each role; the source too where its images are at hand."""
+    """The data behind each role whose images are at hand, the source too. Raises MissingData if none are."""
     rows = []
     for role in (SOURCE, *targets):
         try:
@@ -90,4 +90,6 @@ def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
         row = {"role": role, "dataset": domain.dataset, "classes": len(domain.classes)}
         row |= {split: len(getattr(domain, split)) for split in ("train", "dev", "test")}
         rows.append(row | {"chance": chance, "metric": scale.metric[role]})
+    if not rows:
+        data.load(data.request(scale, targets[0]))  # raises the sentence that says what is missing
     return pd.DataFrame(rows)

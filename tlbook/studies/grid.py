@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+
+import torch
 
 from tlbook import data, runs, scales
 from tlbook.data.shuffles import Shuffle
+from tlbook.models import build, start_from
 from tlbook.scales import SOURCE, Scale
-from tlbook.specs import ABSENT, Checkpoint, Init, RunSpec, Weights, unique
+from tlbook.specs import ABSENT, Checkpoint, File, Init, RunSpec, Weights, unique
 
 __all__ = ["of_init", "p_t", "pretrained", "pretraining", "ri_t", "source", "target", "unique"]
 
@@ -44,7 +48,16 @@ def pretrained(scale: Scale) -> Weights:
         return Checkpoint(source(scale).id, "final")
     if scale.pretrained == "shipped":
         return runs.shipped(scale.name)
-    return runs.register_file(Path(scale.pretrained).expanduser())
+    file = runs.register_file(Path(scale.pretrained).expanduser())
+    _refuse_misfit(file, scale.network)
+    return file
+
+
+@functools.lru_cache(maxsize=8)
+def _refuse_misfit(file: File, network: str) -> None:
+    """Refuse weights that this network cannot start from, before anything is trained."""
+    with torch.random.fork_rng(devices=[]):
+        start_from(build(network, 2), runs.weights(file))
 
 
 def pretraining(scale: Scale) -> list[RunSpec]:

@@ -35,7 +35,7 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
 
 
 def start_of_p_t(scale: Scale, role: str, seeds: Sequence[int] = (0, 1)) -> pd.DataFrame:
-    """How far two P-T are from P, and from each other, before training: l2 per module (P's fc has another shape).
+    """How far two P-T are from P, and from each other, before training: l2 per module (P's fc differs).
 
     Columns module, first_to_p, second_to_p, first_to_second. Trains P if the scale has none yet.
     """

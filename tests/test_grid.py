@@ -1,0 +1,132 @@
+"""The runs that studies are made of, and what `smoke` may cost."""
+
+import dataclasses
+
+import pytest
+
+from tlbook import plan, results, runs, scales
+from tlbook.data.shuffles import Shuffle
+from tlbook.specs import ABSENT, Checkpoint, File
+from tlbook.studies import grid
+
+SMOKE = scales.get("smoke")
+MILLION = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """What every question that can be run costs at `smoke`."""
+    return plan.plan(SMOKE, scales.TARGETS, SMOKE.seeds).set_index("question")
+
+
+def test_smoke_stays_within_the_passes_of_the_design(counted):
+    """At most 1.8 million for all five questions: question 1, with P, 1.0; the others 0.2 each."""
+    assert 0.3 * MILLION < counted.passes["feature_reuse"] <= 1.0 * MILLION
+    assert (counted.passes.drop(["all", "feature_reuse"]) <= 0.2 * MILLION).all()
+    assert counted.passes["all"] <= 1.8 * MILLION
+
+
+def test_a_shared_run_is_counted_once(counted):
+    assert counted.runs["all"] == counted.drop("all").runs.sum()
+    assert counted.passes["all"] == pytest.approx(counted.drop("all").passes.sum(), abs=5)
+
+
+def test_plan_counts_by_hand(tiny):
+    """P, and per role 2 inits x (2 seeds + 3 block sizes); quickdraw's second rates add one seed each."""
+    found = plan.plan(tiny, ("real", "quickdraw"), (0, 1)).set_index("question").loc["feature_reuse"]
+    assert found.runs == 1 + 2 * 2 * (2 + 3) + 2 and found.done == 0
+    p = 2 * 60 + 60 / 3 + 3 * 40 / 3
+    curve = 3 * 40 + (4 * 40 + 4 * 60) / 3  # measured at epochs 0, 1, 2, 3 of 3
+    shuffled = 2 * 40 + (3 * 40 + 60) / 3
+    assert found.passes == pytest.approx(p + 10 * curve + 12 * shuffled, abs=1)
+    runs.ensure(grid.ri_t(tiny, "real", "high", 0))
+    assert plan.plan(tiny, ("real", "quickdraw"), (0, 1)).set_index("question").done["all"] == 1
+
+
+def test_throughput_is_measured(tiny):
+    assert plan.throughput(tiny, seconds=0.05) > 50
+
+
+def test_the_source_keeps_every_epoch():
+    spec = grid.source(SMOKE)
+    epochs = SMOKE.source.epochs
+    assert spec.kept == tuple(range(epochs + 1)) == spec.measured
+    assert set(SMOKE.checkpoints) <= set(spec.kept)
+    assert (spec.mixup, spec.evaluated) == (0.7, SMOKE.source.test)
+    assert spec.steps == (round(epochs / 3), round(2 * epochs / 3))
+    assert grid.pretraining(SMOKE) == [spec] and grid.pretrained(SMOKE) == Checkpoint(spec.id, "final")
+    assert grid.pretraining(SMOKE.replace(pretrained="shipped")) == []
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, [0, 1]), (8, [0, 1, 2, 4, 8]), (10, [0, 1, 2, 4, 8, 10])])
+def test_kept_epochs_are_powers_of_two_and_the_last(epochs, kept):
+    assert list(grid.powers_of_two(epochs)) == kept
+
+
+@pytest.mark.parametrize("init", scales.INITS)
+def test_unshuffled_runs(init):
+    spec = grid.of_init(SMOKE, init, "quickdraw", "low", 2)
+    assert spec.kept == grid.powers_of_two(spec.epochs) and spec.keep_best
+    assert spec.measured == SMOKE.measured_epochs(spec.epochs)
+    assert spec.train_measured == tuple(range(spec.epochs + 1))
+    assert (spec.augmentation, spec.shuffle) == ("crop-flip", Shuffle.none())
+    assert (spec.head_seed, spec.order_seed, spec.init_seed) == (2, 2, 2 if init == "RI-T" else None)
+    assert spec.steps == tuple(round(f * spec.epochs) for f in SMOKE.tasks["quickdraw"].steps)
+    assert init in spec.label
+
+
+@pytest.mark.parametrize("size", SMOKE.block_sizes)
+def test_shuffled_runs_are_not_augmented_and_seed_i_shuffles_with_1234_plus_i(size):
+    spec = grid.ri_t(SMOKE, "quickdraw", "high", 2, block_size=size)
+    assert spec.augmentation == "none" and spec.kept == (SMOKE.shuffle_epochs,) and not spec.keep_best
+    shuffle = {"*": Shuffle.pixel(1236), 32: Shuffle.none()}.get(size) or Shuffle.block(size, 1236)
+    assert spec.shuffle == shuffle
+    assert spec.mixup == 0.7  # shuffled runs keep it
+
+
+def test_the_unshuffled_point_of_figure_3_is_not_a_run_of_figure_2():
+    alone = grid.ri_t(SMOKE.replace(epochs=30), "quickdraw", "high", 0, block_size=32)
+    assert alone.id != grid.ri_t(SMOKE.replace(epochs=30), "quickdraw", "high", 0).id
+    assert alone.epochs == 30
+
+
+def test_a_block_size_that_does_not_fit_is_refused(refused):
+    match = "Block size 5 does not divide .*valid: '\\*', 1, 2"
+    refused(match, grid.ri_t, SMOKE, "real", "low", 0, block_size=5)
+
+
+def test_chest_x_rays_of_the_paper_train_twice_as_long_from_random_init():
+    paper = scales.get("paper").replace(pretrained="train")
+    p_t, ri_t = grid.p_t(paper, "xray", "low", 0), grid.ri_t(paper, "xray", "low", 0)
+    assert (p_t.epochs, ri_t.epochs, p_t.batch, p_t.mixup, p_t.steps) == (200, 400, 256, 0.0, ())
+    assert p_t.rate == pytest.approx(0.02)
+    assert grid.p_t(paper, "real", "low", 0).rate == pytest.approx(0.0025)
+
+
+@pytest.mark.parametrize("name", ["laptop", "gpu", "paper"])
+def test_a_plan_needs_no_images(name):
+    scale = scales.get(name).replace(pretrained="train")
+    spec = grid.ri_t(scale, "real", "low", 0)
+    assert (spec.digest, spec.examples) == (ABSENT, scale.tasks["real"].train)
+    assert plan.plan(scale, ("real",), (0,)).passes.iloc[-1] > 0
+
+
+def test_a_users_file_is_p(tiny, tmp_path):
+    weights = runs.ensure(grid.source(tiny)).checkpoint("final")
+    own = tiny.replace(pretrained=str(weights))
+    spec = grid.p_t(own, "quickdraw", "low", 0)
+    assert isinstance(spec.init.weights, File) and grid.pretraining(own) == []
+    start = runs.ensure(spec).weights(0)
+    trained = runs.ensure(grid.p_t(own, "quickdraw", "low", 0, block_size=32))
+    assert trained.spec["started_from"] == spec.init.weights.sha256
+    p = runs.weights(spec.init.weights)
+    assert all((start[name] == p[name]).all() for name in p if not name.startswith("fc."))
+
+
+def test_questions_share_runs():
+    """The same call gives the same run, whatever seeds and sizes stand beside it."""
+    study = results.study("feature_reuse")
+    few = {spec.id for spec in study.runs(SMOKE, ("real",), (0,))}
+    assert few < {spec.id for spec in study.runs(SMOKE, scales.TARGETS, SMOKE.seeds)}
+    wider = dataclasses.replace(SMOKE, block_sizes=("*", 32))
+    assert {spec.id for spec in study.runs(wider, ("real",), (0,))} < few

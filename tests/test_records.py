@@ -1,0 +1,231 @@
+"""Records: round trips, whole or not at all, and readable without torch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tlbook import records, results, scales, tables
+
+ROOT = Path(__file__).resolve().parent.parent
+QUESTION = "feature_reuse"
+KEYS = {"role": "real", "init": "P-T", "rate": "low", "seed": 0}
+
+
+@pytest.fixture
+def found():
+    """Two tables of question 1, unsorted, with a diverged run and numbers of many digits."""
+    curves = [
+        KEYS | {"epoch": epoch, "split": "test", "metric": metric, "value": value}
+        for epoch, metric, value in [
+            (10, "accuracy", 200 / 3), (2, "accuracy", 1 / 3), (2, "loss", np.nan), (10, "loss", np.inf),
+        ]
+    ]  # fmt: skip
+    shuffled = [
+        KEYS | {"block_size": size, "block_fraction": fraction}
+        for size, fraction in [("8", 0.25), ("*", 0.0), ("16", 0.5), ("4", 0.125)]
+    ]
+    blocks = pd.DataFrame(shuffled).assign(split="test", metric="accuracy", value=9.0)
+    return {"learning_curves": pd.DataFrame(curves), "block_shuffle": blocks}
+
+
+def write(found, root, made=None, scale="laptop"):
+    return records.write(scale, QUESTION, found, made or {"seeds": [0]}, root)
+
+
+def test_round_trip_sorted_in_six_digits(found, tmp_path):
+    folder = write(found, tmp_path)
+    assert folder == tmp_path / "laptop" / QUESTION
+    assert (folder / "learning_curves.csv").read_text() == (
+        "role,init,rate,seed,epoch,split,metric,value\n"
+        "real,P-T,low,0,2,test,accuracy,0.333333\n"
+        "real,P-T,low,0,2,test,loss,nan\n"
+        "real,P-T,low,0,10,test,accuracy,66.6667\n"
+        "real,P-T,low,0,10,test,loss,inf\n"
+    )
+    back = records.load("laptop", QUESTION, "learning_curves", tmp_path)
+    expected = found["learning_curves"].sort_values(["epoch", "metric"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(back, expected, rtol=1e-5, check_dtype=False)
+    shuffled = records.load("laptop", QUESTION, "block_shuffle", tmp_path)
+    assert shuffled.block_size.tolist() == ["*", "16", "4", "8"]  # text, also where it looks like a number
+    assert set(records.load_all("laptop", QUESTION, tmp_path)) == set(found)
+    assert records.provenance("laptop", QUESTION, tmp_path) == {"seeds": [0]}
+
+
+def test_the_order_of_rows_does_not_matter(found, tmp_path):
+    write(found, tmp_path / "a")
+    write({name: frame.iloc[::-1] for name, frame in found.items()}, tmp_path / "b")
+    for name in found:
+        files = [tmp_path / side / "laptop" / QUESTION / f"{name}.csv" for side in "ab"]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_question_is_replaced_whole(found, tmp_path):
+    folder = write(found, tmp_path)
+    write({"learning_curves": found["learning_curves"]}, tmp_path, {"seeds": [1]})
+    assert sorted(p.name for p in folder.iterdir()) == ["learning_curves.csv", "provenance.json"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == [QUESTION]
+
+
+@pytest.mark.parametrize("broken", ["table", "foreign", "provenance", "disk"])
+def test_a_write_that_fails_leaves_the_old_records(found, tmp_path, broken, monkeypatch):
+    folder = write(found, tmp_path)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    worse, made = dict(found), {"seeds": [1]}
+    if broken == "table":
+        worse["block_shuffle"] = found["block_shuffle"].assign(value=101.0)
+    elif broken == "foreign":
+        worse["rewind"] = found["block_shuffle"]
+    elif broken == "provenance":
+        made = {"seeds": object()}
+    else:
+        monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *a, **k: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises((ValueError, TypeError, OSError)):
+        write(worse, tmp_path, made)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert sorted(p.name for p in folder.parent.iterdir()) == [QUESTION]
+
+
+def test_what_is_not_recorded_is_said(found, tmp_path, refused):
+    def load(table):
+        return records.load("gpu", QUESTION, table, tmp_path)
+
+    refused("learning_curves .* not recorded at scale gpu yet", load, "learning_curves")
+    refused("has no table 'curves'; it has learning_curves", load, "curves")
+    refused("not recorded at scale gpu yet", records.load_all, "gpu", QUESTION, tmp_path)
+    refused("not recorded at scale gpu yet", records.provenance, "gpu", QUESTION, tmp_path)
+    refused("has no table 'rewind'", write, {"rewind": found["block_shuffle"]}, tmp_path)
+
+
+def test_a_damaged_record_is_refused_by_name(found, tmp_path, refused):
+    path = write(found, tmp_path) / "learning_curves.csv"
+    for damaged in (path.read_text().replace("66.6667", "much"), ""):
+        path.write_text(damaged)
+        refused("learning_curves.csv is not the table", records.load, "laptop", QUESTION, path.stem, tmp_path)
+
+
+def test_recorded_scales_come_highest_first(found, tmp_path):
+    assert records.recorded(QUESTION, root=tmp_path) == []
+    for scale in ("smoke", "gpu", "laptop"):
+        write(found, tmp_path, scale=scale)
+    assert records.recorded(QUESTION, root=tmp_path) == ["gpu", "laptop", "smoke"]
+    assert records.recorded(QUESTION, "domains", tmp_path) == []
+    assert records.recorded("criticality", root=tmp_path) == []
+
+
+def test_digest_sees_names_and_contents(tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.py").write_text("1")
+    first = records.digest(tmp_path / "p")
+    (tmp_path / "p" / "notes.txt").write_text("no source")
+    assert records.digest(tmp_path / "p") == first
+    (tmp_path / "p" / "a.py").rename(tmp_path / "p" / "b.py")
+    second = records.digest(tmp_path / "p")
+    (tmp_path / "p" / "b.py").write_text("2")
+    assert len({first, second, records.digest(tmp_path / "p")}) == 3
+
+
+def test_code_state_from_git_as_given_or_unknown(tmp_path, monkeypatch):
+    given = records.code_state("abc123")
+    assert (given["commit"], given["clean"]) == ("abc123", None) and len(given["package_digest"]) == 64
+
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y", *words],
+            check=True, capture_output=True, text=True,
+        ).stdout.strip()  # fmt: skip
+
+    package = tmp_path / "tlbook"
+    (package / "claims").mkdir(parents=True)
+    (package / "records.py").write_text("")
+    monkeypatch.setattr(records, "REPOSITORY", tmp_path)
+    assert records.code_state()["commit"] == "unknown"
+    git("init", "-q")
+    (tmp_path / "other.py").write_text("")
+    git("add", "other.py")
+    git("commit", "-qm", "another project around us")
+    assert records.code_state()["commit"] == "unknown"
+    git("add", "tlbook")
+    git("commit", "-qm", "ours")
+    state = records.code_state()
+    assert state["commit"] == git("rev-parse", "HEAD") and state["clean"] is True
+    (tmp_path / "README.md").write_text("may differ")
+    assert records.code_state()["clean"] is True
+    (package / "records.py").write_text("changed")
+    assert records.code_state()["clean"] is False
+
+
+# Results
+
+
+def test_results_from_records_need_no_torch(found, tmp_path):
+    write(found, tmp_path, {"seeds": [0], "targets": ["real"]})
+    script = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+from pathlib import Path
+from tlbook import claims, paper, records, results, scales, tables
+load_all, provenance, root = records.load_all, records.provenance, Path({str(tmp_path)!r})
+records.load_all = lambda s, q: load_all(s, q, root)
+records.provenance = lambda s, q: provenance(s, q, root)
+page = results.for_page("feature_reuse", "records", scales.get("laptop"))
+((label, shown),) = page.items()
+print(label, len(shown.tables["learning_curves"]), shown.judged)
+claims.verdicts(shown.tables, shown.judged, claims.of_question("feature_reuse"))
+assert "torch" not in sys.modules
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "recorded at scale laptop 4 True\n"), ran.stderr
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch):
+    """Records of the book that lie elsewhere."""
+    for name in ("recorded", "load_all", "provenance"):
+        original = getattr(records, name)
+        monkeypatch.setattr(records, name, lambda *a, original=original: original(*a, root=tmp_path))
+    return tmp_path
+
+
+def test_pages_show_the_highest_record_then_their_own_run(found, in_tmp, monkeypatch, refused):
+    monkeypatch.setattr(results, "run", lambda question, scale, *a, **k: f"ran {question} at {scale.name}")
+    smoke = scales.get("smoke")
+    assert results.for_page(QUESTION, "run", smoke) == {"this build, scale smoke": f"ran {QUESTION} at smoke"}
+    refused("not recorded at scale smoke yet", results.for_page, QUESTION, "records", smoke)
+    for scale in ("laptop", "gpu"):
+        write(found, in_tmp, scale=scale)
+    first, second = results.for_page(QUESTION, "run", smoke).items()
+    assert first[0] == "recorded at scale gpu" and first[1].judged
+    assert second[0] == "this build, scale smoke"
+    assert list(results.for_page(QUESTION, "records", scales.get("laptop"))) == ["recorded at scale laptop"]
+
+
+def test_questions_that_cannot_be_run_are_refused(refused):
+    refused("no question 'reuse'; choose from feature_reuse", results.study, "reuse")
+    assert QUESTION in results.available() and set(results.available()) <= set(tables.QUESTIONS)
+    for question in set(tables.QUESTIONS) - set(results.available()):
+        refused(f"{question} cannot be run in this version yet", results.study, question)
+
+
+def test_a_run_is_recorded_and_read_back(tiny, tmp_path):
+    made = results.run(QUESTION, tiny, ("quickdraw",), (0,), commit="abc", workers=1, show=False)
+    assert made.provenance["commit"] == "abc" and made.provenance["targets"] == ["quickdraw"]
+    folder = records.write("tiny", QUESTION, made.tables, made.provenance, tmp_path)
+    assert json.loads((folder / "provenance.json").read_text()) == json.loads(json.dumps(made.provenance))
+    back = records.load_all("tiny", QUESTION, tmp_path)
+    for name, frame in made.tables.items():
+        keys = tables.TABLES[name].keys
+        expected = frame.sort_values(keys).reset_index(drop=True)
+        pd.testing.assert_frame_equal(back[name], expected, rtol=1e-5, check_dtype=False)
