@@ -185,8 +185,9 @@ LAPTOP = Scale(
     side=32,
     precision="fp32",
     source=Task(
-        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=128, epochs=24,
-        steps=(10 / 24, 20 / 24), augmentation="crop-flip", normalisation="own",
+        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=128, epochs=15,
+        steps=(6 / 15, 12 / 15), augmentation="crop-flip", normalisation="own",
+        mixup=0.0,  # with it this small network stayed at 38 % even on its training images
     ),
     source_rate=0.2,
     tasks=_tasks(
@@ -201,7 +202,7 @@ LAPTOP = Scale(
     shuffle_epochs=30,
     shuffle_seeds=3,
     shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 5, 10, 11, 20, 21, 24),
+    checkpoints=(0, 1, 2, 3, 6, 7, 12, 13, 15),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     pretrained="shipped",
@@ -213,7 +214,7 @@ GPU = LAPTOP.replace(
     network="fixup_resnet50_small",
     side=64,
     source=dataclasses.replace(
-        LAPTOP.source, batch=256, epochs=60, steps=SOURCE_STEPS, augmentation="resized-crop-flip"
+        LAPTOP.source, batch=256, epochs=60, steps=SOURCE_STEPS, augmentation="resized-crop-flip", mixup=0.7
     ),
     source_rate=0.1,
     tasks={
