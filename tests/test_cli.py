@@ -10,7 +10,7 @@ import pytest
 from conftest import one_sentence
 from images import class_folders
 
-from tlbook import cli, records, results, runs, scales
+from tlbook import cli, records, results, runs, scales, weight_files
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,7 +43,7 @@ def test_plan_works_where_neither_images_nor_p_are(tlbook, scale, monkeypatch, t
     from tlbook import plan as planning
 
     monkeypatch.setattr(planning, "throughput", lambda scale: 1000.0)
-    monkeypatch.setattr(runs, "is_shipped", lambda scale: False)
+    monkeypatch.setattr(weight_files, "is_shipped", lambda scale: False)
     code, out, err = tlbook("plan", "--scale", scale)
     assert code == 0 and err == "" and "all" in out
     assert ("No P is shipped for scale laptop yet" in out) == (scale == "laptop")

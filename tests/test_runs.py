@@ -15,7 +15,7 @@ import pytest
 import torch
 from images import class_folders, picture
 
-from tlbook import data, models, runs
+from tlbook import data, models, runs, weight_files
 from tlbook.data import Request
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
@@ -196,7 +196,7 @@ def test_p_must_be_there(tiny, refused):
     spec = grid.p_t(tiny, "quickdraw", "low", 0)
     refused(f"Run {grid.source(tiny).id}, whose weights are wanted, is not trained", runs.ensure, spec)
     refused("no weights file with SHA-256 aaaaaaaaaaaa", runs.weights, File("a" * 64))
-    refused("No pre-trained weights are shipped for scale 'tiny'", runs.shipped, "tiny")
+    refused("No pre-trained weights are shipped for scale 'tiny'", weight_files.shipped, "tiny")
     assert runs.every() == []
 
 
@@ -221,28 +221,31 @@ def test_a_users_file_is_registered_under_its_digest(tiny, tmp_path, refused):
     source = runs.ensure(grid.source(tiny))
     path = tmp_path / "mine.safetensors"
     shutil.copyfile(source.checkpoint("final"), path)
-    file = runs.register_file(path)
-    assert file == File(models.sha256(path)) == runs.register_file(path)
+    file = weight_files.register(path, runs.own_files())
+    assert file == File(models.sha256(path)) == weight_files.register(path, runs.own_files())
     path.unlink()
     assert all(torch.equal(value, source.weights("final")[n]) for n, value in runs.weights(file).items())
-    copy = runs.weights_file(file)
+    copy = runs.weights_path(file)
     copy.write_bytes(copy.read_bytes()[:-1] + b"\x01")
     refused("is damaged: its SHA-256", runs.weights, file)
-    refused("no file .*mine.safetensors; pretrained is 'train', 'shipped'", runs.register_file, path)
+    again = (weight_files.register, path, runs.own_files())
+    refused("no file .*mine.safetensors; pretrained is 'train', 'shipped'", *again)
     path.write_bytes(b"PK\x03\x04 a pickle")
-    refused("mine.safetensors is not a whole safetensors file", runs.register_file, path)
+    refused("mine.safetensors is not a whole safetensors file", *again)
 
 
 def test_a_shipped_p_is_found_by_its_card(tiny, tmp_path, monkeypatch):
     weights = runs.ensure(grid.source(tiny)).checkpoint("final")
-    monkeypatch.setattr(runs, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(weight_files, "SHIPPED", tmp_path / "pretrained")
     (tmp_path / "pretrained").mkdir()
     shutil.copyfile(weights, tmp_path / "pretrained" / "tiny.safetensors")
-    card = {"sha256": models.sha256(weights)}
+    entry = {"name": "tiny.safetensors", "sha256": models.sha256(weights), "dtype": "torch.float32"}
+    card = {"final": 2, "files": {"2": entry}}
     (tmp_path / "pretrained" / "tiny.json").write_text(json.dumps(card))
-    assert runs.is_shipped("tiny") and not runs.is_shipped("laptop")
-    assert grid.pretrained(tiny.replace(pretrained="shipped")) == runs.shipped("tiny") == File(card["sha256"])
-    assert runs.weights_file(runs.shipped("tiny")).parent == tmp_path / "pretrained"
+    assert weight_files.is_shipped("tiny") and not weight_files.is_shipped("laptop")
+    shipped = weight_files.shipped("tiny")
+    assert grid.pretrained(tiny.replace(pretrained="shipped")) == shipped == File(entry["sha256"])
+    assert runs.weights_path(shipped).parent == tmp_path / "pretrained"
 
 
 # Many runs

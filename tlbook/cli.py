@@ -156,11 +156,11 @@ def plan(
 ) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook import plan as planning
-    from tlbook import runs
+    from tlbook import runs, weight_files
 
     targets = _targets(target)
     value = _scale(scale, pretrained, data, epochs, targets)
-    if value.pretrained == "shipped" and not runs.is_shipped(scale):
+    if value.pretrained == "shipped" and not weight_files.is_shipped(scale):
         print(f"No P is shipped for scale {scale} yet, so its pre-training is counted too.")
         value = value.replace(pretrained="train")
     counted = planning.plan(value, targets, _seeds(seed) or value.seeds)
@@ -230,3 +230,18 @@ def claims_(
     print(claims.report(found, judged, which))
     if json_file:
         Path(json_file).write_text(claims.to_json(found, judged, which) + "\n", encoding="utf-8")
+
+
+@app.command()
+def ship(scale: ScaleName, data: Data = "") -> None:
+    """For maintainers: put a scale's finished pre-training into the package, to be shipped."""
+    from tlbook import runs, weight_files
+    from tlbook.studies import grid
+
+    value = _scale(scale, "train", data)
+    spec = grid.source(value)
+    run = runs.find(spec.id)
+    if run is None:
+        raise TlbookError(f"P of scale {scale} ({spec.id}) is not trained: `tlbook train source` does it.")
+    for path in weight_files.ship(run, scale, value.checkpoints):
+        print(f"{path.stat().st_size:>9} bytes  {path}")

@@ -73,6 +73,7 @@ def show(
     the first tab says so; a result without the table says that.
     """
     frames: dict[str, object] = {}
+    found = best(found, table)
     if not any(result.judged for result in found.values()):
         frames["real images"] = "Not recorded on real images yet."
     for label, result in found.items():
@@ -83,6 +84,14 @@ def show(
         else:
             frames[label] = f"The table `{table}` is not recorded at scale {result.scale} yet."
     return explorer.tabs(frames, label="Results")
+
+
+def best(found: Mapping[str, Results], table: str = "") -> dict[str, Results]:
+    """Of the recorded results (highest scale first) the first that has ``table``, and this build's own."""
+    recorded = [label for label, result in found.items() if result.recorded]
+    having = [label for label in recorded if not table or table in found[label].tables]
+    kept = (having or recorded)[:1]
+    return {label: result for label, result in found.items() if label in kept or not result.recorded}
 
 
 def badge(result: Results, table: str) -> str:
@@ -131,10 +140,9 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
     ``which`` names a question, or gives claims, as `claims.evaluate` takes it.
     """
     frames = {}
-    for label, result in found.items():
-        judged = Verdicts(
-            *(of(result.tables, result.judged, which) for of in (claims.verdicts, claims.evaluate))
-        )
+    for label, result in best(found).items():
+        parts = claims.evaluate(result.tables, result.judged, which)
+        judged = Verdicts(claims.on_claims(parts, which), parts)
         frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
     return explorer.tabs(frames, label="Verdicts")
 
@@ -177,7 +185,7 @@ def explore(
                 {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
                 label="Domain",
             )
-            for name, result in found.items()
+            for name, result in best(found).items()
         },
         label="Results",
     )

@@ -95,11 +95,9 @@ def recorded(question: str, scale: str) -> Results:
 def for_page(
     question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how
 ) -> dict[str, Results]:
-    """Label -> Results in the order of a page's tabs: highest recorded scale, then this build's own run."""
-    best = records.recorded(question)[:1]
-    if mode == "records":
-        best = [scale.name]
-    found = {f"recorded at scale {name}": recorded(question, name) for name in best}
+    """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build."""
+    names = [scale.name] if mode == "records" else records.recorded(question)
+    found = {f"recorded at scale {name}": recorded(question, name) for name in names}
     if mode == "run":
         found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
     return found
@@ -116,7 +114,7 @@ def _made_by(scale: Scale, specs: Sequence) -> dict:
     return {
         "protocol": PROTOCOL,
         "pretrained": str(p),
-        "pretrained_sha256": models.sha256(runs.weights_file(p)),
+        "pretrained_sha256": models.sha256(runs.weights_path(p)),
         "versions": {name: version(name) for name in LIBRARIES},
         "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends}),
         "runs": len(specs),

@@ -8,7 +8,6 @@ which a killed run goes on. A whole directory is renamed at the end: nothing hal
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import platform
@@ -27,7 +26,7 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from tlbook import data, models
+from tlbook import data, models, weight_files
 from tlbook.data.decode import cache_folder
 from tlbook.errors import TlbookError
 from tlbook.scales import SOURCE
@@ -35,7 +34,6 @@ from tlbook.specs import Checkpoint, File, RunSpec, Weights, unique
 from tlbook.train import State, initial, prepare, train
 
 RESUME_SECONDS = 60.0
-SHIPPED = Path(__file__).parent / "pretrained"  # <scale>.safetensors beside <scale>.json
 
 
 def root() -> Path:
@@ -366,7 +364,7 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     # One thread for all but sources, wherever they run: the order of sums, and so the bits, are the same.
     with threads(torch.get_num_threads() if spec.role == SOURCE else 1):
         prepare()
-        start = None if spec.init.weights is None else weights_file(spec.init.weights)
+        start = None if spec.init.weights is None else weights_path(spec.init.weights)
         state, seconds = _begin(spec, partial, start)
         with closing(_Keeper(spec, partial, state.epoch, seconds, show)) as keeper:
             train(spec, domain, state, keeper, device())
@@ -451,58 +449,19 @@ def _write(path: Path, text: str) -> None:
 
 def weights(which: Weights) -> dict[str, Tensor]:
     """The state dict of a run's checkpoint or of a file."""
-    return models.load(weights_file(which))
+    return models.load(weights_path(which))
 
 
-def weights_file(which: Weights) -> Path:
+def weights_path(which: Weights) -> Path:
     """The safetensors file of weights; refused where it is not here, or not what its digest says."""
-    if isinstance(which, Checkpoint):
-        run = find(which.run)
-        if run is None:
-            raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it.")
-        return run.checkpoint(which.epoch)
-    path = root() / "files" / f"{which.sha256}.safetensors"
-    for card in SHIPPED.glob("*.json"):
-        if json.loads(card.read_text())["sha256"] == which.sha256:
-            path = card.with_suffix(".safetensors")
-    if not path.exists():
-        raise TlbookError(f"There is no weights file with SHA-256 {which.sha256[:12]}… in {path.parent}.")
-    if models.sha256(path) != which.sha256:
-        raise TlbookError(f"The weights file {path} is damaged: its SHA-256 is not {which.sha256[:12]}….")
-    return path
+    if isinstance(which, File):
+        return weight_files.locate(which, own_files())
+    run = find(which.run)
+    if run is None:
+        raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it.")
+    return run.checkpoint(which.epoch)
 
 
-def is_shipped(scale: str) -> bool:
-    """Whether a P of that scale lies in the package."""
-    return (SHIPPED / f"{scale}.json").exists()
-
-
-def shipped(scale: str) -> File:
-    """P as shipped with tlbook for a scale; a scale without one is refused."""
-    card = SHIPPED / f"{scale}.json"
-    if not is_shipped(scale):
-        none = f"No pre-trained weights are shipped for scale {scale!r}"
-        raise TlbookError(f"{none}; set pretrained to 'train', or to a .safetensors file.")
-    return File(json.loads(card.read_text())["sha256"])
-
-
-def register_file(path: Path) -> File:
-    """A user's safetensors file as weights to start from: checked, and copied to the runs by its digest."""
-    if not path.is_file():
-        raise TlbookError(f"There is no file {path}; pretrained is 'train', 'shipped' or a weights file.")
-    status = path.stat()
-    return _registered(path.resolve(), status.st_size, status.st_mtime_ns, root())
-
-
-@functools.lru_cache(maxsize=8)
-def _registered(path: Path, size: int, changed: int, folder: Path) -> File:
-    """`register_file`, done once for a file as it stands, since every spec of a P-T asks."""
-    models.load(path)
-    file = File(models.sha256(path))
-    copy = folder / "files" / f"{file.sha256}.safetensors"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        partial = copy.with_suffix(f".{os.getpid()}.partial")
-        shutil.copyfile(path, partial)
-        os.replace(partial, copy)
-    return file
+def own_files() -> Path:
+    """Where users' own weights are kept, beside the runs that start from them."""
+    return root() / "files"

@@ -168,7 +168,7 @@ SMOKE = Scale(
     ),
     rates={"low": 0.03, "high": 0.1},
     second_rate_seeds={"quickdraw": 1},
-    block_sizes=("*", 1, 4, 8, 16, 32),
+    block_sizes=("*", 1, 4, 8, 32),
     shuffle_epochs=30,
     shuffle_seeds=1,
     shuffle_second_rate=False,
@@ -222,7 +222,7 @@ GPU = LAPTOP.replace(
         for role, task in LAPTOP.tasks.items()
     },
     rates={"low": 0.0025, "high": 0.0125},
-    block_sizes=("*", 1, 2, 4, 8, 16, 32, 64),
+    block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     pretrained="train",
 )

@@ -131,8 +131,9 @@ class RunSpec:
         """The run in a few words, for progress lines and lists."""
         shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
         start = "P-T" if self.init.kind == "from" else ("P" if self.role == "source" else "RI-T")
+        plain = " unaugmented" if self.augmentation == self.shuffle.kind == "none" else ""
         seed = f"seed {self.order_seed} ({self.epochs} epochs)"
-        return f"{self.role} {start} rate {self.rate:g}{shuffle} {seed}"
+        return f"{self.role} {start} rate {self.rate:g}{shuffle}{plain} {seed}"
 
 
 def unique(specs: Iterable[RunSpec]) -> list[RunSpec]:

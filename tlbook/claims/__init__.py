@@ -37,6 +37,7 @@ __all__ = [
     "Part",
     "Sample",
     "evaluate",
+    "on_claims",
     "of_question",
     "report",
     "to_json",
@@ -112,11 +113,11 @@ def evaluate(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Whi
 
 def verdicts(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> pd.DataFrame:
     """One row per claim: how many of its parts are tested and reproduced, and the verdict on the whole."""
-    return _combined(evaluate(tables, judged, which), which)
+    return on_claims(evaluate(tables, judged, which), which)
 
 
-def _combined(parts: pd.DataFrame, which: Which) -> pd.DataFrame:
-    """The claims' rows from the parts' rows of `evaluate`."""
+def on_claims(parts: pd.DataFrame, which: Which) -> pd.DataFrame:
+    """One row per claim, as `verdicts`, from the parts' rows of `evaluate`."""
     rows = []
     for claim in _chosen(which):
         own = parts[parts["claim"] == claim.number]
@@ -147,7 +148,7 @@ def report(
     """The verdicts as plain text: a line per claim, below it (with `details`) a line per part that has a
     value, and "n of m claims reproduced" at the end."""
     parts = evaluate(tables, judged, which)
-    claims = _combined(parts, which)
+    claims = on_claims(parts, which)
     lines = []
     for claim in claims.itertuples():
         lines.append(f"{claim.claim:>2}  {claim.verdict:<24}  {claim.text}  [{claim.where}; {claim.note}]")
@@ -183,7 +184,7 @@ def to_json(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Whic
     """Claims with their parts as JSON text; NaN becomes null."""
     parts = evaluate(tables, judged, which)
     listed = []
-    for claim in _records(_combined(parts, which)):
+    for claim in _records(on_claims(parts, which)):
         own = _records(parts[parts["claim"] == claim["claim"]].drop(columns="claim"))
         listed.append({**claim, "part_count": claim["parts"], "parts": own})
     return json.dumps(listed, indent=1, ensure_ascii=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tlbook import data, runs, scales
+from tlbook import data, runs, scales, weight_files
 from tlbook.data.shuffles import Shuffle
 from tlbook.models import build, start_from
 from tlbook.scales import SOURCE, Scale
@@ -47,8 +47,8 @@ def pretrained(scale: Scale) -> Weights:
     if scale.pretrained == "train":
         return Checkpoint(source(scale).id, "final")
     if scale.pretrained == "shipped":
-        return runs.shipped(scale.name)
-    file = runs.register_file(Path(scale.pretrained).expanduser())
+        return weight_files.shipped(scale.name)
+    file = weight_files.register(Path(scale.pretrained).expanduser(), runs.own_files())
     _refuse_misfit(file, scale.network)
     return file
 
