@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tlbook import data, runs
+from tlbook import data, runs, weight_files
 from tlbook.data import augment, shuffles
+from tlbook.errors import TlbookError
 from tlbook.models import names, parameters_of
 from tlbook.scales import RATES, Scale
 from tlbook.studies import grid
 from tlbook.studies.feature_reuse import domains
 from tlbook.train import initial
 
-__all__ = ["domains", "samples", "start_of_p_t"]
+__all__ = ["domains", "samples", "source_accuracy", "start_of_p_t"]
 
 
 def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), count: int = 8, seed: int = 0):
@@ -56,6 +57,22 @@ def start_of_p_t(scale: Scale, role: str, seeds: Sequence[int] = (0, 1)) -> pd.D
             }
         )
     return pd.DataFrame(rows)
+
+
+def source_accuracy(scale: Scale) -> pd.DataFrame:
+    """How P came to know its source: test accuracy in percent after each epoch (columns epoch, value).
+
+    Read from what ships with P, or from our own pre-training, which is run if need be. A user's weights come
+    without a history and are refused.
+    """
+    if scale.pretrained == "shipped":
+        known = weight_files.card(scale.name)["test_accuracy"]
+        return pd.DataFrame({"epoch": [int(epoch) for epoch in known], "value": known.values()})
+    if scale.pretrained != "train":
+        raise TlbookError(f"Nothing is known of how the weights {scale.pretrained} were trained.")
+    history = runs.ensure(grid.source(scale)).history()
+    test = history[(history.split == "test") & (history.metric == "accuracy")]
+    return test[["epoch", "value"]].reset_index(drop=True)
 
 
 def _distance(one, other, parameters: Sequence[str]) -> float:
