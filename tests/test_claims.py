@@ -82,7 +82,7 @@ def block_shuffle(seeds):
                 for split, metric, value in (
                     ("test", "accuracy", test),
                     ("dev", "accuracy", test),
-                    ("train", "accuracy", 50.0),
+                    ("train", "accuracy", 97.0 if fraction == 1 else 50.0),
                     (
                         "train",
                         "mean_accuracy",
@@ -148,11 +148,14 @@ def keeps_rising(world):
 
 
 def reverse_sizes(world):
+    """Block sizes turned round, the final training metric kept."""
     order = list(SIZES)
-    frame = world["block_shuffle"]
+    whole = world["block_shuffle"]
+    keep = (whole["split"] == "train") & (whole["metric"] == "accuracy")
+    frame = whole[~keep]
     turned = frame.assign(block_size=frame["block_size"].map(dict(zip(order, order[::-1], strict=True))))
     turned["block_fraction"] = [0.0 if size == "*" else int(size) / 32 for size in turned["block_size"]]
-    return world | {"block_shuffle": turned}
+    return world | {"block_shuffle": pd.concat([whole[keep], turned])}
 
 
 CONTRARY = {
@@ -255,20 +258,27 @@ def test_a_missing_table_makes_exactly_its_parts_not_recorded(world, missing):
 # --- RI-T that has not fitted its training set -------------------------------------------------------
 
 
-def barely_trained(world, metric="accuracy", value=83.0, roles=ROLES):
-    curves = world["learning_curves"].copy()
+FIGURES = ("learning_curves", "block_shuffle")  # each with an unshuffled RI-T of its own
+
+
+def barely_trained(world, metric="accuracy", value=83.0, table="learning_curves", rates=("low", "high")):
+    """The unshuffled RI-T of a table trained to `value`."""
+    frame = world[table].copy()
     chosen = (
-        (curves["init"] == "RI-T")
-        & (curves["split"] == "train")
-        & (curves["metric"] == metric)
-        & curves["role"].isin(roles)
+        (frame["init"] == "RI-T")
+        & (frame["split"] == "train")
+        & (frame["metric"] == metric)
+        & frame["rate"].isin(rates)
     )
-    curves.loc[chosen, "value"] = value
-    return world | {"learning_curves": curves}
+    if "block_fraction" in frame:
+        chosen &= frame["block_fraction"] == 1
+    frame.loc[chosen, "value"] = value
+    return world | {table: frame}
 
 
 def test_an_untrained_ri_t_is_not_tested_and_p_t_alone_still_is(world):
-    rows = claims.evaluate(barely_trained(barely_trained(world), "auc", 0.83), which=FIRST_QUESTION)
+    low = barely_trained(barely_trained(world, table="block_shuffle"))
+    rows = claims.evaluate(barely_trained(low, "auc", 0.83), which=FIRST_QUESTION)
     untested = rows["verdict"] == "not tested at this scale"
     alone = rows[~untested]
     assert set(alone["verdict"]) == {"reproduced"}
@@ -292,16 +302,66 @@ def test_an_untrained_ri_t_is_not_tested_and_p_t_alone_still_is(world):
     assert rows[untested]["value"].notna().all()
 
 
+@pytest.mark.parametrize("table", FIGURES)
+def test_an_untrained_ri_t_takes_the_statistics_of_its_own_figure_only(world, table):
+    """Figure 3's runs train for fewer epochs than Figure 2's, so neither vouches for the other."""
+    low = barely_trained(barely_trained(world, table=table), "auc", 0.83, table=table)
+    rows = claims.evaluate(low, which=FIRST_QUESTION)
+    own = np.array([table in part.reads for claim in FIRST_QUESTION for part in claim.parts])
+    alone = rows["statistic"].str.startswith("P-T") & ~rows["statistic"].str.contains("RI-T")
+    gone = own & ~alone
+    assert set(rows[gone]["verdict"]) == {"not tested at this scale"}
+    assert set(rows[~gone]["verdict"]) == {"reproduced"}
+    whole = {"learning_curves": {1, 2}, "block_shuffle": {7, 8, 9}}[table]
+    part = {"learning_curves": {3, 4, 5}, "block_shuffle": {3, 6, 10}}[table]
+    assert set(rows[gone]["claim"]) == whole | part
+    assert set(rows[~gone]["claim"]) == set(FIRST) - whole
+
+
+def test_figure_3_asks_its_ri_t_at_the_rate_that_the_statistic_reads(world):
+    """Low is the better rate of every made-up bar."""
+    for rate, verdict in (("high", "reproduced"), ("low", "not tested at this scale")):
+        other = barely_trained(world, table="block_shuffle", rates=[rate])
+        assert set(part_of(other, 9, "real")["verdict"]) == {verdict}
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.9, "reproduced"), (0.89, "not tested at this scale")])
+def test_auc_decides_in_figure_3_where_only_that_is_recorded(world, value, verdict):
+    frame = world["block_shuffle"].copy()
+    chosen = frame.query("split == 'train' and metric == 'accuracy' and block_fraction == 1").index
+    frame.loc[chosen, ["metric", "value"]] = ["auc", value]
+    rows = part_of(world | {"block_shuffle": frame}, 9, "real")
+    assert set(rows["verdict"]) == {verdict}
+    assert rows["note"].str.contains(f"trained to AUC {value:.3f}").all()
+
+
+def test_figure_3_without_its_unshuffled_ri_t_is_not_recorded(world):
+    frame = world["block_shuffle"]
+    left = frame[(frame["block_fraction"] < 1) | (frame["init"] == "P-T")]
+    rows = part_of(world | {"block_shuffle": left}, 9, "real")
+    assert set(rows["verdict"]) == {"not recorded"}
+    assert rows["note"].str.contains("block_fraction 1.0").all()
+
+
 def test_the_training_metric_stands_beside_each_verdict(parts):
     note = parts.query("claim == 1 and role == 'real'")["note"].item()
     assert "unshuffled RI-T (real, high) trained to 97.0 %" in note
+    notes = parts.query("claim == 9 and role == 'real'")["note"]
+    assert notes.str.contains("unshuffled, unaugmented RI-T (real, low) trained to 97.0 %", regex=False).all()
 
 
-def test_shuffled_runs_are_exempt_with_their_training_accuracy_in_the_note(parts):
-    """block_shuffle's own training accuracy is 50 in the made-up world, far below 90."""
-    rows = parts.query("claim == 9")
+@pytest.mark.parametrize("reached", [50, 3])
+def test_shuffled_runs_are_exempt_with_their_training_accuracy_in_the_note(world, reached):
+    """Far below 90; the unshuffled ones are at 97."""
+    where = "split == 'train' and metric == 'accuracy' and block_fraction < 1"
+    rows = claims.evaluate(
+        with_values(world, where, reached, "block_shuffle"),
+        which=[claims.CLAIMS[number - 1] for number in range(6, 11)],
+    )
     assert set(rows["verdict"]) == {"reproduced"}
-    assert rows["note"].str.contains(r"shuffled RI-T \(\w+\) trained to 50 at [*1]").all()
+    noted = rows["note"].str.contains(rf"(?<!un)shuffled RI-T \(\w+\) trained to {reached} at [*\d]")
+    assert noted[rows["claim"] == 9].all()
+    assert list(noted) == [not name.startswith(("P-T,", "P-T's")) for name in rows["statistic"]]
 
 
 def test_accuracy_decides_on_xray_where_it_is_recorded(world):
@@ -314,10 +374,11 @@ def test_accuracy_decides_on_xray_where_it_is_recorded(world):
     assert rows["note"].str.contains("83.0 %").all()
 
 
+@pytest.mark.parametrize(("table", "number"), list(zip(FIGURES, (1, 9), strict=True)))
 @pytest.mark.parametrize(("value", "verdict"), [(90.0, "reproduced"), (89.9, "not tested at this scale")])
-def test_the_line_is_at_90_percent(world, value, verdict):
-    rows = part_of(barely_trained(world, value=value), 1, "real")
-    assert rows["verdict"].item() == verdict
+def test_the_line_is_at_90_percent(world, value, verdict, table, number):
+    rows = part_of(barely_trained(world, value=value, table=table), number, "real")
+    assert set(rows["verdict"]) == {verdict}
 
 
 # --- choices and gaps ---------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def test_the_source_keeps_every_epoch():
     assert set(SMOKE.checkpoints) <= set(spec.kept)
     assert (spec.mixup, spec.evaluated) == (0.7, SMOKE.source.test)
     assert spec.steps == (round(epochs / 3), round(2 * epochs / 3))
-    assert grid.pretraining(SMOKE) == [spec] and grid.pretrained(SMOKE) == Checkpoint(spec.id, "final")
+    assert grid.pretraining(SMOKE) == [spec] and grid.pretrained(SMOKE) == Checkpoint(spec.id, epochs)
     assert grid.pretraining(SMOKE.replace(pretrained="shipped")) == []
 
 

@@ -308,7 +308,7 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     domains, *others = [BeautifulSoup(html, "html.parser") for html in setup]
     assert [row.td.text for row in domains.select("tbody tr")] == ["source", "real", "xray"]
     texts = [text.text for page in others for text in page.select(".tlb-text")]
-    assert len(texts) == 5 and set(texts) == {"This needs the package torch, which is not installed here."}
+    assert len(texts) == 6 and set(texts) == {"This needs the package torch, which is not installed here."}
 
 
 WITHOUT_TORCH = """

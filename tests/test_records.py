@@ -206,10 +206,19 @@ def test_pages_show_the_highest_record_then_their_own_run(found, in_tmp, monkeyp
     refused("not recorded at scale smoke yet", results.for_page, QUESTION, "records", smoke)
     for scale in ("laptop", "gpu"):
         write(found, in_tmp, scale=scale)
-    first, second = results.for_page(QUESTION, "run", smoke).items()
+    first, second, third = results.for_page(QUESTION, "run", smoke).items()
     assert first[0] == "recorded at scale gpu" and first[1].judged
-    assert second[0] == "this build, scale smoke"
+    assert second[0] == "recorded at scale laptop" and third[0] == "this build, scale smoke"
     assert list(results.for_page(QUESTION, "records", scales.get("laptop"))) == ["recorded at scale laptop"]
+
+
+def test_a_result_is_cut_to_the_roles_that_a_page_asks_for(refused):
+    table = pd.DataFrame({"role": ["real", "quickdraw", "source"], "value": [1, 2, 3]})
+    whole = results.Results(QUESTION, "laptop", True, {"domains": table}, {"targets": ["real", "quickdraw"]})
+    cut = results.only(whole, ["clipart", "quickdraw"])
+    assert cut.roles == ["quickdraw"] and list(cut.tables["domains"].value) == [2, 3]
+    assert results.only(whole, ()) is whole
+    refused("not recorded for xray, only real, quickdraw at scale laptop", results.only, whole, ["xray"])
 
 
 def test_questions_that_cannot_be_run_are_refused(refused):

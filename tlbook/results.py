@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import time
 from collections.abc import Sequence
@@ -69,20 +70,25 @@ def run(
     started = time.monotonic()
     targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
     module = study(question)
+    code = records.code_state(commit)  # before hours of training, in which it may be edited
     found = module.tables(scale, targets, seeds, **how)
     specs = module.runs(scale, targets, seeds)
+    if records.code_state(commit)["package_digest"] != code["package_digest"]:
+        code["clean"] = False
+    as_it_stands = scale == scales.SCALES.get(scale.name)
     made = {
         "scale": scale.name,
         "question": question,
         "targets": list(targets),
         "seeds": list(seeds),
-        "as_it_stands": scale == scales.SCALES.get(scale.name),
-        **records.code_state(commit),
+        "as_it_stands": as_it_stands,
+        **code,
         **_made_by(scale, specs),
         "seconds_of_this_call": round(time.monotonic() - started, 1),
         "date": records.now(),
     }
-    return Results(question, scale.name, scale.judged, found, made)
+    # The paper's claims are about its own setting: another number of epochs or images judges nothing.
+    return Results(question, scale.name, scale.judged and as_it_stands, found, made)
 
 
 def recorded(question: str, scale: str) -> Results:
@@ -92,12 +98,27 @@ def recorded(question: str, scale: str) -> Results:
     return Results(question, scale, judged, found, made, recorded=True)
 
 
+def only(result: Results, targets: Sequence[str]) -> Results:
+    """A result cut to some roles (all that it has, if none are named); none of them recorded is refused."""
+    if not targets:
+        return result
+    roles = [role for role in result.roles if role in targets]
+    if not roles:
+        there = f"only {', '.join(result.roles)} at scale {result.scale}"
+        raise TlbookError(f"Question {result.question} is not recorded for {', '.join(targets)}, {there}.")
+    cut = {
+        name: frame[frame.role.isin([*roles, scales.SOURCE])] if "role" in frame else frame
+        for name, frame in result.tables.items()
+    }
+    return dataclasses.replace(result, tables=cut, provenance=result.provenance | {"targets": roles})
+
+
 def for_page(
     question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how
 ) -> dict[str, Results]:
     """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build."""
     names = [scale.name] if mode == "records" else records.recorded(question)
-    found = {f"recorded at scale {name}": recorded(question, name) for name in names}
+    found = {f"recorded at scale {name}": only(recorded(question, name), targets) for name in names}
     if mode == "run":
         found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
     return found
@@ -120,5 +141,6 @@ def _made_by(scale: Scale, specs: Sequence) -> dict:
         "runs": len(specs),
         "training_seconds": round(sum(end["seconds"] for end in ends), 1),
         "image_passes": round(sum(spec.passes for spec in specs)),
+        "images": {spec.role: spec.digest for spec in specs},
         "specs": {spec.id: spec.label for spec in specs},
     }

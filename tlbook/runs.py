@@ -227,11 +227,15 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
     left = []
     with _pool(min(workers, len(specs))) as pool:
         pending = {pool.submit(_attempt, spec, retrain): spec for spec in specs}
-        for future in as_completed(pending):
-            try:
-                yield pending[future], future.result()
-            except BrokenProcessPool:  # one of them was killed, which ends the others too
-                left.append(pending[future])
+        try:
+            for future in as_completed(pending):
+                try:
+                    yield pending[future], future.result()
+                except BrokenProcessPool:  # one of them was killed, which ends the others too
+                    left.append(pending[future])
+        except BaseException:  # interrupted: else the queue would be trained to its end first
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for spec in left:
         with _pool(1) as pool:
             try:
@@ -378,14 +382,17 @@ def _begin(spec: RunSpec, partial: Path, start: Path | None) -> tuple[State, flo
     """The state to train from and the seconds behind it: what was cut off if it can be read, else epoch 0."""
     weights = None if start is None else models.load(start)
     state, seconds = initial(spec, weights, device()), 0.0
+    noted = _noted(spec) | {"started_from": None if start is None else models.sha256(start)}
+    text = json.dumps(noted, indent=1)
     try:
+        if (partial / "spec.json").read_text() != text:
+            raise ValueError("what is measured or kept, or P, has changed since")
         seconds = read_resume(state, partial)
-    except (OSError, ValueError, KeyError, RuntimeError):  # there is none, or it is damaged
+    except (OSError, ValueError, KeyError, RuntimeError):  # there is none, or it cannot be gone on from
         state = initial(spec, weights, device())
         shutil.rmtree(partial, ignore_errors=True)
     (partial / "checkpoints").mkdir(parents=True, exist_ok=True)
-    noted = _noted(spec) | {"started_from": None if start is None else models.sha256(start)}
-    _write(partial / "spec.json", json.dumps(noted, indent=1))
+    _write(partial / "spec.json", text)
     return state, seconds
 
 

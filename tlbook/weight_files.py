@@ -87,6 +87,8 @@ def ship(run, scale: str, epochs: Sequence[int], folder: Path = SHIPPED) -> list
     ``run`` is a `tlbook.runs.Run`. Epoch 0 needs no file: a seed draws it. Earlier files are replaced.
     """
     final = max(run.kept())
+    for old in folder.glob(f"{scale}*.safetensors"):
+        old.unlink()
     files = {}
     for epoch in sorted({final, *epochs} - {0}):
         dtype = torch.float32 if epoch == final else torch.bfloat16

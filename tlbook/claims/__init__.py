@@ -3,7 +3,8 @@
 The rules stand in `rules`, the claims and their statistics in one module per question. Tables come in as a
 dictionary of all recorded tables by name (`tlbook.tables.TABLES`); a table that is missing makes the parts
 that read it "not recorded". Claims about questions 2 to 5 need `learning_curves` too: an RI-T that has not
-fitted its training set proves nothing, and that table says whether it has.
+fitted its training set proves nothing, and that table says whether it has (`block_shuffle` says it of its
+own).
 """
 
 from __future__ import annotations

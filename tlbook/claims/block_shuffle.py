@@ -1,8 +1,9 @@
 """Claims 6 to 10: feature reuse under block shuffling (Figure 3). Statistics over block_shuffle.
 
 Block sizes stand at places that every scale has: '*', the smallest block, a quarter of the side, unshuffled
-(the run without augmentation). Shuffled RI-T need not have fitted their training set (that they hardly train
-is part of the claims); what they reached is in the note. All statistics are paired by seed.
+(the run without augmentation). That unshuffled RI-T must have fitted its training set; shuffled ones need
+not (that they hardly train is part of the claims): what they reached is in the note. All statistics are
+paired by seed.
 """
 
 from __future__ import annotations

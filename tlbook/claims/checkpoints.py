@@ -2,8 +2,8 @@
 
 Checkpoints are named by their fraction of pre-training, so that scales compare: the learning rate drops at
 1/3 and 2/3. Per role and checkpoint the better rate is the one with the higher mean dev metric, low on ties.
-Checkpoint 0 is random weights, so a statistic that uses it uses an RI-T. Values are per seed of fine-tuning
-(one pre-training run); intervals by Student's t.
+Checkpoint 0 is random weights, so a statistic that uses it uses an RI-T, held to that of Figure 2.
+Values are per seed of fine-tuning (one pre-training run); intervals by Student's t.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def tuned(evidence: Evidence, role: str, checkpoint: int, split: str = "test", p
     means = dev.groupby("rate")["value"].mean()
     rate = max(sorted(means.index, reverse=True), key=means.__getitem__)
     if checkpoint == 0:  # random weights: an RI-T, which must have fitted its training set
-        evidence.random.add((role, rate))
+        evidence.random.add(("finetuned", role, rate))
     return by_seed(
         evidence.rows("finetuned", split=split, metric=prefix + metric_of(role), rate=rate, **where)
     )

@@ -161,11 +161,12 @@ class Recorded(Mapping):
 @dataclass
 class Evidence:
     """The recorded tables as one statistic sees them. It notes which RI-T runs the statistic read (`random`:
-    role, rate), so that no statistic can forget to say so, what shuffled RI-T runs reached in training
-    (`shuffled`: by role and block size, in the role's metric), and remarks for the verdict's note."""
+    table, role, rate; the table says which unshuffled RI-T must have fitted its training set), so that no
+    statistic can forget to say so, what shuffled RI-T runs reached in training (`shuffled`: by role and block
+    size, in the role's metric), and remarks for the verdict's note."""
 
     tables: Recorded
-    random: set[tuple[str, str]] = field(default_factory=set)
+    random: set[tuple[str, str, str]] = field(default_factory=set)
     shuffled: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -181,7 +182,7 @@ class Evidence:
         if bad.any():
             raise Unmeasured(f"{run_name(found[bad].iloc[0])} has no measured value in {table}")
         if uses:
-            self._note_random(found)
+            self._note_random(table, found)
         return found
 
     def note(self, text: str) -> None:
@@ -198,11 +199,11 @@ class Evidence:
         ]
         return "; ".join([*self.notes, *trained])
 
-    def _note_random(self, rows: pd.DataFrame) -> None:
+    def _note_random(self, table: str, rows: pd.DataFrame) -> None:
         for init, rate in (("init", "rate"), ("init_b", "rate_b")):
             if init in rows:
                 used = zip(rows["role"], rows[init], rows[rate], strict=True)
-                self.random |= {(role, at) for role, which, at in set(used) if which == "RI-T"}
+                self.random |= {(table, role, at) for role, which, at in set(used) if which == "RI-T"}
 
 
 Statistic = Callable[[Evidence], Sample]
@@ -267,7 +268,7 @@ def decide(part: Part, tables: Mapping[str, pd.DataFrame], judged: bool = True) 
 
 def _verdict(part: Part, sample: Sample, evidence: Evidence, result: dict) -> str:
     """The rules in order: RI-T trained out, enough runs, then the interval."""
-    untrained = [pair for pair in sorted(evidence.random) if not _trained(evidence, *pair)]
+    untrained = [used for used in sorted(evidence.random) if not _trained(evidence, *used)]
     if sample.smallest < MINIMUM_RUNS:
         evidence.note(f"{sample.smallest} run(s), {MINIMUM_RUNS} needed")
         return NOT_TESTED
@@ -276,20 +277,28 @@ def _verdict(part: Part, sample: Sample, evidence: Evidence, result: dict) -> st
     return judge(result["low"], result["high"], part.direction, part.margin, part.against)
 
 
-def _trained(evidence: Evidence, role: str, rate: str) -> bool:
+def _trained(evidence: Evidence, table: str, role: str, rate: str) -> bool:
     """Has the unshuffled RI-T of this role and rate a mean final training metric of at least 90 %? Accuracy
-    where it is recorded, AUC where only that is. Notes the value."""
+    where it is recorded, AUC where only that is. Notes the value.
+
+    `table` is the one that the statistic read: block_shuffle (Figure 3) is held to its own unshuffled run,
+    which trained as long as the shuffled ones and without augmentation too; every other table to the run of
+    learning_curves (Figure 2).
+    """
     where = {"role": role, "init": "RI-T", "rate": rate, "split": "train"}
+    plain = table == "block_shuffle"
+    table, where = (table, where | {"block_fraction": 1.0}) if plain else ("learning_curves", where)
     try:
-        rows = evidence.rows("learning_curves", metric="accuracy", **where)
+        rows = evidence.rows(table, uses=False, metric="accuracy", **where)
     except NotRecorded:
-        rows = evidence.rows("learning_curves", metric="auc", **where)
+        rows = evidence.rows(table, uses=False, metric="auc", **where)
     metric = rows["metric"].iloc[0]
-    value = final(rows).mean()
+    value = (by_seed(rows) if plain else final(rows)).mean()
     shown = f"{value:.1f} %" if metric == "accuracy" else f"AUC {value:.3f}"
     enough = value >= TRAINED[metric]
     needed = f" (under {TRAINED[metric]:g})" if not enough else ""
-    evidence.note(f"unshuffled RI-T ({role}, {rate}) trained to {shown}{needed}")
+    kind = "unshuffled, unaugmented" if plain else "unshuffled"
+    evidence.note(f"{kind} RI-T ({role}, {rate}) trained to {shown}{needed}")
     return bool(enough)
 
 

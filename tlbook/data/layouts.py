@@ -77,14 +77,16 @@ def _official(folder: str, dataset: str) -> Path:
 
 
 def class_folders(folder: Path, dataset: str) -> Listing:
-    """A folder of class folders, or of ``train`` and ``test`` (or ``val``) that each hold class folders.
+    """A folder of class folders, or of ``train`` and ``test`` (else ``val``) that each hold class folders.
 
     Files that are not images by their ending, and hidden ones, are passed over. Refused: a folder without
     class folders, a class without images, a class in test only.
     """
     if not folder.is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
-    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(_folders(folder)) if name in ROLES_OF_FOLDERS}
+    found = set(_folders(folder))
+    held_out = {"val"} if "test" in found else set()  # of the two, test is the one that is reported
+    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(found - held_out) if name in ROLES_OF_FOLDERS}
     if set(parts.values()) != {"train", "test"}:
         return _labelled(folder, {"": ""})
     return _labelled(folder, parts)

@@ -45,7 +45,7 @@ def source(scale: Scale) -> RunSpec:
 def pretrained(scale: Scale) -> Weights:
     """P at a scale: the last epoch of our own pre-training, the file shipped with tlbook, or the user's."""
     if scale.pretrained == "train":
-        return Checkpoint(source(scale).id, "final")
+        return Checkpoint(source(scale).id, scale.source.epochs)
     if scale.pretrained == "shipped":
         return weight_files.shipped(scale.name)
     file = weight_files.register(Path(scale.pretrained).expanduser(), runs.own_files())

@@ -35,13 +35,16 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
     return shown
 
 
-def start_of_p_t(scale: Scale, role: str, seeds: Sequence[int] = (0, 1)) -> pd.DataFrame:
+def start_of_p_t(
+    scale: Scale, role: str, train: bool = True, seeds: Sequence[int] = (0, 1)
+) -> pd.DataFrame:
     """How far two P-T are from P, and from each other, before training: l2 per module (P's fc differs).
 
-    Columns module, first_to_p, second_to_p, first_to_second. Trains P if the scale has none yet.
+    Columns module, first_to_p, second_to_p, first_to_second. A P that is not there is trained, or refused
+    unless ``train``.
     """
     data.load(data.request(scale, role))  # the images say how many classes fc has
-    runs.ensure_all(grid.pretraining(scale))
+    _ensure_p(scale, train)
     p = runs.weights(grid.pretrained(scale))
     models = [initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds]
     first, second = (model.state_dict() for model in models)
@@ -59,20 +62,29 @@ def start_of_p_t(scale: Scale, role: str, seeds: Sequence[int] = (0, 1)) -> pd.D
     return pd.DataFrame(rows)
 
 
-def source_accuracy(scale: Scale) -> pd.DataFrame:
+def source_accuracy(scale: Scale, train: bool = True) -> pd.DataFrame:
     """How P came to know its source: test accuracy in percent after each epoch (columns epoch, value).
 
-    Read from what ships with P, or from our own pre-training, which is run if need be. A user's weights come
-    without a history and are refused.
+    Read from what ships with P, or from our own pre-training, run if need be where ``train`` allows it. A
+    user's weights come without a history and are refused.
     """
     if scale.pretrained == "shipped":
         known = weight_files.card(scale.name)["test_accuracy"]
         return pd.DataFrame({"epoch": [int(epoch) for epoch in known], "value": known.values()})
     if scale.pretrained != "train":
         raise TlbookError(f"Nothing is known of how the weights {scale.pretrained} were trained.")
+    _ensure_p(scale, train)
     history = runs.ensure(grid.source(scale)).history()
     test = history[(history.split == "test") & (history.metric == "accuracy")]
     return test[["epoch", "value"]].reset_index(drop=True)
+
+
+def _ensure_p(scale: Scale, train: bool) -> None:
+    missing = [spec for spec in grid.pretraining(scale) if not runs.is_done(spec)]
+    if missing and not train:
+        here = "is not trained on this machine, and results='records' trains nothing"
+        raise TlbookError(f"P of scale {scale.name} {here}.")
+    runs.ensure_all(missing)
 
 
 def _distance(one, other, parameters: Sequence[str]) -> float:
