@@ -110,10 +110,8 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     style.apply()
     drops = drop_by_seed(table)
     roles = style.roles(table)
-    figure, axes = plt.subplots(
-        1, len(roles), figsize=(3.1 * len(roles) + 0.6, 3.0), sharey=True, squeeze=False
-    )
-    for ax, role in zip(axes.flat, roles, strict=True):
+    figure, axes = style.panels(len(roles), width=3.6, height=2.8)
+    for ax, role in zip(axes, roles, strict=True):
         theirs = paper[(paper.role == role) & (paper.metric == "relative_drop")]
         if len(theirs):
             ax.plot(_place(theirs.block_fraction), theirs.value, label="paper", **style.PAPER)
@@ -133,8 +131,8 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         ax.set_title(role)
         ax.set_xticks([-9, -8, -6, -4, -2, 0], ["*", "1/256", "1/64", "1/16", "1/4", "1"])
         ax.set_xlabel("block size / image side")
+        ax.set_ylabel("relative drop (%)")
         ax.legend(loc="best")
-    axes[0, 0].set_ylabel("relative drop (%)")
     figure.tight_layout()
     return style.described(figure, "Relative drop of RI-T below P-T against block size, the paper's and ours")
 
@@ -161,10 +159,8 @@ def convergence(table: pd.DataFrame) -> Figure:
     shown = shown.assign(run=style.run_names(shown))
     order = list(style.runs(shown))
     roles = style.roles(shown)
-    figure, axes = plt.subplots(
-        1, len(roles), figsize=(2.6 * len(roles) + 0.8, 2.6), sharey=True, squeeze=False
-    )
-    for ax, role in zip(axes.flat, roles, strict=True):
+    figure, axes = style.panels(len(roles), width=3.6, height=2.2)
+    for ax, role in zip(axes, roles, strict=True):
         for row in shown[shown.role == role].itertuples():
             colour = style.INIT_COLOURS[row.init]
             y = order.index(row.run) + 0.12 * (row.seed % 3 - 1)
@@ -178,8 +174,8 @@ def convergence(table: pd.DataFrame) -> Figure:
         _epoch_axis(ax, shown.value.max())
         ax.set_title(role)
         ax.set_xlabel("epochs")
-    axes[0, 0].set_yticks(range(len(order)), order)
-    axes[0, 0].invert_yaxis()
+    axes[0].set_yticks(range(len(order)), order)
+    axes[0].invert_yaxis()
     figure.tight_layout()
     return style.described(
         figure, "Epochs until each run reaches RI-T's final metric; hollow marks never reach it"

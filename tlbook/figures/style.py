@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tlbook.scales import INITS, PIXELS, RATES, TARGETS
@@ -77,6 +78,17 @@ def label_metric(axes: Iterable, table: pd.DataFrame, what: str) -> None:
 def block_order(sizes: Iterable[str]) -> list[str]:
     """Block sizes as text, '*' first, then by size."""
     return sorted(set(sizes), key=lambda size: -1 if size == PIXELS else int(size))
+
+
+def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all."""
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    size = (width * columns + 0.6, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])
 
 
 def described(figure: Figure, alt: str) -> Figure:
