@@ -427,6 +427,14 @@ def test_a_diverged_run_counts_with_its_chance_level(world):
     assert row["verdict"] == "inconclusive"
 
 
+def test_a_diverged_runs_nan_loss_hides_no_other_metric(world):
+    """A run that diverged records its chance-level accuracy and a NaN loss; Figure 3 is judged all the same."""
+    row = world["block_shuffle"].iloc[[0]].assign(metric="loss", value=np.nan)
+    diverged = world | {"block_shuffle": pd.concat([world["block_shuffle"], row], ignore_index=True)}
+    before, after = (claims.evaluate(tables, which="feature_reuse") for tables in (world, diverged))
+    pd.testing.assert_frame_equal(before, after)
+
+
 def test_roles_that_are_not_recorded_leave_the_others_judged(world):
     two = {name: frame[frame["role"].isin(["real", "quickdraw"])] for name, frame in world.items()}
     rows = claims.evaluate(two, which=[claims.CLAIMS[0]]).set_index("role")["verdict"]

@@ -67,7 +67,8 @@ def best(evidence: Evidence, role: str, init: str, rate: str = "better") -> pd.D
 
 def sizes(evidence: Evidence, role: str) -> pd.DataFrame:
     """block_size and block_fraction of a role, sorted from '*' to unshuffled, one row each."""
-    rows = evidence.rows("block_shuffle", uses=False, role=role)
+    # of the role's metric: a diverged run has a NaN loss, which must not hide the sizes
+    rows = evidence.rows("block_shuffle", uses=False, role=role, metric=metric_of(role))
     return rows[["block_size", "block_fraction"]].drop_duplicates().sort_values("block_fraction")
 
 
