@@ -428,7 +428,7 @@ def test_a_diverged_run_counts_with_its_chance_level(world):
 
 
 def test_a_diverged_runs_nan_loss_hides_no_other_metric(world):
-    """A run that diverged records its chance-level accuracy and a NaN loss; Figure 3 is judged all the same."""
+    """A diverged run records its chance-level accuracy and a NaN loss; Figure 3 is judged all the same."""
     row = world["block_shuffle"].iloc[[0]].assign(metric="loss", value=np.nan)
     diverged = world | {"block_shuffle": pd.concat([world["block_shuffle"], row], ignore_index=True)}
     before, after = (claims.evaluate(tables, which="feature_reuse") for tables in (world, diverged))
