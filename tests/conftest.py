@@ -9,7 +9,13 @@ from tlbook import scales
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
-    """No test sees or leaves runs, decoded images or data sets outside its own folder."""
+    """No test sees or leaves runs, decoded images or data sets outside its own folder.
+
+    Training flushes denormal numbers in the whole process, which hypothesis refuses to draw floats under.
+    """
+    import torch  # here, since a test reads pages in a process without it
+
+    torch.set_flush_denormal(False)
     monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("TLBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TLBOOK_DATA", raising=False)

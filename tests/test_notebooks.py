@@ -169,7 +169,10 @@ def test_first_question_trains_what_was_asked_and_nothing_else(place, reused):
 def test_first_question_warns_that_this_is_not_the_scale(reused):
     notebook, _ = reused
     captions = {c.text.split(" · ")[0] for page in outputs(notebook) for c in page.select(".tlb-caption")}
-    assert len(captions) == 1 and "scale smoke, changed by this page's parameters" in captions.pop()
+    own = {caption for caption in captions if caption.startswith("scale smoke")}
+    assert len(own) == 1 and "scale smoke, changed by this page's parameters" in own.pop()
+    recorded = [f"scale {name}" for name in records.recorded("feature_reuse")]
+    assert {caption for caption in captions if not caption.startswith("scale smoke")} == set(recorded[:1])
     sliders = [page for page in outputs(notebook) if page.select("input[type=range]")]
     sizes = [frame["data-label"] for frame in sliders[-1].select(".tlb-frame")]
     assert sizes[-2:] == ["32", "*"]
