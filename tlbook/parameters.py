@@ -20,9 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from tlbook import scales
 from tlbook.errors import TlbookError
-from tlbook.scales import PIXELS, Scale
+from tlbook.scales import FOLDER, PIXELS, Scale
 
-FOLDER = "folder:"
 UNSET = ("", None, 0, [], ())  # False == 0, but a flag is refused where a number is expected
 
 

@@ -72,6 +72,7 @@ def part(
     why: str = SIGN,
     against: float = 0.0,
 ) -> Part:
+    """A part of a claim of question 1; most are about a sign, so the margin and its reason have defaults."""
     return Part(role, name, unit, reads, statistic, direction, margin, why, against, paper_value)
 
 
