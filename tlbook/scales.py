@@ -59,8 +59,9 @@ class Scale:
     ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
-    fine-tunes from, around the source's own steps. ``judged`` is False where a scale only shows that all
-    works.
+    fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
+    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
+    only shows that all works.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Scale:
     checkpoints: tuple[int, ...]
     checkpoint_epochs: int
     checkpoint_seeds: int
+    constant_epochs: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -175,6 +177,7 @@ SMOKE = Scale(
     checkpoints=(0, 1, 2, 4, 8, 12),
     checkpoint_epochs=30,
     checkpoint_seeds=1,
+    constant_epochs=6,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -204,6 +207,7 @@ LAPTOP = Scale(
     checkpoints=(0, 1, 2, 5, 10, 11, 20, 21, 24),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
+    constant_epochs=15,
     pretrained="shipped",
 )
 
@@ -223,6 +227,7 @@ GPU = LAPTOP.replace(
     rates={"low": 0.0025, "high": 0.0125},
     block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+    constant_epochs=30,
     pretrained="train",
 )
 
@@ -253,6 +258,7 @@ PAPER = Scale(
     checkpoints=(0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
     checkpoint_epochs=100,
     checkpoint_seeds=3,
+    constant_epochs=45,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

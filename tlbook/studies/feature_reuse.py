@@ -10,7 +10,7 @@ from tlbook import data
 from tlbook.analysis.convergence import convergence, optimisation_speed
 from tlbook.runs import ensure, ensure_all
 from tlbook.scales import INITS, RATES, SOURCE, Scale
-from tlbook.specs import RunSpec
+from tlbook.specs import RunSpec, unique
 from tlbook.studies import grid
 
 
@@ -19,7 +19,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
     planned = [spec for _, spec in _curves(scale, targets, seeds)] + [
         spec for _, spec in _shuffled(scale, targets, seeds)
     ]
-    return grid.unique([*grid.pretraining(scale), *planned])
+    return unique([*grid.pretraining(scale), *planned])
 
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:

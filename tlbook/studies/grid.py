@@ -9,36 +9,47 @@ import torch
 
 from tlbook import data, runs, scales, weight_files
 from tlbook.data.shuffles import Shuffle
+from tlbook.errors import TlbookError
 from tlbook.models import build, start_from
 from tlbook.scales import SOURCE, Scale
-from tlbook.specs import ABSENT, Checkpoint, File, Init, RunSpec, Weights, unique
-
-__all__ = ["of_init", "p_t", "pretrained", "pretraining", "ri_t", "source", "target", "unique"]
+from tlbook.specs import ABSENT, Checkpoint, File, Init, RunSpec, Weights
 
 SOURCE_SEED = 0
+CONSTANT_SEED = 1  # of the second pre-training: another draw, another order
 SHUFFLE_SEED = 1234  # seed i of a study shuffles with 1234 + i (the official seeds are 1234, 1235, 1236)
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 
 
 def source(scale: Scale) -> RunSpec:
-    """The pre-training run: every epoch kept, tested each epoch, its training metric at the measured ones."""
+    """The pre-training run: every epoch kept and tested, its training metric at the last."""
     task = scale.source
+    return _pretraining_run(scale, SOURCE_SEED, task.epochs, task.steps)
+
+
+def constant_source(scale: Scale) -> RunSpec:
+    """A second, shorter pre-training at a constant rate, independent of the first (other init and order)."""
+    return _pretraining_run(scale, CONSTANT_SEED, scale.constant_epochs, steps=())
+
+
+def _pretraining_run(scale: Scale, seed: int, epochs: int, steps: tuple[float, ...]) -> RunSpec:
+    protocol = _protocol(scale, SOURCE, epochs)
+    protocol["steps"] = tuple(round(fraction * epochs) for fraction in steps)
     return RunSpec(
         role=SOURCE,
         **_images(scale, SOURCE),
         shuffle=Shuffle.none(),
-        augmentation=task.augmentation,
+        augmentation=scale.source.augmentation,
         init=Init("random"),
-        init_seed=SOURCE_SEED,
-        head_seed=SOURCE_SEED,
-        order_seed=SOURCE_SEED,
+        init_seed=seed,
+        head_seed=seed,
+        order_seed=seed,
         rate=scale.source_rate,
-        epochs=task.epochs,
-        measured=tuple(range(task.epochs + 1)),
-        train_measured=(task.epochs,),
-        kept=tuple(range(task.epochs + 1)),
+        epochs=epochs,
+        measured=tuple(range(epochs + 1)),
+        train_measured=(epochs,),
+        kept=tuple(range(epochs + 1)),
         keep_best=False,
-        **_protocol(scale, SOURCE, task.epochs),
+        **protocol,
     )
 
 
@@ -65,6 +76,23 @@ def pretraining(scale: Scale) -> list[RunSpec]:
     return [source(scale)] if scale.pretrained == "train" else []
 
 
+def checkpoint(scale: Scale, epoch: int) -> Init:
+    """Where fine-tuning from an epoch of P's pre-training starts; epoch 0 is random weights.
+
+    A P from a user's file has no checkpoints, and a shipped P only those that are shipped: refused.
+    """
+    if epoch == 0:
+        return Init("random")
+    if scale.pretrained == "train":
+        return Init("from", Checkpoint(source(scale).id, epoch))
+    if scale.pretrained == "shipped":
+        return Init("from", weight_files.shipped(scale.name, epoch))
+    raise TlbookError(
+        f"P is the file {scale.pretrained}, so there are no earlier epochs of its pre-training; "
+        "set pretrained to 'train' or 'shipped'."
+    )
+
+
 def p_t(scale: Scale, role: str, rate: str, seed: int, **how) -> RunSpec:
     """P fine-tuned on a role. ``rate`` is "low" or "high"; ``how`` as in `target`."""
     return target(scale, role, Init("from", pretrained(scale)), rate, seed, **how)
@@ -81,34 +109,47 @@ def of_init(scale: Scale, init: str, *args, **how) -> RunSpec:
 
 
 def target(
-    scale: Scale, role: str, init: Init, rate: str, seed: int, block_size: str | int | None = None
+    scale: Scale,
+    role: str,
+    init: Init,
+    rate: str,
+    seed: int,
+    block_size: str | int | None = None,
+    *,
+    init_seed: int | None = None,
+    head_seed: int | None = None,
+    order_seed: int | None = None,
+    epochs: int | None = None,
+    final_only: bool = False,
 ) -> RunSpec:
-    """A run on a target role. One ``seed`` sets init, head, order and shuffle.
+    """A run on a target role. One ``seed`` sets init, head, order and shuffle, unless one is given apart.
 
-    ``block_size`` None is a run of Figure 2: augmented, unshuffled, with checkpoints kept at powers of two.
-    Any block size, the image's side included, is a run of Figure 3: never augmented, its final weights kept.
+    ``block_size`` None is a run of Figure 2: augmented, unshuffled, with checkpoints kept at powers of two
+    and at the best epoch (only at the last, if ``final_only``). Any block size, the image's side included, is
+    a run of Figure 3: never augmented, its final weights kept. ``epochs`` None is as the scale says.
     """
     task = scale.task(role)
     figure2 = block_size is None
     random_start = init.kind == "random"
     unshuffled_epochs = task.random_epochs if random_start and task.random_epochs else task.epochs
-    epochs = unshuffled_epochs if figure2 else scale.shuffle_epochs
+    epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffle_epochs)
     shuffle = Shuffle.none() if figure2 else Shuffle.of(block_size, scale.side, SHUFFLE_SEED + seed)
+    whole = figure2 and not final_only
     return RunSpec(
         role=role,
         **_images(scale, role),
         shuffle=shuffle,
         augmentation=task.augmentation if figure2 else "none",
         init=init,
-        init_seed=seed if random_start else None,
-        head_seed=seed,
-        order_seed=seed,
+        init_seed=(seed if init_seed is None else init_seed) if random_start else None,
+        head_seed=seed if head_seed is None else head_seed,
+        order_seed=seed if order_seed is None else order_seed,
         rate=scale.rates[rate] * task.rate_factor,
         epochs=epochs,
         measured=scale.measured_epochs(epochs) if figure2 else (epochs,),
         train_measured=tuple(range(epochs + 1)),
-        kept=powers_of_two(epochs) if figure2 else (epochs,),
-        keep_best=figure2,
+        kept=powers_of_two(epochs) if whole else (epochs,),
+        keep_best=whole,
         **_protocol(scale, role, epochs),
     )
 
