@@ -91,7 +91,7 @@ def _targets(given: list[str] | None) -> tuple[str, ...]:
 def train(
     scale: ScaleName,
     role: Annotated[str, typer.Argument(help="source, or a target role.")],
-    init: Annotated[str, typer.Option(help="P-T or RI-T.")] = "P-T",
+    init: Annotated[str, typer.Option(help=f"{', '.join(scales.INITS + scales.CONTROLS)}.")] = "P-T",
     rate: Annotated[str, typer.Option(help="low or high.")] = "low",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     block_size: Annotated[str, typer.Option(help="'*' or pixels; empty: unshuffled and augmented.")] = "",
@@ -109,11 +109,12 @@ def train(
         spec = grid.source(value)
     else:
         value.task(role)
-        for option, given, valid in (("init", init, scales.INITS), ("rate", rate, scales.RATES)):
+        inits = scales.INITS + scales.CONTROLS
+        for option, given, valid in (("init", init, inits), ("rate", rate, scales.RATES)):
             if given not in valid:
                 raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {given!r}.")
         spec = grid.of_init(value, init, role, rate, seed, block_size=block_size or None)
-        if init == "P-T":
+        if init != "RI-T":
             runs.ensure_all(grid.pretraining(value))
     run = runs.ensure(spec, retrain=retrain, show=True)
     print(f"{run.id}  {spec.label}\n{run.path}")

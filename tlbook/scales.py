@@ -17,6 +17,7 @@ from tlbook.errors import TlbookError
 SOURCE = "source"
 TARGETS = ("real", "clipart", "quickdraw", "xray")
 INITS = ("P-T", "RI-T")
+CONTROLS = ("MeanVar-T", "Permuted-T")  # from P's weights redrawn: their size without their features
 RATES = ("low", "high")
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
@@ -60,8 +61,12 @@ class Scale:
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
-    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
-    only shows that all works.
+    without steps, independent of P, which questions 3 and 5 compare with. ``control_seeds`` says on how many
+    seeds a role runs the controls of question 1: the inits of `CONTROLS` at ``control_rate``, unshuffled and
+    at those of ``control_blocks`` that are among the block sizes; and both inits on ``few_images`` training
+    images (those numbers below the role's own), with as many updates as ``few_images_epochs`` are on all
+    images (None: as the role trains). ``distance_images`` of each domain measure its distance from the
+    source. ``judged`` is False where a scale only shows that all works.
     """
 
     name: str
@@ -82,13 +87,20 @@ class Scale:
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
+    control_seeds: Mapping[str, int]
+    control_rate: str
+    control_blocks: tuple[str | int, ...]
+    few_images: tuple[int, ...]
+    few_images_epochs: int | None
+    distance_images: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "rates", "second_rate_seeds", "main_rates"):  # frozen all the way down
+        mappings = ("tasks", "rates", "second_rate_seeds", "main_rates", "control_seeds")
+        for name in mappings:  # frozen all the way down
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -132,6 +144,7 @@ class Scale:
                 raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
             tasks = {r: dataclasses.replace(t, epochs=epochs, random_epochs=None) for r, t in tasks.items()}
             changes = {"shuffle_epochs": epochs, "checkpoint_epochs": epochs} | changes
+            changes = {"few_images_epochs": None} | changes
         return dataclasses.replace(self, tasks=tasks, **changes)
 
 
@@ -170,7 +183,7 @@ SMOKE = Scale(
     ),
     rates={"low": 0.03, "high": 0.1},
     second_rate_seeds={"quickdraw": 1},
-    block_sizes=("*", 1, 4, 8, 32),
+    block_sizes=("*", 1, 8, 32),
     shuffle_epochs=30,
     shuffle_seeds=1,
     shuffle_second_rate=False,
@@ -178,6 +191,12 @@ SMOKE = Scale(
     checkpoint_epochs=30,
     checkpoint_seeds=1,
     constant_epochs=6,
+    control_seeds={"real": 1},
+    control_rate="high",
+    control_blocks=("*", 8),
+    few_images=(20, 40, 80),
+    few_images_epochs=10,
+    distance_images=300,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -208,6 +227,12 @@ LAPTOP = Scale(
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    control_rate="high",
+    control_blocks=("*", 8, 32),
+    few_images=(50, 100, 200),
+    few_images_epochs=None,
+    distance_images=1000,
     pretrained="shipped",
 )
 
@@ -228,6 +253,7 @@ GPU = LAPTOP.replace(
     block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
+    control_blocks=("*", 16, 64),
     pretrained="train",
 )
 
@@ -259,6 +285,12 @@ PAPER = Scale(
     checkpoint_epochs=100,
     checkpoint_seeds=3,
     constant_epochs=45,
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    control_rate="high",
+    control_blocks=("*", 56, 224),
+    few_images=(1_000, 5_000, 20_000),
+    few_images_epochs=None,
+    distance_images=2000,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

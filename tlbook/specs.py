@@ -13,9 +13,12 @@ from tlbook.data import Request
 from tlbook.data.layouts import FOLDER
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
+from tlbook.scales import SOURCE
 
 PROTOCOL = 1  # raised by hand when training semantics change
 ID_LENGTH = 12
+# What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
+INIT_NAMES = {"from": "P-T", "random": "RI-T", "mean_var": "MeanVar-T", "permuted": "Permuted-T"}
 ABSENT = "absent"  # digest of training examples that are not on this machine: a plan can be made all the same
 
 
@@ -39,15 +42,21 @@ Weights = Checkpoint | File
 
 @dataclass(frozen=True)
 class Init:
-    """Where a run starts: "random", or "from" weights (everything but ``fc``)."""
+    """Where a run starts (everything but ``fc``): "random", "from" weights, or from their size alone.
+
+    "mean_var" draws every tensor anew from a Gaussian with its mean and variance, "permuted" permutes the
+    values within every tensor; ``init_seed`` draws both (`tlbook.models.redrawn`).
+    """
 
     kind: str
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind, self.weights is None) not in (("random", True), ("from", False)):
+        valid = self.weights is None if self.kind == "random" else self.weights is not None
+        if self.kind not in INIT_NAMES or not valid:
             given = f"{self.kind!r} and {self.weights}"
-            raise TlbookError(f"A run's init is 'random', or 'from' with weights; not {given}.")
+            others = "'from', 'mean_var' or 'permuted' with weights"
+            raise TlbookError(f"A run's init is 'random', or {others}; not {given}.")
 
 
 def _beside() -> Any:
@@ -59,7 +68,7 @@ def _beside() -> Any:
 class RunSpec:
     """One training run. Fields up to ``protocol`` make the id; those marked `_beside` do not.
 
-    ``init_seed`` draws the body (None where it comes from weights), ``head_seed`` draws ``fc``,
+    ``init_seed`` draws the body (None where it is that of weights), ``head_seed`` draws ``fc``,
     ``order_seed`` orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the
     epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
     ``digest`` identifies them.
@@ -130,7 +139,7 @@ class RunSpec:
     def label(self) -> str:
         """The run in a few words, for progress lines and lists."""
         shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
-        start = "P-T" if self.init.kind == "from" else ("P" if self.role == "source" else "RI-T")
+        start = "P" if self.role == SOURCE else INIT_NAMES[self.init.kind]
         plain = " unaugmented" if self.augmentation == self.shuffle.kind == "none" else ""
         seed = f"seed {self.order_seed} ({self.epochs} epochs)"
         return f"{self.role} {start} rate {self.rate:g}{shuffle}{plain} {seed}"

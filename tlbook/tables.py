@@ -1,4 +1,4 @@
-"""Every table that the five questions record: its columns, their units and meaning.
+"""Every table that the five questions (and the first one's controls) record: columns, units, meaning.
 
 Tables are long: one measured number a row. Claims and figures read nothing else, and `check` holds
 whoever writes a table to this page. Units: accuracies are percent (0-100), AUC is 0-1, loss is in nats,
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tlbook.errors import TlbookError
-from tlbook.scales import INITS, RATES, SOURCE, TARGETS
+from tlbook.scales import CONTROLS, INITS, RATES, SOURCE, TARGETS
 
-QUESTIONS = ("feature_reuse", "differences", "loss_landscape", "criticality", "checkpoints")
+QUESTIONS = ("feature_reuse", "controls", "differences", "loss_landscape", "criticality", "checkpoints")
 SPLITS = ("train", "dev", "test")
 # Ranges of `value` by the name that stands in `metric`; a name that is missing here is not checked.
 METRIC_RANGES = {
@@ -187,6 +187,121 @@ _FEATURE_REUSE = (
     ),
 )
 
+ANY_INIT = Column(
+    "init",
+    "-",
+    "P-T, RI-T, or from P's weights redrawn: MeanVar-T (a Gaussian of each tensor's mean and variance) or "
+    "Permuted-T (permuted within each tensor)",
+    values=(*INITS, *CONTROLS),
+)
+IMAGES = Column("images", "images", "training images", "integer", low=1)
+TIME = (
+    Column("unit", "-", "what is counted", values=("epochs", "images")),
+    Column("low", "by unit", "the last measured time before; the end where not reached", "number", low=0.0),
+    Column("value", "by unit", "the first measured time there; the end where not reached", "number", low=0.0),
+    Column("reached", "0 or 1", "1 if the level was reached, 0 if not", "integer", low=0, high=1),
+)
+
+_CONTROLS = (
+    Table(
+        "controls",
+        "control_curves",
+        "Unshuffled, augmented runs of four inits, each at its better rate by dev (the controls train at "
+        "one), epoch by epoch; measured as learning_curves.",
+        (ROLE, ANY_INIT, RATE, SEED, EPOCH, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "controls",
+        "control_shuffle",
+        "Runs of four inits without augmentation at their final epoch, by block size, each at its better "
+        "rate by dev; measured as block_shuffle.",
+        (ROLE, ANY_INIT, RATE, SEED, BLOCK_SIZE, BLOCK_FRACTION, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "controls",
+        "time_to_level",
+        "When each run of control_curves first reached RI-T's mean final test metric: between low and value. "
+        "A run that never did has its end in both, and reached 0.",
+        (ROLE, ANY_INIT, RATE, SEED, *TIME),
+        measured=("low", "value", "reached"),
+    ),
+    Table(
+        "controls",
+        "lead",
+        "How far each run of control_curves is ahead of the RI-T of its seed.",
+        (
+            ROLE,
+            ANY_INIT,
+            RATE,
+            SEED,
+            SPLIT,
+            Column(
+                "over",
+                "-",
+                "the final metric (end), or the mean over a run (whole) or its first tenth: the area between "
+                "the curves / epochs",
+                values=("end", "whole", "tenth"),
+            ),
+            Column("value", "points", "points of accuracy, or of 100 AUC", "number"),
+        ),
+    ),
+    Table(
+        "controls",
+        "domain_distance",
+        "How far target images are from the source's (test sets) in what reaches P's fc. Role source is "
+        "other images of the source. kernel: squared maximum mean discrepancy under a cubic kernel, "
+        "unbiased; frechet: between fitted Gaussians, biased, shown for comparison.",
+        (
+            Column("role", "-", "a target, or source", values=(*TARGETS, SOURCE)),
+            BLOCK_SIZE,
+            BLOCK_FRACTION,
+            Column(
+                "normalisation",
+                "-",
+                "of the target's pixels: as its runs see them (run), or by the source's values (source)",
+                values=("run", "source"),
+            ),
+            Column("images", "images", "images of the target, and at least as many of the source", "integer",
+                   low=3),
+            Column("metric", "-", "which distance", values=("kernel", "frechet")),
+            Column("value", "-", "the distance; an unbiased one may be below 0", "number"),
+            Column("low", "-", "low end of 95 % over images (jackknife); NaN for frechet", "number"),
+            Column("high", "-", "high end", "number"),
+        ),
+        measured=("value", "low", "high"),
+    ),
+    Table(
+        "controls",
+        "gain",
+        "The final test metric of P-T minus RI-T's, by seed, each at its better rate by dev.",
+        (
+            ROLE,
+            Column("figure", "-", "2 (augmented, unshuffled) or 3 (by block size)", values=("2", "3")),
+            BLOCK_SIZE,
+            BLOCK_FRACTION,
+            SEED,
+            Column("metric", "-", "points, or relative to P-T", values=("points", "relative")),
+            Column("value", "by metric", "points of accuracy or of 100 AUC; or percent", "number"),
+        ),
+    ),
+    Table(
+        "controls",
+        "few_images",
+        "Unshuffled, augmented runs at their final epoch, by number of training images, all with as many "
+        "updates; besides the metrics, mean_accuracy and mean_auc on split train are optimisation speed. dev "
+        "and test are the same at every number.",
+        (ROLE, INIT, RATE, SEED, IMAGES, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "controls",
+        "few_images_time",
+        "When each run of few_images first reached the mean final test metric of RI-T with as many images; "
+        "as time_to_level, images counted with repetition.",
+        (ROLE, INIT, RATE, SEED, IMAGES, *TIME),
+        measured=("low", "value", "reached"),
+    ),
+)
+
 _DIFFERENCES = (
     Table(
         "differences",
@@ -352,7 +467,7 @@ _CHECKPOINTS = (
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (*_FEATURE_REUSE, *_DIFFERENCES, *_LOSS_LANDSCAPE, *_CRITICALITY, *_CHECKPOINTS)
+    for table in (*_FEATURE_REUSE, *_CONTROLS, *_DIFFERENCES, *_LOSS_LANDSCAPE, *_CRITICALITY, *_CHECKPOINTS)
 }
 
 

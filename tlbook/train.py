@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tlbook import metrics
 from tlbook.data import Domain, batches
-from tlbook.models import build, parameter_groups, start_from
+from tlbook.models import build, parameter_groups, redrawn, start_from
 from tlbook.specs import RunSpec
 
 
@@ -46,14 +46,18 @@ prepare()
 
 
 def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu") -> State:
-    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; ``fc`` from ``head_seed``."""
+    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; ``fc`` from ``head_seed``.
+
+    Where the spec's init redraws the weights, ``init_seed`` does that too.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.init_seed or 0)
         model = build(spec.network, spec.classes)
         torch.manual_seed(spec.head_seed)
         model.fc.reset_parameters()
     if weights is not None:
-        start_from(model, weights)
+        kind = spec.init.kind
+        start_from(model, weights if kind == "from" else redrawn(weights, kind, spec.init_seed))
     model = model.to(device, memory_format=torch.channels_last)
     groups = parameter_groups(model, spec.rate, spec.weight_decay, spec.momentum)
     optimizer = torch.optim.SGD(groups, fused=True)

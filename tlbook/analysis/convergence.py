@@ -85,12 +85,15 @@ def _best(reference: pd.DataFrame) -> float:
 
 
 def at_better_rate(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the table block_shuffle at each init's better rate, by dev at every role and block size."""
+    """The rows of the table block_shuffle (or learning_curves) at each init's better rate.
+
+    That rate is chosen by dev at every role (and block size).
+    """
     roles = table.groupby("role")
     metric = {role: "auc" if "auc" in set(rows.metric) else "accuracy" for role, rows in roles}
     chosen = [
         rows[rows.rate == better_rate(rows, metric[role], init)]
-        for (role, _, init), rows in table.groupby(["role", "block_size", "init"])
+        for (role, init, *_), rows in table.groupby(["role", "init", *({"block_size"} & set(table.columns))])
     ]
     return pd.concat(chosen)
 

@@ -2,7 +2,7 @@
 
 from tlbook.models.fixup import NETWORKS, Architecture, FixupResNet, architecture, build, parameter_groups
 from tlbook.models.modules import module_of, names, parameters_of
-from tlbook.models.weights import load, save, sha256, start_from
+from tlbook.models.weights import load, redrawn, save, sha256, start_from
 
 __all__ = [
     "NETWORKS",
@@ -15,6 +15,7 @@ __all__ = [
     "names",
     "parameter_groups",
     "parameters_of",
+    "redrawn",
     "save",
     "sha256",
     "start_from",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -66,6 +67,28 @@ def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(name.startswith(prefix) for name in state):
         return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return dict(state)
+
+
+def redrawn(state: Mapping[str, Tensor], kind: str, seed: int) -> dict[str, Tensor]:
+    """A state dict with the size of its weights and none of their structure, the same for the same seed.
+
+    ``kind`` "mean_var" draws every tensor from a Gaussian with the mean and (population) variance of its
+    values: the Mean Var init of Raghu et al. (2019, section 5), which they draw layer by layer. "permuted"
+    permutes its values, which keeps their whole distribution. A tensor of one value, such as Fixup's biases
+    and scales, has no variance and nothing to permute, and stays as it is. Another kind is refused.
+    """
+    if kind not in ("mean_var", "permuted"):
+        raise TlbookError(f"Weights are redrawn as 'mean_var' or 'permuted', not as {kind!r}.")
+    rng = np.random.default_rng(seed)
+    drawn = {}
+    for name in sorted(state):  # whatever order the state dict has
+        values = state[name].detach().double().numpy()
+        if kind == "permuted":
+            values = rng.permutation(values.ravel()).reshape(values.shape)
+        else:
+            values = rng.normal(values.mean(), values.std(), values.shape)
+        drawn[name] = torch.from_numpy(values).to(state[name].dtype)
+    return {name: drawn[name] for name in state}
 
 
 def start_from(model: nn.Module, state: Mapping[str, Tensor], head: bool = False) -> nn.Module:

@@ -16,8 +16,8 @@ from tlbook.studies import grid
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """All runs of the question: P if we train it, then Figure 2's and Figure 3's."""
-    planned = [spec for _, spec in _curves(scale, targets, seeds)] + [
-        spec for _, spec in _shuffled(scale, targets, seeds)
+    planned = [spec for _, spec in unshuffled_runs(scale, targets, seeds)] + [
+        spec for _, spec in shuffled_runs(scale, targets, seeds)
     ]
     return unique([*grid.pretraining(scale), *planned])
 
@@ -25,8 +25,8 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
     ensure_all(runs(scale, targets, seeds), **how)
-    curves = _long((keys, ensure(spec).history()) for keys, spec in _curves(scale, targets, seeds))
-    shuffled = _long((keys, _final(spec)) for keys, spec in _shuffled(scale, targets, seeds))
+    curves = long((keys, ensure(spec).history()) for keys, spec in unshuffled_runs(scale, targets, seeds))
+    shuffled = long((keys, final_rows(spec)) for keys, spec in shuffled_runs(scale, targets, seeds))
     images = {role: len(data.load(data.request(scale, role)).train) for role in targets}
     return {
         "learning_curves": curves,
@@ -36,7 +36,9 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     }
 
 
-def _curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+def unshuffled_runs(
+    scale: Scale, targets: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[dict, RunSpec]]:
     """Figure 2: unshuffled and augmented, both inits; the second rate on as many seeds as the scale says."""
     for role in targets:
         for init in INITS:
@@ -47,7 +49,9 @@ def _curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Itera
                     yield keys, grid.of_init(scale, init, role, rate, seed)
 
 
-def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+def shuffled_runs(
+    scale: Scale, targets: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[dict, RunSpec]]:
     """Figure 3: every block size, the unshuffled run without augmentation included."""
     for role in targets:
         for init in INITS:
@@ -60,7 +64,7 @@ def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
                         yield keys, grid.of_init(scale, init, role, rate, seed, block_size=size)
 
 
-def _final(spec: RunSpec) -> pd.DataFrame:
+def final_rows(spec: RunSpec) -> pd.DataFrame:
     """A run's last epoch, and its optimisation speed as the training metric ``mean_…``."""
     history = ensure(spec).history()
     final = history[history.epoch == spec.epochs]
@@ -72,7 +76,7 @@ def _final(spec: RunSpec) -> pd.DataFrame:
     return pd.concat([final, pd.DataFrame(speed)])
 
 
-def _long(parts) -> pd.DataFrame:
+def long(parts) -> pd.DataFrame:
     """Histories under their keys as one table, the keys first."""
     frames = [history.assign(**keys)[[*keys, *history.columns]] for keys, history in parts]
     return pd.concat(frames, ignore_index=True)

@@ -11,8 +11,8 @@ from tlbook import data, runs, scales, weight_files
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.models import build, start_from
-from tlbook.scales import SOURCE, Scale
-from tlbook.specs import ABSENT, Checkpoint, File, Init, RunSpec, Weights
+from tlbook.scales import INITS, SOURCE, Scale
+from tlbook.specs import ABSENT, INIT_NAMES, Checkpoint, File, Init, RunSpec, Weights
 
 SOURCE_SEED = 0
 CONSTANT_SEED = 1  # of the second pre-training: another draw, another order
@@ -103,9 +103,12 @@ def ri_t(scale: Scale, role: str, rate: str, seed: int, **how) -> RunSpec:
     return target(scale, role, Init("random"), rate, seed, **how)
 
 
-def of_init(scale: Scale, init: str, *args, **how) -> RunSpec:
-    """`p_t` for "P-T", `ri_t` for "RI-T"."""
-    return {"P-T": p_t, "RI-T": ri_t}[init](scale, *args, **how)
+def of_init(scale: Scale, init: str, role: str, rate: str, seed: int, **how) -> RunSpec:
+    """The run of an init as tables name it: `p_t`, `ri_t`, or a control, which starts from P redrawn."""
+    if init in INITS:
+        return {"P-T": p_t, "RI-T": ri_t}[init](scale, role, rate, seed, **how)
+    kinds = {name: kind for kind, name in INIT_NAMES.items()}
+    return target(scale, role, Init(kinds[init], pretrained(scale)), rate, seed, **how)
 
 
 def target(
@@ -130,8 +133,8 @@ def target(
     """
     task = scale.task(role)
     figure2 = block_size is None
-    random_start = init.kind == "random"
-    unshuffled_epochs = task.random_epochs if random_start and task.random_epochs else task.epochs
+    drawn = init.kind != "from"  # by a seed; the redrawn controls train as long as RI-T
+    unshuffled_epochs = task.random_epochs if drawn and task.random_epochs else task.epochs
     epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffle_epochs)
     shuffle = Shuffle.none() if figure2 else Shuffle.of(block_size, scale.side, SHUFFLE_SEED + seed)
     whole = figure2 and not final_only
@@ -141,7 +144,7 @@ def target(
         shuffle=shuffle,
         augmentation=task.augmentation if figure2 else "none",
         init=init,
-        init_seed=(seed if init_seed is None else init_seed) if random_start else None,
+        init_seed=(seed if init_seed is None else init_seed) if drawn else None,
         head_seed=seed if head_seed is None else head_seed,
         order_seed=seed if order_seed is None else order_seed,
         rate=scale.rates[rate] * task.rate_factor,
