@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from tlbook.errors import TlbookError
-from tlbook.models import build, load, save, sha256, start_from
+from tlbook.models import build, load, redrawn, save, sha256, start_from
 from tlbook.models.weights import HEAD
 
 
@@ -201,3 +201,74 @@ def test_another_network_s_weights_are_refused_with_a_short_list():
     with pytest.raises(TlbookError, match="have besides layer1.1.bias1a, .* and .* more") as error:
         start_from(drawn(2), drawn(1, network="fixup_resnet34").state_dict())
     assert len(str(error.value)) < 200
+
+
+# -- redrawn ----------------------------------------------------------------------------------------------
+
+
+def trained_state():
+    """Weights with a mean and structure that no init has."""
+    torch.manual_seed(1)
+    shapes = build("fixup_small8", 3).state_dict()
+    state = {name: torch.randn_like(value) * 2 for name, value in shapes.items()}
+    state["conv1.weight"] = state["conv1.weight"] + torch.linspace(-9, 9, 3).view(1, 3, 1, 1)
+    return state
+
+
+def test_mean_var_has_each_tensors_mean_and_variance_and_nothing_else_of_it():
+    state = trained_state()
+    drawn = redrawn(state, "mean_var", 0)
+    assert list(drawn) == list(state)
+    for name, value in state.items():
+        assert drawn[name].shape == value.shape and drawn[name].dtype == value.dtype
+        if value.numel() == 1:
+            assert drawn[name] == value  # the sample variance of one value is no number: it is kept
+            continue
+        error = value.std(correction=0) / value.numel() ** 0.5
+        assert abs(drawn[name].mean() - value.mean()) < 5 * error
+        assert abs(drawn[name].std() / value.std() - 1) < 5 / (2 * value.numel()) ** 0.5
+        likeness = torch.corrcoef(torch.stack([drawn[name].ravel(), value.ravel()]))[0, 1]
+        assert value.numel() < 100 or abs(likeness) < 0.35
+    spread = drawn["conv1.weight"].mean((0, 2, 3))
+    assert spread.max() - spread.min() < 6  # P's channels are 18 apart
+
+
+def test_mean_var_is_gaussian_whatever_the_tensor_was():
+    state = {"w": torch.cat([torch.zeros(9000), torch.ones(1000)])}
+    drawn = redrawn(state, "mean_var", 3)["w"]
+    z = (drawn - 0.1) / 0.3
+    assert abs((z**4).mean() - 3) < 0.3 and len(drawn.unique()) > 9000
+
+
+def test_permuted_has_the_same_values_in_other_places():
+    state = trained_state()
+    drawn = redrawn(state, "permuted", 0)
+    for name, value in state.items():
+        assert torch.equal(drawn[name].ravel().sort().values, value.ravel().sort().values)
+        assert value.numel() < 100 or (drawn[name] != value).float().mean() > 0.9
+    spread = drawn["conv1.weight"].mean((0, 2, 3))
+    assert spread.max() - spread.min() < 6
+
+
+@pytest.mark.parametrize("kind", ["mean_var", "permuted"])
+def test_a_seed_redraws_the_same_whatever_the_order_of_names(kind):
+    state = trained_state()
+    backwards = dict(reversed(state.items()))
+    first, again, other = redrawn(state, kind, 5), redrawn(backwards, kind, 5), redrawn(state, kind, 6)
+    assert all(torch.equal(first[name], again[name]) for name in state)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+    before = torch.get_rng_state()
+    redrawn(state, kind, 7)
+    assert torch.equal(before, torch.get_rng_state())  # nothing else is drawn differently for it
+
+
+def test_half_precision_and_memory_formats_can_be_redrawn():
+    state = some_state()
+    for kind in ("mean_var", "permuted"):
+        drawn = redrawn(state, kind, 0)
+        assert {name: value.dtype for name, value in drawn.items()} == {n: v.dtype for n, v in state.items()}
+        assert all(torch.isfinite(value).all() for value in drawn.values())
+
+
+def test_another_kind_is_refused(refused):
+    refused("'mean_var' or 'permuted', not as 'random'", redrawn, {}, "random", 0)

@@ -199,6 +199,7 @@ TIME = (
     Column("unit", "-", "what is counted", values=("epochs", "images")),
     Column("low", "by unit", "the last measured time before; the end where not reached", "number", low=0.0),
     Column("value", "by unit", "the first measured time there; the end where not reached", "number", low=0.0),
+    Column("last", "by unit", "the run's end", "number", low=0.0),
     Column("reached", "0 or 1", "1 if the level was reached, 0 if not", "integer", low=0, high=1),
 )
 
@@ -223,7 +224,7 @@ _CONTROLS = (
         "When each run of control_curves first reached RI-T's mean final test metric: between low and value. "
         "A run that never did has its end in both, and reached 0.",
         (ROLE, ANY_INIT, RATE, SEED, *TIME),
-        measured=("low", "value", "reached"),
+        measured=("low", "value", "last", "reached"),
     ),
     Table(
         "controls",
@@ -298,7 +299,7 @@ _CONTROLS = (
         "When each run of few_images first reached the mean final test metric of RI-T with as many images; "
         "as time_to_level, images counted with repetition.",
         (ROLE, INIT, RATE, SEED, IMAGES, *TIME),
-        measured=("low", "value", "reached"),
+        measured=("low", "value", "last", "reached"),
     ),
 )
 

@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from tlbook.analysis.convergence import at_better_rate, at_last_epoch
+from tlbook.analysis.speed import t_interval
 from tlbook.errors import TlbookError
 
 LEVEL = 0.95
@@ -111,6 +112,31 @@ def gain(curves: pd.DataFrame, shuffled: pd.DataFrame, side: int) -> pd.DataFram
     }
     found = pd.concat([both[keys].assign(metric=name, value=value) for name, value in measured.items()])
     return found.dropna(subset="value").reset_index(drop=True)
+
+
+def gain_summary(gain: pd.DataFrame, distance: pd.DataFrame) -> pd.DataFrame:
+    """The tables gain and domain_distance side by side.
+
+    Columns role, figure, block_size, block_fraction, metric, n, mean, low, high (over seeds), and the kernel
+    distance of the images as the runs see them: distance, distance_low, distance_high (NaN where it was not
+    measured).
+    """
+    keys = ["role", "figure", "block_size", "block_fraction", "metric"]
+    rows = []
+    for found, runs in gain.groupby(keys):
+        mean, low, high = t_interval(runs.value)
+        over_seeds = {"n": len(runs), "mean": mean, "low": low, "high": high}
+        rows.append(dict(zip(keys, found, strict=True)) | over_seeds)
+    full = at_most_images(distance[(distance.metric == "kernel") & (distance.normalisation == "run")])
+    names = {"value": "distance", "low": "distance_low", "high": "distance_high"}
+    full = full[["role", "block_size", *names]].rename(columns=names)
+    return pd.DataFrame(rows).merge(full, on=["role", "block_size"], how="left")
+
+
+def at_most_images(distance: pd.DataFrame) -> pd.DataFrame:
+    """Each distance of the table domain_distance at the largest number of images that it was measured at."""
+    keys = ["role", "block_size", "metric", "normalisation"]
+    return distance[distance.images == distance.groupby(keys).images.transform("max")]
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -17,7 +17,9 @@ from tlbook.scales import CONTROLS, INITS, RATES, TARGETS
 
 LEVEL = 0.95
 EARLY = 0.1  # of a run: where most of a head start lies
-ORDER = {name: place for place, name in enumerate((*TARGETS, *INITS, *CONTROLS, *RATES))}
+OVER = ("end", "whole", "tenth")  # what a lead is over
+WORDS = (*TARGETS, *INITS, *CONTROLS, *RATES, "test", "train", *OVER)
+ORDER = {word: place for place, word in enumerate(WORDS)}  # numbers of images stand for themselves
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -66,17 +68,17 @@ def times(curves: pd.DataFrame, metrics: dict[str, str], images: dict[str, int])
     metric, ``images`` to the training images of an epoch. The level is the mean final test metric of RI-T.
     Test is measured now and then, so the time lies between ``low``, the last measured epoch before (0 if
     there is none), and ``value``, the first at or above. A run that never got there has ``reached`` 0 and its
-    last epoch in both: all that is known is that it takes longer. Columns as the table time_to_level.
+    ``last`` epoch in both: all that is known is that it takes longer. Columns as the table time_to_level.
     """
     rows = []
     for role, own in curves.groupby("role"):
         test = own[(own.metric == metrics[role]) & (own.split == "test")]
         level = float(at_last_epoch(test[test.init == "RI-T"]).value.mean())
         for keys, run in test.groupby(RUN):
-            low, value, reached = _first(run.sort_values("epoch"), level)
-            for name, factor in (("epochs", 1), ("images", images[role])):
-                row = dict(zip(RUN, keys, strict=True)) | {"unit": name, "low": float(low * factor)}
-                rows.append(row | {"value": float(value * factor), "reached": reached})
+            low, value, last, reached = _first(run.sort_values("epoch"), level)
+            for name, factor in (("epochs", 1.0), ("images", float(images[role]))):
+                row = dict(zip(RUN, keys, strict=True)) | {"unit": name, "low": low * factor}
+                rows.append(row | {"value": value * factor, "last": last * factor, "reached": reached})
     return pd.DataFrame(rows)
 
 
@@ -101,27 +103,29 @@ def leads(curves: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN, "split", "over", "value"])
 
 
-def speed_summary(times: pd.DataFrame, epochs: dict[str, int]) -> pd.DataFrame:
-    """For reading: epochs and images until RI-T's final metric, over seeds, and how many times sooner.
+def speed_summary(times: pd.DataFrame) -> pd.DataFrame:
+    """Over seeds: epochs and images until RI-T's final metric, with intervals, and how many times sooner.
 
-    ``times`` is the table time_to_level, ``epochs`` maps a role to the epochs of its RI-T. The mean counts a
-    run that never got there at its last epoch (the restricted mean, which censoring at the end leaves
-    known); its interval is the widest that any times within the measured intervals give, cut at 0. *Times
-    sooner* is RI-T's epochs divided by the mean; without an upper bound (inf) where the interval touches 0.
+    ``times`` is the table time_to_level or few_images_time. The mean counts a run that never got there at its
+    last epoch (the mean time restricted to the length of a run, which is known whatever would come later);
+    its interval is the widest that any times within the measured intervals give, cut at 0. ``sooner`` is the
+    length of RI-T's runs divided by that mean; without an upper bound (inf) where the interval touches 0.
+    Columns role, init, rate (and images, where the table has them), n, reached (how many runs got there),
+    epochs, epochs_low, epochs_high, images_seen and its bounds, sooner and its bounds.
     """
+    keys = ["role", *({"images"} & set(times.columns)), "init", "rate"]
     rows = []
-    for keys, runs in _groups(times, ["role", "init", "rate"]):
-        row = dict(zip(("role", "init", "rate"), keys, strict=True))
+    for found, runs in _groups(times, keys):
+        row = dict(zip(keys, found, strict=True))
         row |= {"n": runs.seed.nunique(), "reached": int(runs[runs.unit == "epochs"].reached.sum())}
-        for unit, own in runs.groupby("unit"):
+        for unit, name in (("epochs", "epochs"), ("images", "images_seen")):
+            own = runs[runs.unit == unit]
             low, high = widest_interval(own.low, own.value)
-            row |= {unit: own.value.mean(), f"{unit}_low": max(low, 0.0) if low == low else low}
-            row[f"{unit}_high"] = high
-        last = epochs[row["role"]]
-        row["sooner"] = last / row["epochs"] if row["epochs"] else np.inf
-        row["sooner_low"] = last / row["epochs_high"]
-        row["sooner_high"] = last / row["epochs_low"] if row["epochs_low"] else np.inf
-        rows.append(row)
+            row |= {name: own.value.mean(), f"{name}_low": np.maximum(low, 0.0), f"{name}_high": high}
+        same = (times.init == "RI-T") & (times.unit == "epochs") & (times.role == row["role"])
+        last = times[same & (times.images == row["images"] if "images" in row else True)]["last"].max()
+        ends = {"sooner": "epochs", "sooner_low": "epochs_high", "sooner_high": "epochs_low"}
+        rows.append(row | {name: last / row[end] if row[end] != 0 else np.inf for name, end in ends.items()})
     return pd.DataFrame(rows)
 
 
@@ -130,32 +134,74 @@ def lead_summary(lead: pd.DataFrame) -> pd.DataFrame:
 
     Shares are paired by seed, with Fieller's interval (`share`), and NaN for P-T itself.
     """
+    keys = ["role", "init", "rate", "split", "over"]
     rows = []
-    for keys, runs in _groups(lead, ["role", "init", "rate", "split", "over"]):
-        row = dict(zip(("role", "init", "rate", "split", "over"), keys, strict=True))
+    for found, runs in _groups(lead, keys):
+        row = dict(zip(keys, found, strict=True))
         mean, low, high = t_interval(runs.value)
         row |= {"n": len(runs), "mean": mean, "low": low, "high": high}
         here = (lead.role == row["role"]) & (lead.split == row["split"]) & (lead.over == row["over"])
-        whole = lead[here & (lead.init == "P-T")]
-        both = runs.merge(whole, on="seed")
-        found = (np.nan,) * 3 if row["init"] == "P-T" else share(both.value_x, both.value_y)
-        rows.append(row | dict(zip(("share", "share_low", "share_high"), found, strict=True)))
+        both = runs.merge(lead[here & (lead.init == "P-T")], on="seed")
+        shares = (np.nan,) * 3 if row["init"] == "P-T" else share(both.value_x, both.value_y)
+        rows.append(row | dict(zip(("share", "share_low", "share_high"), shares, strict=True)))
     return pd.DataFrame(rows)
+
+
+def shares_to_read(lead: pd.DataFrame) -> pd.DataFrame:
+    """`lead_summary` of the redrawn inits, for reading: leads in points, shares of P-T's lead in percent."""
+    found = lead_summary(lead)
+    found = found[found.init.isin(CONTROLS)]
+    shares = 100 * found[["share", "share_low", "share_high"]]
+    return pd.DataFrame(
+        {
+            "role": found.role,
+            "init": found.init,
+            "metric": found.split,
+            "over": found.over,
+            "n": found.n,
+            "lead": found["mean"],
+            "95 % interval": _between(found.low, found.high),
+            "share of P-T's (%)": shares.share,
+            "95 % interval ": _between(shares.share_low, shares.share_high),
+        }
+    )
+
+
+def speed_to_read(times: pd.DataFrame) -> pd.DataFrame:
+    """`speed_summary` for reading."""
+    found = speed_summary(times)
+    kept = [name for name in ("role", "images", "init", "rate") if name in found]
+    return found[kept].assign(
+        **{
+            "got there": [f"{r.reached} of {r.n}" for r in found.itertuples()],
+            "epochs": found.epochs,
+            "95 % interval": _between(found.epochs_low, found.epochs_high),
+            "images seen": found.images_seen.round().astype(int),
+            "times sooner": found.sooner,
+            "95 % interval ": _between(found.sooner_low, found.sooner_high),
+        }
+    )
+
+
+def _between(low: pd.Series, high: pd.Series) -> list[str]:
+    """Intervals as text, "–" where there is none."""
+    pairs = zip(low, high, strict=True)
+    return ["–" if np.isnan(one) or np.isnan(other) else f"{one:.3g} to {other:.3g}" for one, other in pairs]
 
 
 def _groups(table: pd.DataFrame, keys: list[str]):
     """Groups in the book's order: roles, P-T and RI-T first, the low rate first."""
-    return sorted(table.groupby(keys), key=lambda group: [ORDER.get(name, 99) for name in group[0]])
+    return sorted(table.groupby(keys), key=lambda group: [ORDER.get(name, name) for name in group[0]])
 
 
-def _first(run: pd.DataFrame, level: float) -> tuple[int, int, int]:
-    """(last measured epoch below, first at or above the level, 1), or (last, last, 0) if there is none."""
+def _first(run: pd.DataFrame, level: float) -> tuple[int, int, int, int]:
+    """(measured epoch before, first one at or above the level, last, 1), or (last, last, last, 0)."""
     there = run[run.value >= level].epoch
     last = int(run.epoch.iloc[-1])
     if there.empty:
-        return last, last, 0
+        return last, last, last, 0
     before = run[run.epoch < there.iloc[0]].epoch
-    return (int(before.iloc[-1]) if len(before) else 0), int(there.iloc[0]), 1
+    return (int(before.iloc[-1]) if len(before) else 0), int(there.iloc[0]), last, 1
 
 
 def _ahead(run: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:

@@ -15,6 +15,8 @@ from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 # Okabe & Ito's colours; inits also differ in marker, rates in dashes.
 INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
 INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
+CONTROL_COLOURS = {"MeanVar-T": "#009E73", "Permuted-T": "#CC79A7"}
+CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
 ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
 ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
@@ -80,12 +82,14 @@ def block_order(sizes: Iterable[str]) -> list[str]:
     return sorted(set(sizes), key=lambda size: -1 if size == PIXELS else int(size))
 
 
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all."""
+def panels(
+    count: int, width: float, height: float, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
     columns = min(count, 2)
     rows = -(-count // columns)
     size = (width * columns + 0.6, height * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=sharey, squeeze=False)
     for ax in axes.flat[count:]:
         ax.remove()
     return figure, list(axes.flat[:count])

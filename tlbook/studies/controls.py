@@ -70,7 +70,8 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
     reference, rest = _source_images(scale)
     source = batches.View.of(_domain(scale, SOURCE), scale.side, scale.source.normalisation, Shuffle.none())
     theirs = _features(p, reference, source)
-    counts = [len(reference) >> k for k in range(HALVINGS, -1, -1)]
+    halved = [len(reference) >> k for k in range(HALVINGS, -1, -1)]
+    counts = [count for count in halved[:-1] if count >= domain_distance.FEWEST] + halved[-1:]
     keys = {"role": SOURCE, "block_size": str(scale.side), "block_fraction": 1.0, "normalisation": "run"}
     parts = [(keys, domain_distance.distances(theirs, _features(p, rest, source), counts))]
     for role in targets:
@@ -177,7 +178,7 @@ def _few_tables(scale: Scale, targets, seeds) -> dict[str, pd.DataFrame]:
         speed.times(of_count.drop(columns="images"), scale.metric, {role: count}).assign(images=count)
         for (role, count), of_count in curves.groupby(["role", "images"])
     ]
-    order = ["role", "init", "rate", "seed", "images", "unit", "low", "value", "reached"]
+    order = ["role", "init", "rate", "seed", "images", "unit", "low", "value", "last", "reached"]
     return {"few_images": final, "few_images_time": pd.concat(parts, ignore_index=True)[order]}
 
 
