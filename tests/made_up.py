@@ -1,9 +1,12 @@
 """Made-up tables of question 1, in which what a figure must show is known beforehand."""
 
+import numpy as np
 import pandas as pd
 
 from tlbook import scales
+from tlbook.analysis import speed
 from tlbook.analysis.convergence import convergence
+from tlbook.analysis.gain import gain
 
 ROLES = scales.TARGETS
 METRIC = scales.get("laptop").metric
@@ -91,3 +94,58 @@ def provenance(roles=ROLES, **changes) -> dict:
         "date": "2026-11-24T12:00:00+00:00",
     }
     return made | changes
+
+
+def controls(roles=ROLES) -> dict[str, pd.DataFrame]:
+    """All tables of question 1's controls. The redrawn inits end half way between RI-T's 60 and P-T's 80, all
+    at the low rate; a role is 0.5 farther from the source than the one before, and a smaller block 1."""
+    plain = learning_curves(roles)
+    curves = _redrawn(plain[plain.rate == "low"])
+    shuffled = block_shuffle(roles)
+    shuffled = shuffled[(shuffled.rate == "low") & shuffled.block_size.isin(("*", "8"))]
+    images = dict.fromkeys(roles, 100)
+    few = [_on_images(plain, count) for count in (25, 50, 100, 200)]
+    return {
+        "control_curves": curves,
+        "control_shuffle": _redrawn(shuffled),
+        "time_to_level": speed.times(curves, METRIC, images),
+        "lead": speed.leads(curves, METRIC),
+        "domain_distance": domain_distance(roles),
+        "gain": gain(plain, block_shuffle(roles), 32),
+        "few_images": pd.concat([at_end.drop(columns="epoch") for at_end, _ in few], ignore_index=True),
+        "few_images_time": pd.concat([times for _, times in few], ignore_index=True),
+    }
+
+
+def _redrawn(frame) -> pd.DataFrame:
+    """A table of P-T and RI-T with MeanVar-T and Permuted-T half way between them."""
+    keys = [name for name in frame.columns if name not in ("init", "value")]
+    half = frame.groupby(keys, as_index=False).value.mean()
+    both = [half.assign(init=init)[frame.columns] for init in scales.CONTROLS]
+    return pd.concat([frame, *both], ignore_index=True)
+
+
+def _on_images(curves, count) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What few_images and few_images_time hold of one number of images: all is better with more of them."""
+    own = curves[curves.rate == curves.init.map({"P-T": "low", "RI-T": "high"})]
+    own = own.assign(value=own.value * (0.7 + count / 1000))
+    times = speed.times(own, METRIC, dict.fromkeys(set(own.role), count)).assign(images=count)
+    training = own[own.split == "train"]
+    mean = training.assign(metric="mean_" + training.metric)
+    final = pd.concat([own, mean])
+    return final[final.epoch == EPOCHS[-1]].assign(images=count), times
+
+
+def domain_distance(roles=ROLES) -> pd.DataFrame:
+    """Fréchet is as much again too large at 10 images; the source is at 0 from itself but for that."""
+    rows = []
+    for place, role in enumerate(("source", *roles)):
+        for size in BLOCK_SIZES if place else ("32",):
+            fraction = 0.0 if size == "*" else int(size) / 32
+            keys = {"role": role, "block_size": size, "block_fraction": fraction, "normalisation": "run"}
+            value = 0.5 * place + (BLOCK_SIZES[::-1].index(size))
+            for count in (10, 100) if size == "32" else (100,):
+                kernel = {"metric": "kernel", "value": value, "low": value - 0.1, "high": value + 0.1}
+                biased = {"metric": "frechet", "value": value + 10 / count, "low": np.nan, "high": np.nan}
+                rows += [keys | {"images": count} | distance for distance in (kernel, biased)]
+    return pd.DataFrame(rows)

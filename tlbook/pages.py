@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,24 +65,26 @@ def load(question: str, given: Parameters) -> dict[str, Results]:
 
 
 def show(
-    found: Mapping[str, Results], draw: Callable[..., object], table: str, *more: object
+    found: Mapping[str, Results], draw: Callable[..., object], table: str | Sequence[str], *more: object
 ) -> explorer.Explorer:
-    """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
+    """``draw(table, *more)`` for every result that has the table (or all of several), in tabs with a badge.
 
     ``draw`` returns a figure, or a frame that is shown as a table. Where nothing is recorded on real images,
     the first tab says so; a result without the table says that.
     """
     frames: dict[str, object] = {}
-    found = best(found, table)
+    names = (table,) if isinstance(table, str) else tuple(table)
+    found = best(found, names[0])
     if not any(result.judged for result in found.values()):
         frames["real images"] = "Not recorded on real images yet."
     for label, result in found.items():
-        if table in result.tables:
-            drawn = draw(result.tables[table], *more)
+        lacking = [name for name in names if name not in result.tables]
+        if not lacking:
+            drawn = draw(*(result.tables[name] for name in names), *more)
             drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
-            frames[label] = explorer.Captioned(drawn, badge(result, table))
+            frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
         else:
-            frames[label] = f"The table `{table}` is not recorded at scale {result.scale} yet."
+            frames[label] = f"The table `{lacking[0]}` is not recorded at scale {result.scale} yet."
     return explorer.tabs(frames, label="Results")
 
 

@@ -1,4 +1,4 @@
-"""How far a domain is from the source, in P's own features, and what P is worth there."""
+"""How far a domain is from the source, in P's own features."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from tlbook.analysis.convergence import at_better_rate, at_last_epoch
-from tlbook.analysis.speed import t_interval
 from tlbook.errors import TlbookError
 
 LEVEL = 0.95
@@ -87,56 +85,6 @@ def distances(source: np.ndarray, target: np.ndarray, counts: Iterable[int]) -> 
         other = {"value": frechet_distance(x, y), "low": np.nan, "high": np.nan}
         rows.append({"images": len(y), "metric": "frechet"} | other)
     return pd.DataFrame(rows).drop_duplicates(["images", "metric"], keep="last")
-
-
-def gain(curves: pd.DataFrame, shuffled: pd.DataFrame, side: int) -> pd.DataFrame:
-    """What P is worth, by seed: the final test metric of P-T minus RI-T's, each at its better rate by dev.
-
-    ``curves`` and ``shuffled`` are the tables learning_curves and block_shuffle, ``side`` the image's in
-    pixels. Columns role, figure (2: augmented, unshuffled; 3: by block size), block_size, block_fraction,
-    seed, metric, value: "points" (of accuracy, or of 100 AUC) and "relative", the share of P-T's metric in
-    percent. A seed that lacks one of the two is left out.
-    """
-    unshuffled = {"figure": "2", "block_size": str(side), "block_fraction": 1.0}
-    ends = at_last_epoch(at_better_rate(curves)).assign(**unshuffled)
-    rows = pd.concat([ends, at_better_rate(shuffled).assign(figure="3")])
-    auc = set(rows.role[rows.metric == "auc"])
-    wanted = rows.role.map(lambda role: "auc" if role in auc else "accuracy")
-    rows = rows[(rows.split == "test") & (rows.metric == wanted)]
-    keys = ["role", "figure", "block_size", "block_fraction", "seed"]
-    both = rows.pivot_table(index=keys, columns="init", values="value").dropna().reset_index()
-    difference = both["P-T"] - both["RI-T"]
-    measured = {
-        "points": difference * both.role.map(lambda role: 100.0 if role in auc else 1.0),
-        "relative": 100 * difference / both["P-T"].where(both["P-T"] > 0),
-    }
-    found = pd.concat([both[keys].assign(metric=name, value=value) for name, value in measured.items()])
-    return found.dropna(subset="value").reset_index(drop=True)
-
-
-def gain_summary(gain: pd.DataFrame, distance: pd.DataFrame) -> pd.DataFrame:
-    """The tables gain and domain_distance side by side.
-
-    Columns role, figure, block_size, block_fraction, metric, n, mean, low, high (over seeds), and the kernel
-    distance of the images as the runs see them: distance, distance_low, distance_high (NaN where it was not
-    measured).
-    """
-    keys = ["role", "figure", "block_size", "block_fraction", "metric"]
-    rows = []
-    for found, runs in gain.groupby(keys):
-        mean, low, high = t_interval(runs.value)
-        over_seeds = {"n": len(runs), "mean": mean, "low": low, "high": high}
-        rows.append(dict(zip(keys, found, strict=True)) | over_seeds)
-    full = at_most_images(distance[(distance.metric == "kernel") & (distance.normalisation == "run")])
-    names = {"value": "distance", "low": "distance_low", "high": "distance_high"}
-    full = full[["role", "block_size", *names]].rename(columns=names)
-    return pd.DataFrame(rows).merge(full, on=["role", "block_size"], how="left")
-
-
-def at_most_images(distance: pd.DataFrame) -> pd.DataFrame:
-    """Each distance of the table domain_distance at the largest number of images that it was measured at."""
-    keys = ["role", "block_size", "metric", "normalisation"]
-    return distance[distance.images == distance.groupby(keys).images.transform("max")]
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

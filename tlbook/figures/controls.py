@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from tlbook.analysis.domain_distance import at_most_images, gain_summary
+from tlbook.analysis.gain import at_most_images, gain_summary
 from tlbook.analysis.speed import lead_summary
 from tlbook.figures import style
 from tlbook.figures.feature_reuse import epoch_axis
@@ -22,6 +22,8 @@ MARKERS = style.INIT_MARKERS | style.CONTROL_MARKERS
 PANEL = {"height": 2.9, "aspect": 1.35}
 OVER = {"end": "final metric", "whole": "mean over the run", "tenth": "mean over its first tenth"}
 POINTS = "points (AUC: hundredths)"
+# Squared distances span orders of magnitude and may be below 0: axes show their roots.
+SIGNED_ROOT = (lambda v: np.sign(v) * np.sqrt(np.abs(v)), lambda v: np.sign(v) * np.square(v))
 
 
 def curves(table: pd.DataFrame, split: str = "test") -> Figure:
@@ -38,7 +40,7 @@ def curves(table: pd.DataFrame, split: str = "test") -> Figure:
         y="value",
         col="role",
         col_order=style.roles(shown),
-        col_wrap=2,
+        col_wrap=min(2, shown.role.nunique()),
         kind="line",
         hue="init",
         hue_order=inits,
@@ -134,7 +136,7 @@ def distances(table: pd.DataFrame) -> Figure:
     ax.set_xticks(range(len(order)), order)
     ax.set_xlabel(f"block size (pixels; {PIXELS}: all values; {order[-1]}: unshuffled)")
     ax.set_ylabel("kernel distance from the source")
-    _distance_axis(ax, full, "y")
+    ax.set_yscale("function", functions=SIGNED_ROOT)
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     what = "Distance of each domain from the source by block size"
@@ -191,7 +193,7 @@ def gain_by_distance(gain: pd.DataFrame, distance: pd.DataFrame) -> Figure:
                     linestyle="none", markerfacecolor=face, elinewidth=0.8, **look,
                     label=role if figure_number == "2" else None,
                 )  # fmt: skip
-        _distance_axis(ax, found.rename(columns={"distance_high": "high"}), "x")
+        ax.set_xscale("function", functions=SIGNED_ROOT)
         ax.set_xlabel("kernel distance from the source")
         ax.set_ylabel(f"gain, {POINTS}" if metric == "points" else "gain, % of P-T's metric")
     axes[1].plot([], [], "o", color="0.35", markerfacecolor="white", label="Figure 3, by block size")
@@ -255,15 +257,33 @@ def _inits(table: pd.DataFrame) -> list[str]:
     return [init for init in INITS_SHOWN if init in set(table.init)]
 
 
-def _distance_axis(ax: Axes, table: pd.DataFrame, which: str) -> None:
-    """Distances span orders of magnitude and may be below 0: linear up to a hundredth of the largest."""
-    largest = float(np.nanmax([table.high.max(), 1e-9]))
-    scale = ax.set_xscale if which == "x" else ax.set_yscale
-    scale("symlog", linthresh=largest / 100, linscale=0.5)
-
-
 def _legend(figure: Figure, ax: Axes) -> None:
     """One legend for all panels, to their right."""
     figure.tight_layout()
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def filters(weights: dict[str, np.ndarray]) -> Figure:
+    """The stem's filters of several networks as colours, a panel each; grey is 0.
+
+    ``weights`` maps a name to floats (n, 3, k, k), all drawn on one scale.
+    """
+    style.apply()
+    largest = max(np.abs(own).max() for own in weights.values())
+    figure, axes = plt.subplots(1, len(weights), figsize=(2.1 * len(weights), 2.2), squeeze=False)
+    for ax, (name, own) in zip(axes.flat, weights.items(), strict=True):
+        ax.imshow(_tiles(0.5 + 0.5 * own / largest), interpolation="nearest")
+        ax.set_title(name)
+        ax.axis("off")
+    figure.tight_layout()
+    return style.described(figure, f"Filters of the first layer of {', '.join(weights)}, as coloured squares")
+
+
+def _tiles(filters: np.ndarray) -> np.ndarray:
+    """(n, 3, k, k) in 0 to 1 as one square sheet (h, w, 3) with white between the filters."""
+    columns = int(np.ceil(np.sqrt(len(filters))))
+    framed = np.pad(filters.transpose(0, 2, 3, 1), ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1.0)
+    blank = np.ones((columns * -(-len(framed) // columns) - len(framed), *framed.shape[1:]))
+    rows = np.concatenate([framed, blank]).reshape(-1, columns, *framed.shape[1:])
+    return np.concatenate([np.concatenate(row, 1) for row in rows])

@@ -16,15 +16,18 @@ import torch
 from tlbook import data, models
 from tlbook.analysis import domain_distance, speed
 from tlbook.analysis.convergence import at_better_rate
+from tlbook.analysis.gain import gain
 from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.runs import device, ensure, ensure_all, weights
 from tlbook.scales import CONTROLS, INITS, SOURCE, Scale
-from tlbook.specs import RunSpec, unique
+from tlbook.specs import INIT_NAMES, RunSpec, unique
 from tlbook.studies import feature_reuse, grid
 from tlbook.studies.feature_reuse import final_rows, long
+from tlbook.studies.setup import ensure_p
 
 HALVINGS = 3  # of the number of images, to see how a distance depends on it
+REDRAWN = {kind: name for kind, name in INIT_NAMES.items() if name in CONTROLS}
 IMAGES_SEED = 2020  # which images measure a distance, as the splits
 
 
@@ -55,7 +58,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         "time_to_level": speed.times(curves, scale.metric, images),
         "lead": speed.leads(curves, scale.metric),
         "domain_distance": distances(scale, targets, seeds[0]),
-        "gain": domain_distance.gain(first, shuffled, scale.side),
+        "gain": gain(first, shuffled, scale.side),
         **_few_tables(scale, targets, seeds),
     }
 
@@ -85,6 +88,21 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
                 keys = {"role": role, "block_size": str(size), "block_fraction": fraction}
                 parts.append((keys | {"normalisation": name}, found))
     return long(parts)
+
+
+def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    """The stem's filters, floats (n, 3, k, k), of P, of P redrawn with a seed, and of a random init.
+
+    A P that is not there is trained, or refused unless ``train``.
+    """
+    ensure_p(scale, train)
+    p = weights(grid.pretrained(scale))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random = models.build(scale.network, 2).state_dict()
+    kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
+    states = {"P": p} | kinds | {"RI": random}
+    return {name: state["conv1.weight"].float().numpy() for name, state in states.items()}
 
 
 def _question_1(scale: Scale, targets, seeds) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -44,7 +44,7 @@ def start_of_p_t(
     unless ``train``.
     """
     data.load(data.request(scale, role))  # the images say how many classes fc has
-    _ensure_p(scale, train)
+    ensure_p(scale, train)
     p = runs.weights(grid.pretrained(scale))
     models = [initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds]
     first, second = (model.state_dict() for model in models)
@@ -73,13 +73,14 @@ def source_accuracy(scale: Scale, train: bool = True) -> pd.DataFrame:
         return pd.DataFrame({"epoch": [int(epoch) for epoch in known], "value": known.values()})
     if scale.pretrained != "train":
         raise TlbookError(f"Nothing is known of how the weights {scale.pretrained} were trained.")
-    _ensure_p(scale, train)
+    ensure_p(scale, train)
     history = runs.ensure(grid.source(scale)).history()
     test = history[(history.split == "test") & (history.metric == "accuracy")]
     return test[["epoch", "value"]].reset_index(drop=True)
 
 
-def _ensure_p(scale: Scale, train: bool) -> None:
+def ensure_p(scale: Scale, train: bool) -> None:
+    """Train P if it is ours and not there yet, or refuse in one sentence unless ``train``."""
     missing = [spec for spec in grid.pretraining(scale) if not runs.is_done(spec)]
     if missing and not train:
         here = "is not trained on this machine, and results='records' trains nothing"
