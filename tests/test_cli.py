@@ -33,9 +33,9 @@ def tlbook(monkeypatch, capsys, tiny):
 def test_plan(tlbook):
     code, out, _ = tlbook("plan", "--scale", "tiny", "--target", "real", "--seed", 1)
     assert code == 0 and "feature_reuse" in out and "image-passes/s" in out
-    header, *rows, last = out.strip().splitlines()
+    header, first, *_ = out.strip().splitlines()
     assert header.split() == ["question", "runs", "done", "passes", "gigabytes", "hours"]
-    assert rows[-1].split()[:3] == ["all", "9", "0"]  # P, two curves, six shuffled
+    assert first.split()[:3] == ["feature_reuse", "9", "0"]  # P, two curves, six shuffled
 
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu"])
@@ -103,7 +103,7 @@ BAD = {
     "plan --scale tiny --pretrained /nowhere.safetensors": "no file /nowhere.safetensors",
     "plan --scale tiny --pretrained yes": "no file yes; pretrained is 'train', 'shipped'",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
-    "train real --scale tiny --init P": "--init is one of P-T, RI-T, not 'P'",
+    "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",
     "train real --scale tiny --rate 0.1": "--rate is one of low, high, not '0.1'",
     "train real --scale tiny --init RI-T --block-size 5": "Block size 5 does not divide",
     "train real --scale tiny --init RI-T --block-size all": "Block size 'all' does not divide",

@@ -79,11 +79,19 @@ def test_every_field_of_the_identity_changes_the_id_and_no_other_does(name):
     assert (changed == LITERAL) == (name in beside)
 
 
-@pytest.mark.parametrize(
-    "init", [Init("random"), Init("from", File("b" * 64)), Init("from", Checkpoint("a" * 64, "best"))]
-)
-def test_every_start_is_another_run(init):
-    assert dataclasses.replace(LITERAL, init=init).id != LITERAL.id
+def test_every_start_is_another_run():
+    a, b = File("a" * 64), File("b" * 64)
+    starts = [Init("random"), Init("from", b), Init("from", Checkpoint("a" * 64, "best"))]
+    starts += [Init(kind, weights) for kind in ("mean_var", "permuted") for weights in (a, b)]
+    assert len({dataclasses.replace(LITERAL, init=init).id for init in starts} | {LITERAL.id}) == 8
+
+
+FILE = File("a" * 64)
+
+
+@pytest.mark.parametrize("given", [("random", FILE), ("mean_var", None), ("meanvar", FILE)])
+def test_an_init_needs_what_it_starts_from(given, refused):
+    refused("'random', or 'from', 'mean_var' or 'permuted' with weights; not", Init, *given)
 
 
 def test_ids_are_stable():

@@ -108,8 +108,9 @@ def speed_summary(times: pd.DataFrame) -> pd.DataFrame:
 
     ``times`` is the table time_to_level or few_images_time. The mean counts a run that never got there at its
     last epoch (the mean time restricted to the length of a run, which is known whatever would come later);
-    its interval is the widest that any times within the measured intervals give, cut at 0. ``sooner`` is the
-    length of RI-T's runs divided by that mean; without an upper bound (inf) where the interval touches 0.
+    its interval is the widest that any times within the measured intervals give, cut at 0 and at that epoch,
+    outside of which it cannot lie. ``sooner`` is the length of RI-T's runs divided by that mean; without an
+    upper bound (inf) where the interval touches 0.
     Columns role, init, rate (and images, where the table has them), n, reached (how many runs got there),
     epochs, epochs_low, epochs_high, images_seen and its bounds, sooner and its bounds.
     """
@@ -120,8 +121,8 @@ def speed_summary(times: pd.DataFrame) -> pd.DataFrame:
         row |= {"n": runs.seed.nunique(), "reached": int(runs[runs.unit == "epochs"].reached.sum())}
         for unit, name in (("epochs", "epochs"), ("images", "images_seen")):
             own = runs[runs.unit == unit]
-            low, high = widest_interval(own.low, own.value)
-            row |= {name: own.value.mean(), f"{name}_low": np.maximum(low, 0.0), f"{name}_high": high}
+            low, high = np.clip(widest_interval(own.low, own.value), 0.0, own["last"].max())
+            row |= {name: own.value.mean(), f"{name}_low": low, f"{name}_high": high}
         same = (times.init == "RI-T") & (times.unit == "epochs") & (times.role == row["role"])
         last = times[same & (times.images == row["images"] if "images" in row else True)]["last"].max()
         ends = {"sooner": "epochs", "sooner_low": "epochs_high", "sooner_high": "epochs_low"}
@@ -160,9 +161,9 @@ def shares_to_read(lead: pd.DataFrame) -> pd.DataFrame:
             "over": found.over,
             "n": found.n,
             "lead": found["mean"],
-            "95 % interval": _between(found.low, found.high),
+            "95 % interval": between(found.low, found.high),
             "share of P-T's (%)": shares.share,
-            "95 % interval ": _between(shares.share_low, shares.share_high),
+            "95 % interval ": between(shares.share_low, shares.share_high),
         }
     )
 
@@ -175,18 +176,23 @@ def speed_to_read(times: pd.DataFrame) -> pd.DataFrame:
         **{
             "got there": [f"{r.reached} of {r.n}" for r in found.itertuples()],
             "epochs": found.epochs,
-            "95 % interval": _between(found.epochs_low, found.epochs_high),
+            "95 % interval": between(found.epochs_low, found.epochs_high),
             "images seen": found.images_seen.round().astype(int),
             "times sooner": found.sooner,
-            "95 % interval ": _between(found.sooner_low, found.sooner_high),
+            "95 % interval ": between(found.sooner_low, found.sooner_high),
         }
     )
 
 
-def _between(low: pd.Series, high: pd.Series) -> list[str]:
+def between(low: pd.Series, high: pd.Series) -> list[str]:
     """Intervals as text, "–" where there is none."""
-    pairs = zip(low, high, strict=True)
-    return ["–" if np.isnan(one) or np.isnan(other) else f"{one:.3g} to {other:.3g}" for one, other in pairs]
+
+    def text(one: float, other: float) -> str:
+        if np.isnan(one) or np.isnan(other):
+            return "–"
+        return f"{one:.3g} or more" if np.isinf(other) else f"{one:.3g} to {other:.3g}"
+
+    return [text(one, other) for one, other in zip(low, high, strict=True)]
 
 
 def _groups(table: pd.DataFrame, keys: list[str]):

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from tlbook.analysis.gain import at_most_images, gain_summary
 from tlbook.analysis.speed import lead_summary
@@ -22,8 +23,6 @@ MARKERS = style.INIT_MARKERS | style.CONTROL_MARKERS
 PANEL = {"height": 2.9, "aspect": 1.35}
 OVER = {"end": "final metric", "whole": "mean over the run", "tenth": "mean over its first tenth"}
 POINTS = "points (AUC: hundredths)"
-# Squared distances span orders of magnitude and may be below 0: axes show their roots.
-SIGNED_ROOT = (lambda v: np.sign(v) * np.sqrt(np.abs(v)), lambda v: np.sign(v) * np.square(v))
 
 
 def curves(table: pd.DataFrame, split: str = "test") -> Figure:
@@ -136,7 +135,7 @@ def distances(table: pd.DataFrame) -> Figure:
     ax.set_xticks(range(len(order)), order)
     ax.set_xlabel(f"block size (pixels; {PIXELS}: all values; {order[-1]}: unshuffled)")
     ax.set_ylabel("kernel distance from the source")
-    ax.set_yscale("function", functions=SIGNED_ROOT)
+    _root_axis(ax.yaxis, full.high.max())
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     what = "Distance of each domain from the source by block size"
@@ -193,7 +192,7 @@ def gain_by_distance(gain: pd.DataFrame, distance: pd.DataFrame) -> Figure:
                     linestyle="none", markerfacecolor=face, elinewidth=0.8, **look,
                     label=role if figure_number == "2" else None,
                 )  # fmt: skip
-        ax.set_xscale("function", functions=SIGNED_ROOT)
+        _root_axis(ax.xaxis, found.distance_high.max())
         ax.set_xlabel("kernel distance from the source")
         ax.set_ylabel(f"gain, {POINTS}" if metric == "points" else "gain, % of P-T's metric")
     axes[1].plot([], [], "o", color="0.35", markerfacecolor="white", label="Figure 3, by block size")
@@ -225,6 +224,16 @@ def few_images(table: pd.DataFrame, what: str = "test") -> Figure:
     _legend(figure, axes[0])
     name = "mean training metric over the run" if what == "speed" else "final test metric"
     return style.described(figure, f"{name} of P-T and RI-T against the number of training images")
+
+
+def _root_axis(axis: Axis, highest: float) -> None:
+    """Squared distances span orders of magnitude and may be below 0: the axis shows their roots."""
+    roots = (lambda v: np.sign(v) * np.sqrt(np.abs(v)), lambda v: np.sign(v) * np.square(v))
+    scale = getattr(axis.axes, f"set_{axis.axis_name}scale")
+    scale("function", functions=roots)
+    size = 10.0 ** np.floor(np.log10(highest)) if highest > 0 else 1.0
+    axis.set_major_locator(FixedLocator([0, *(size * step for step in (0.1, 0.5, 1, 2, 5, 10, 20))]))
+    axis.set_major_formatter("{x:g}")
 
 
 def _images_axis(ax: Axes, images: pd.Series) -> None:
