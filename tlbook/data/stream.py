@@ -116,7 +116,13 @@ class Stream:
         pieces = [part[i : i + PIECE] for part in wanted for i in range(0, len(part), PIECE)]
         count = sum(map(len, wanted))
         how_many = workers(count)
-        loader = DataLoader(self.files, batch_sampler=pieces, num_workers=how_many, collate_fn=_stacked)
+        loader = DataLoader(
+            self.files,
+            batch_sampler=pieces,
+            num_workers=how_many,
+            collate_fn=_stacked,
+            generator=torch.Generator(),  # else it would draw from the global one
+        )
         started, waited, received = time.monotonic(), 0.0, iter(loader)
         for part in wanted:
             asked = time.monotonic()
