@@ -227,7 +227,8 @@ def test_reproduce_at_scale_paper_with_counts_turned_down(tlbook, root):
     images.imagenet(root)
     images.domainnet(root, train=30)
     images.chexpert(root)
-    less = "--images 8 --test-images 6 --source-images 12 --source-epochs 1 --epochs 1 --block-size 28".split()
+    less = "--images 8 --test-images 6 --source-images 12 --source-epochs 1 --epochs 1 --block-size 28"
+    less = less.split()
     targets = ("--target", "real", "--target", "xray", "--seed", 0, "--workers", 1)
     code, out, err = tlbook("reproduce", "--scale", "paper", "--only", "feature_reuse", *less, *targets)
     assert code == 0, err

@@ -18,6 +18,8 @@ from tlbook.scales import FOLDER
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 runs_app = typer.Typer(no_args_is_help=True, help="Look at trained runs.")
 app.add_typer(runs_app, name="runs")
+data_app = typer.Typer(no_args_is_help=True, help="Get data sets, and look at what is there.")
+app.add_typer(data_app, name="data")
 
 ScaleName = Annotated[str, typer.Option("--scale", help=f"One of {', '.join(scales.SCALES)}.")]
 Targets = Annotated[
@@ -38,7 +40,11 @@ Data = Annotated[
     typer.Option(help="Folder of the real images (default: TLBOOK_DATA), or folder:/path for one --target."),
 ]
 Pretrained = Annotated[
-    str, typer.Option(help="'train', 'shipped', or a .safetensors file; default: the scale's.")
+    str,
+    typer.Option(
+        help="'train', 'shipped', or a file: .safetensors, or a .pth.tar of the official code; default: "
+        "the scale's."
+    ),
 ]
 Epochs = Annotated[int, typer.Option(min=0, help="Epochs of every target run; 0 means the scale's.")]
 # To try a scale at a small price: each of them, left at 0 or empty, means the scale's.
@@ -188,6 +194,65 @@ def show_run(run_id: Annotated[str, typer.Argument(help="A run's id, or its firs
     about = {"complete": run.complete, "kept": run.kept(), "path": str(run.path)}
     print(json.dumps(run.spec | about, indent=1))
     print(history.groupby(["split", "metric"]).tail(1).to_string(index=False))
+
+
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(help="tiny-imagenet, pacs, domainnet, domainnet/real, …")],
+    data: Annotated[str, typer.Option(help="Folder of the data sets (default: TLBOOK_DATA).")] = "",
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a folder that has the archives, tried first; again for more."),
+    ] = None,
+    archive: Annotated[
+        list[str] | None, typer.Option(help="An archive that you have, or a folder of them; again for more.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep downloaded archives.")] = False,
+) -> None:
+    """Download a data set, check and unpack it; or say what to put where."""
+    from tlbook.data import get
+
+    root = _data_folder(data)
+    for line in get.get(name, root, mirror or (), [Path(path).expanduser() for path in archive or ()], keep):
+        print(line)
+
+
+@data_app.command("check")
+def check_data(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or folder:/path. Default: all.")
+    ] = None,
+    data: Annotated[str, typer.Option(help="Folder of the data sets (default: TLBOOK_DATA).")] = "",
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every image too: takes minutes.")] = False,
+) -> None:
+    """What is there, complete or broken. Exit code 1 if one is broken, or one that you name is not whole."""
+    from tlbook.data import get, layouts, sources
+
+    if data or not all(name.startswith(FOLDER) for name in names or [""]):
+        os.environ["TLBOOK_DATA"] = str(_data_folder(data, must_exist=True))
+    groups = sources.GROUPS | {"pacs": tuple(name for name in layouts.DATASETS if name.startswith("pacs/"))}
+    wanted = [part for name in names or () for part in groups.get(name, (name,))]
+    for name in wanted:
+        if name not in layouts.DATASETS and not name.startswith(FOLDER):
+            raise TlbookError(f"There is no data set {name!r}; choose from {', '.join(layouts.DATASETS)}.")
+    found = [get.check(name, decode) for name in wanted or layouts.DATASETS]
+    for state in found:
+        print(f"{state.dataset:20} {state.state:10} {state.said}")
+    good = (get.COMPLETE,) if names else (get.COMPLETE, get.ABSENT, get.INCOMPLETE)
+    if any(state.state not in good for state in found):
+        sys.exit(1)
+
+
+def _data_folder(given: str, must_exist: bool = False) -> Path:
+    """The folder of the data sets, as given or as TLBOOK_DATA says; made if need be unless it must exist."""
+    text = given or os.environ.get("TLBOOK_DATA", "").strip()
+    if not text:
+        raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
+    folder = Path(text).expanduser().absolute()
+    if must_exist and not folder.is_dir():
+        raise TlbookError(f"There is no folder {folder}; --data names the folder that holds the data sets.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @app.command()
