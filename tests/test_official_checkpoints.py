@@ -28,6 +28,7 @@ def official(path, extra=None, network="fixup_small8", classes=20, **how):
     return model.module.state_dict()
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 formats = pytest.mark.parametrize("zipped", [True, False])
 
 

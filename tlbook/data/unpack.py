@@ -42,8 +42,8 @@ def unpack(
     work = into / f".unpack-{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     try:
-        with _opened(archive) as members:
-            checked = _checked(archive, members, files, size, rename or {})
+        with _Opened(archive) as opened:
+            checked = _checked(archive, opened.members(), files, size, rename or {})
             tops = sorted({name.split("/")[0] for name in checked})
             if taken := [top for top in tops if (into / top).exists()]:
                 raise TlbookError(f"{into / taken[0]} exists already: move it away to unpack {archive.name}.")
@@ -51,6 +51,7 @@ def unpack(
             refuse_full_disk(into, sum(member.size for member in checked.values()))
             for name, member in checked.items():
                 _write(archive, member, work / name)
+            opened.finish()
         for top in tops:
             os.rename(work / top, into / top)
     except (*_DAMAGED, OSError) as error:
@@ -69,19 +70,19 @@ def refuse_full_disk(folder: Path, needed: int) -> None:
         raise TlbookError(f"{folder} has room for {free / 1e9:.1f} GB, and {needed / 1e9:.1f} GB are needed.")
 
 
-class _opened:
-    """The members of a zip or tar, as long as it is open."""
+class _Opened:
+    """A zip or tar, open as long as its members are read."""
 
     def __init__(self, path: Path):
         self.path = path
 
-    def __enter__(self) -> Iterator[_Member]:
+    def __enter__(self) -> _Opened:
         if zipfile.is_zipfile(self.path):
             self.file = zipfile.ZipFile(self.path)
-            return self._zip()
+            return self
         if tarfile.is_tarfile(self.path):
             self.file = tarfile.open(self.path)
-            return self._tar()
+            return self
         with open(self.path, "rb") as file:
             begins = file.read(200).lstrip().lower()
         page = ", but a web page" if begins.startswith((b"<!doctype", b"<html")) else ""
@@ -89,6 +90,16 @@ class _opened:
 
     def __exit__(self, *error) -> None:
         self.file.close()
+
+    def members(self) -> Iterator[_Member]:
+        """Its files; a link, a device or an encrypted file is refused."""
+        return self._zip() if isinstance(self.file, zipfile.ZipFile) else self._tar()
+
+    def finish(self) -> None:
+        """Read a tar to its end, where a compressed one has its checksum (a zip has one for each member)."""
+        if isinstance(self.file, tarfile.TarFile):
+            while self.file.fileobj.read(CHUNK):
+                pass
 
     def _zip(self) -> Iterator[_Member]:
         for info in self.file.infolist():
