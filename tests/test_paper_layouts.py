@@ -174,7 +174,7 @@ def test_rows_that_train_and_test_are_the_official_ones(official):
         assert digest == str(official[f"split/sha256_{name}_le_int64"])
 
 
-@pytest.mark.parametrize("name", ["CheXpert-v1.0-small", "CheXpert-v1.0"])
+@pytest.mark.parametrize("name", ["CheXpert-v1.0-small", "CheXpert-v1.0", "CheXpert-v1.0-img224"])
 def test_chexpert_layout(root, name):
     images.chexpert(root, name=name)
     found = load("chexpert", train=8, test=6)

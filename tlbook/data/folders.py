@@ -52,6 +52,9 @@ def official(dataset: str, *names: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
+    if len(names) > 1:
+        others = " or ".join(names[1:])
+        raise MissingData(f"The data set {dataset} was expected in {root / first} (or {others}), and is not.")
     raise MissingData(f"The data set {dataset} was expected in {root / first}, which is not a folder.")
 
 

@@ -28,7 +28,7 @@ DOMAINNET_DOMAINS = ("real", "clipart", "quickdraw")
 # Where each set lies under the data root; of several names the first that is there counts.
 IMAGENET = ("imagenet", "ILSVRC2012")
 DOMAINNET = ("domainnet", "DomainNet")
-CHEXPERT = ("CheXpert-v1.0-small", "CheXpert-v1.0")
+CHEXPERT = ("CheXpert-v1.0-img224", "CheXpert-v1.0-small", "CheXpert-v1.0")  # the first is the paper's
 
 # CheXpert's five labels (paper, section 2), and what an uncertain one counts as (official code).
 FINDINGS = {"Cardiomegaly": 0, "Edema": 1, "Consolidation": 0, "Atelectasis": 1, "Pleural Effusion": 0}
@@ -121,7 +121,7 @@ def _domainnet(dataset: str) -> Listing:
 
 
 def _chexpert(dataset: str) -> Listing:
-    """``train.csv`` and ``valid.csv`` of CheXpert-v1.0 or its small version; frontal and lateral views."""
+    """``train.csv`` and ``valid.csv`` of CheXpert-v1.0 or a smaller version; frontal and lateral views."""
     folder = official(dataset, *CHEXPERT)
     paths, labels, split = [], [], []
     for part, name in (("train", "train.csv"), ("dev", "valid.csv")):
@@ -143,7 +143,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _inside(path: str) -> str:
-    """A path of the CSV relative to the set's folder: both versions begin with their own folder's name."""
+    """A path of the CSV relative to the set's folder: all versions begin with their own folder's name."""
     first, _, rest = path.partition("/")
     return rest if first in CHEXPERT else path
 
