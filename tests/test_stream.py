@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,6 +104,38 @@ def test_pieces_become_parts_of_the_size_asked_for(official, monkeypatch):
     assert torch.equal(torch.cat(got), whole.flip(0))
 
 
+def test_test_views_are_decoded_once_where_they_would_fit_in_memory(official, monkeypatch, tmp_path):
+    first = torch.cat(list(official.train.images.split(32)))
+    monkeypatch.setattr(Stream, "_decoded", lambda *a: pytest.fail("decoded again"))
+    assert torch.equal(torch.cat(list(official.train.images.split(7))), first)
+    (shuffled,) = official.train.images.gather([torch.tensor([5, 80, 5])])
+    assert torch.equal(shuffled, first[[5, 80, 5]])
+    monkeypatch.undo()
+    monkeypatch.setenv("TLBOOK_CACHE", str(tmp_path / "cache"))
+    for file in (tmp_path / "cache" / "views").glob("*.npy"):
+        file.write_bytes(file.read_bytes()[:100])  # damaged
+    assert torch.equal(torch.cat(list(official.train.images.split(32))), first)
+    (tmp_path / "cache" / "views").rename(tmp_path / "elsewhere")
+    with monkeypatch.context() as full:
+        full.setattr(stream.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+        full.setattr(Stream, "_write", lambda *a: pytest.fail("wrote to a full disk"))
+        assert torch.equal(torch.cat(list(official.train.images.split(32))), first)
+    monkeypatch.setenv("TLBOOK_MEMORY", "0.000001")
+    monkeypatch.setattr(Stream, "_write", lambda *a: pytest.fail("kept what does not fit"))
+    assert torch.equal(torch.cat(list(official.train.images.split(32))), first)
+
+
+def test_other_pixels_have_another_file(official):
+    path = official.train.images.files.folder / official.train.paths[0]
+    list(official.train.images.split(32))
+    picture(path, seed=999, size=(30, 40))
+    data._load.cache_clear()
+    again = data.load(data.Request("imagenet", 16, 18, 200, 0, 50, False))
+    (one,) = again.train.images.gather([torch.tensor([0])])
+    assert np.array_equal(one[0], views.natural_test(path, 16, 18))
+    assert again.train.images.cache != official.train.images.cache
+
+
 def test_a_broken_file_is_named_in_one_sentence(official, decoders, refused):
     path = official.train.images.files.folder / official.train.paths[50]
     path.write_bytes(b"no image")
@@ -112,6 +145,7 @@ def test_a_broken_file_is_named_in_one_sentence(official, decoders, refused):
 def test_a_pass_says_how_fast_it_was(official, monkeypatch, capsys):
     monkeypatch.setattr(stream, "_reported", set())
     monkeypatch.setenv("TLBOOK_DECODERS", "2")
+    monkeypatch.setenv("TLBOOK_MEMORY", "0.000001")
     list(official.train.images.split(32))
     said = capsys.readouterr().err
     assert said.startswith("imagenet: 90 images in ") and "images/s; decoding (2 processes) was" in said
@@ -124,7 +158,7 @@ def test_a_pass_says_how_fast_it_was(official, monkeypatch, capsys):
 
 def test_bad_settings_are_refused(monkeypatch, refused):
     monkeypatch.setenv("TLBOOK_MEMORY", "much")
-    refused("TLBOOK_MEMORY is a number of gigabytes, not 'much'", stream.fits, 1, 1)
+    refused("TLBOOK_MEMORY is a number of gigabytes, not 'much'", stream.fits, 1)
     monkeypatch.setenv("TLBOOK_DECODERS", "two")
     refused("TLBOOK_DECODERS is a number of processes, not 'two'", stream.workers, 1)
     monkeypatch.delenv("TLBOOK_DECODERS")

@@ -113,7 +113,7 @@ def _load(wanted: Request, root: Path | None) -> Domain:
     found = layouts.listing(wanted.dataset)
     indices = splits.parts(found, wanted.train, wanted.test, wanted.chooses)
     count = sum(map(len, indices.values()))
-    streams = found.chain != "square" or not stream.fits(count, wanted.side)
+    streams = found.chain != "square" or not stream.fits(3 * wanted.side**2 * count)
     parts = {name: _read(found, chosen, wanted, streams) for name, chosen in indices.items()}
     return Domain(wanted.dataset, found.classes, **parts)
 
@@ -137,8 +137,9 @@ def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request, streams: 
     if not paths:
         return Examples(torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8), labels, (), ())
     if streams:
-        images = Stream(found.folder, paths, found.chain, wanted.side, wanted.resized)
-        return Examples(images, labels, paths, stream.digests(found.folder, paths))
+        digests = stream.digests(found.folder, paths)
+        images = Stream(found.folder, paths, digests, found.chain, wanted.side, wanted.resized)
+        return Examples(images, labels, paths, digests)
     digests = decode.digest_files(found.folder, paths)
     images = decode.decoded(found.folder, paths, digests, wanted.side, wanted.resized)
     return Examples(images, labels, paths, digests)

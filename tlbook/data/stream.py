@@ -1,13 +1,15 @@
 """Images that are decoded from their files whenever they are wanted, by worker processes of a DataLoader.
 
 For sets that do not fit in memory, and for the paper's own, whose random crops and turns read whole files.
-What comes out does not depend on the number of workers: each image's draws have a seed of their own.
+What comes out does not depend on the number of workers: each image's draws have a seed of their own. Test
+views, which are always the same, are decoded once and kept in a file where that would fit in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ from tlbook.errors import TlbookError
 
 MEMORY_SHARE = 1 / 4  # of this machine's memory that one data set may fill
 MAX_WORKERS = 16
+VERSION = "views 1"  # raise the number when a chain of `tlbook.data.views` changes
 FEW = 512  # images that are decoded at once without worker processes
 PIECE = 64  # images that a worker hands over at once
 SLOW = 10.0  # seconds from which on a pass says how fast it was; the first of a data set always does
@@ -32,14 +35,14 @@ SLOW = 10.0  # seconds from which on a pass says how fast it was; the first of a
 _reported: set[str] = set()
 
 
-def fits(count: int, side: int) -> bool:
-    """Whether so many images may stay in memory: up to ``TLBOOK_MEMORY`` gigabytes, or a quarter of it."""
+def fits(size: int) -> bool:
+    """Whether so many bytes may stay in memory: up to ``TLBOOK_MEMORY`` gigabytes, or a quarter of it."""
     named = os.environ.get("TLBOOK_MEMORY", "").strip()
     try:
         limit = float(named) * 1e9 if named else MEMORY_SHARE * _memory()
     except ValueError:
         raise TlbookError(f"TLBOOK_MEMORY is a number of gigabytes, not {named!r}.") from None
-    return 3 * side * side * count <= limit
+    return size <= limit
 
 
 def _memory() -> float:
@@ -86,16 +89,21 @@ def _stacked(items: list[Tensor | str]) -> Tensor | str:
 class Stream:
     """Image files in order, as a sequence that stands where a tensor of images (n, 3, side, side) would."""
 
-    def __init__(self, folder: Path, paths: Sequence[str], chain: str, side: int, resized: int):
-        """``chain`` is one of `tlbook.data.views.CHAINS`; ``resized`` the short edge before a centre crop."""
+    def __init__(
+        self, folder: Path, paths: Sequence[str], digests: Sequence[str], chain: str, side: int, resized: int
+    ):
+        """``digests`` are the files' own; ``chain`` is one of `tlbook.data.views.CHAINS`; ``resized`` is the
+        short edge before a centre crop."""
         self.files = _Files(folder, paths, chain, side, resized)
+        key = hashlib.sha256("\n".join([VERSION, chain, f"{side} {resized}", *digests]).encode())
+        self.cache = decode.cache_folder() / "views" / f"{key.hexdigest()[:24]}.npy"
 
     def __len__(self) -> int:
         return len(self.files.paths)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """A few images to look at: uint8 (n, 3, side, side), in the test view."""
-        (images,) = self.gather([indices.reshape(-1)])
+        (images,) = self._decoded([indices.reshape(-1)])
         return images.round().clamp(0, 255).to(torch.uint8)
 
     def augments(self, augmentation: str) -> bool:
@@ -111,6 +119,48 @@ class Stream:
 
         With ``seeds``, as many for each part, images are as in training, each drawn from its own seed.
         """
+        kept = self._kept() if seeds is None else None
+        if kept is None:
+            yield from self._decoded(parts, seeds)
+            return
+        for part in parts:
+            yield torch.from_numpy(kept[part.numpy()]).expand(-1, 3, -1, -1)
+
+    def _kept(self) -> np.ndarray | None:
+        """All test views (n, channels, side, side) in a file of the cache, read as they are wanted.
+
+        Made now if there is none; None where they do not fit on the disk, or would not fit in memory, so that
+        a file is no faster.
+        """
+        one = self.files[0, None]
+        if isinstance(one, str) or not fits(size := len(self) * one.nbytes):
+            return None
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        if not self.cache.exists() and shutil.disk_usage(self.cache.parent).free < size:
+            return None
+        with FileLock(f"{self.cache}.lock"):
+            try:
+                return np.load(self.cache, mmap_mode="r")
+            except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+                self._write(one)
+        return np.load(self.cache, mmap_mode="r")
+
+    def _write(self, one: Tensor) -> None:
+        """Decode all test views, each like ``one``, into the cache file: whole or not at all."""
+        partial = self.cache.with_suffix(f".{os.getpid()}.partial")
+        try:
+            shape = (len(self), *one.shape)
+            file = np.lib.format.open_memmap(partial, "w+", one.numpy().dtype, shape)
+            parts = torch.arange(len(self)).split(PIECE)
+            for part, images in zip(parts, self._decoded(parts), strict=True):
+                file[part.numpy()] = images[:, : one.shape[0]].numpy()
+            file.flush()
+            os.replace(partial, self.cache)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _decoded(self, parts: Sequence[Tensor], seeds: Sequence[Tensor] | None = None) -> Iterator[Tensor]:
+        """`gather`, each image from its file."""
         drawn = [[None] * len(part) for part in parts] if seeds is None else [s.tolist() for s in seeds]
         wanted = [list(zip(p.tolist(), s, strict=True)) for p, s in zip(parts, drawn, strict=True)]
         pieces = [part[i : i + PIECE] for part in wanted for i in range(0, len(part), PIECE)]
