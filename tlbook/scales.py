@@ -188,8 +188,8 @@ LAPTOP = Scale(
     side=32,
     precision="fp32",
     source=Task(
-        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=64, epochs=30,
-        steps=SOURCE_STEPS, augmentation="crop-flip", normalisation="own",
+        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=64, epochs=39,
+        steps=SOURCE_STEPS, augmentation="crop-flip", normalisation="own", mixup=0.0,
     ),
     source_rate=0.05,
     tasks=_tasks(
@@ -204,7 +204,7 @@ LAPTOP = Scale(
     shuffle_epochs=60,
     shuffle_seeds=3,
     shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 3, 5, 10, 11, 20, 21, 30),
+    checkpoints=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
@@ -217,7 +217,7 @@ GPU = LAPTOP.replace(
     network="fixup_resnet50_small",
     side=64,
     source=dataclasses.replace(
-        LAPTOP.source, batch=256, epochs=60, augmentation="resized-crop-flip"
+        LAPTOP.source, batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7
     ),
     source_rate=0.1,
     tasks={

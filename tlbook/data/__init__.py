@@ -84,11 +84,14 @@ class Request:
 
 
 def request(scale: Scale, role: str) -> Request:
-    """The images of a role at a scale, at the side that the scale's augmentation needs."""
+    """The images of a role at a scale: larger than the network's side where random crops are cut from them.
+
+    The paper's test crop goes with its random resized crops; other augmentations see the whole short side.
+    """
     task = scale.task(role)
-    resized = round(scale.side * decode.RESIZE_RATIO)
-    stored = resized if task.augmentation == "resized-crop-flip" else scale.side
-    return Request(task.dataset, stored, resized, task.train, task.dev, task.test, role != SOURCE)
+    crops = task.augmentation == "resized-crop-flip"
+    stored = round(scale.side * decode.RESIZE_RATIO) if crops else scale.side
+    return Request(task.dataset, stored, stored, task.train, task.dev, task.test, role != SOURCE)
 
 
 def load(wanted: Request) -> Domain:
