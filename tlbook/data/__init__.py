@@ -87,12 +87,16 @@ class Request:
 
 
 def request(scale: Scale, role: str) -> Request:
-    """The images of a role at a scale, at the side that the scale's augmentation needs."""
+    """The images of a role at a scale: larger than the network's side where random crops are cut from them.
+
+    The paper's test crop goes with its random resized crops; other augmentations see the whole short side.
+    """
     task = scale.task(role)
-    resized = round(scale.side * decode.RESIZE_RATIO)
-    cropped_later = task.augmentation == "resized-crop-flip" and not layouts.reads_files(task.dataset)
-    stored = resized if cropped_later else scale.side
-    return Request(task.dataset, stored, resized, task.train, task.dev, task.test, role != SOURCE)
+    whole = layouts.reads_files(task.dataset)  # then crops are cut while files are decoded
+    crops = task.augmentation == "resized-crop-flip"
+    short = round(scale.side * decode.RESIZE_RATIO) if crops or whole else scale.side
+    stored = scale.side if whole else short
+    return Request(task.dataset, stored, short, task.train, task.dev, task.test, role != SOURCE)
 
 
 def load(wanted: Request) -> Domain:
