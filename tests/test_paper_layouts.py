@@ -264,6 +264,7 @@ def test_turned_down_scales_are_never_recorded(tlbook, tmp_path):
 
 def test_the_paper_s_sets_keep_their_side_and_other_sets_the_stored_square():
     assert data.request(PAPER, "real").side == data.request(PAPER, "source").side == 224
+    assert data.request(PAPER, "real").resized == 256  # Resize(256), CenterCrop(224)
     own = PAPER.replace(datasets={"real": "folder:/x"})
     assert data.request(own, "real").side == 256
     tasks = {r: dataclasses.replace(t, augmentation="crop-flip") for r, t in own.tasks.items()}
