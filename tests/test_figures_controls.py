@@ -43,6 +43,7 @@ def every_figure(found) -> dict:
     }
 
 
+CLIPART = style.ROLE_COLOURS["clipart"]
 NAMES = tuple(every_figure(dict.fromkeys(tables.of_question("controls"))))
 
 
@@ -114,12 +115,13 @@ def test_leads_stand_against_ri_t_at_zero(figure_of):
 def test_distances_are_the_kernels_over_the_sources_own(figure_of):
     figure = figure_of("distances")
     ax = figure.axes[0]
-    points = drawn(ax, style.ROLE_COLOURS["clipart"])
-    assert sorted(points[:, 1]) == pytest.approx([1, 2, 3, 4])
+    (marks,) = (line for line in ax.get_lines() if to_hex(line.get_color()).upper() == CLIPART
+                and line.get_marker() == style.ROLE_MARKERS["clipart"])  # fmt: skip
+    assert sorted(marks.get_ydata()) == pytest.approx([1, 2, 3, 4])
     floor = next(line for line in ax.get_lines() if line.get_label() == "source, other images")
     assert set(floor.get_ydata()) == {0}
     low, high = ax.get_ylim()
-    assert low < 0 and high >= points[:, 1].max()
+    assert low < 0 and high >= max(marks.get_ydata())
     assert legend_texts(figure) == ["source, other images", *ROLES]
 
 

@@ -1,6 +1,5 @@
 """Speed, leads and their intervals against hand-made curves, brute force, and what the methods promise."""
 
-import itertools
 import math
 
 import numpy as np
@@ -155,10 +154,19 @@ def test_speed_summary_by_hand(curves):
     mean_var = rows.loc["MeanVar-T"]  # between 1 and 4, and at its end, 10
     assert (mean_var.n, mean_var.reached, mean_var.epochs) == (2, 1, 7)
     assert mean_var.images_seen == 700 and mean_var.sooner == pytest.approx(10 / 7)
-    ends = [speed.t_interval(corner)[1:] for corner in itertools.product((1, 4), (10,))]
-    assert mean_var.epochs_low == 0 > min(low for low, _ in ends)
-    assert mean_var.epochs_high == pytest.approx(max(high for _, high in ends))
-    assert mean_var.sooner_low == pytest.approx(10 / mean_var.epochs_high) and mean_var.sooner_high == np.inf
+    assert (mean_var.epochs_low, mean_var.epochs_high) == (0, 10)  # it cannot lie outside of the run
+    assert (mean_var.sooner_low, mean_var.sooner_high) == (1, np.inf)
+
+
+def test_times_that_agree_have_the_interval_of_their_measured_gaps():
+    """Three runs that were there at epoch 4 and not at 2: the corners of (2, 4) cubed, in a run of 100."""
+    keys = {"role": "real", "init": ["RI-T"] * 3, "rate": "high", "seed": [0, 1, 2]}
+    value = {"low": 2.0, "value": 4.0, "last": 100.0, "reached": 1}
+    times = pd.concat([pd.DataFrame(keys | {"unit": unit} | value) for unit in ("epochs", "images")])
+    found = speed.speed_summary(times).iloc[0]
+    half = stats.t.ppf(0.975, 2) * np.std([2, 2, 4], ddof=1) / np.sqrt(3)
+    assert (found.epochs_low, found.epochs_high) == pytest.approx((8 / 3 - half, 10 / 3 + half))
+    assert found.sooner_low == pytest.approx(100 / (10 / 3 + half))
 
 
 def test_a_summary_of_few_images_compares_with_ri_t_on_as_many(curves):

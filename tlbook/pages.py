@@ -158,23 +158,13 @@ def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
             "statistic": parts.statistic,
             "paper": parts.paper,
             "ours": parts.value,
-            "95 % interval": [_interval(row) for row in parts.itertuples()],
+            "95 % interval": [claims.interval(row) for row in parts.itertuples()],
             "n": parts.n,
-            "asks": [_rule(row) for row in parts.itertuples()],
+            "asks": [claims.rule(row) for row in parts.itertuples()],
             "verdict": [f"{VERDICT_MARKS.get(verdict, '·')} {verdict}" for verdict in parts.verdict],
             "note": parts.note,
         }
     )
-
-
-def _interval(part) -> str:
-    return "–" if np.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
-
-
-def _rule(part) -> str:
-    if part.direction == "within":
-        return f"{part.against:g} ± {part.margin:g}"
-    return f"{part.direction} {part.against + (part.margin if part.direction == '>' else -part.margin):g}"
 
 
 def explore(

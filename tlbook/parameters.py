@@ -33,7 +33,7 @@ class Parameters(BaseModel):
     scale: str = "smoke"
     results: Literal["run", "records"] = "run"
     data: str = ""  # '': TLBOOK_DATA; the folder that holds the data sets; or folder:/path for one target
-    pretrained: str = ""  # '': as the scale says; "train"; or the path of a .safetensors file
+    pretrained: str = ""  # '': as the scale says; "train"; or a path of .safetensors or official .pth.tar
     targets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     block_sizes: tuple[str | int, ...] = ()  # pixels, each dividing the side; '*' shuffles single values
@@ -78,9 +78,10 @@ class Parameters(BaseModel):
         if text in ("", "train", "shipped"):
             return text
         path = Path(text).expanduser().absolute()
-        if path.suffix != ".safetensors" or not path.is_file():
+        if not path.name.endswith((".safetensors", ".pth.tar", ".pth", ".pt")) or not path.is_file():
             raise ValueError(
-                f"pretrained: {path} is no .safetensors file; give one, 'train', or '' for the scale's."
+                f"pretrained: {path} is no .safetensors file, nor a .pth.tar of the official code; give one, "
+                "'train', or '' for the scale's."
             )
         return str(path)
 

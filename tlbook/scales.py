@@ -207,10 +207,10 @@ LAPTOP = Scale(
     side=32,
     precision="fp32",
     source=Task(
-        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=128, epochs=24,
-        steps=(10 / 24, 20 / 24), augmentation="crop-flip", normalisation="own",
+        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=64, epochs=39,
+        steps=SOURCE_STEPS, augmentation="crop-flip", normalisation="own", mixup=0.0,
     ),
-    source_rate=0.2,
+    source_rate=0.05,
     tasks=_tasks(
         ("pacs/photo", "pacs/cartoon", "pacs/sketch", "chest-xray"),
         dict(train=300, test=1000, batch=32, epochs=200, steps=LATE_STEPS, augmentation="crop-flip",
@@ -220,10 +220,10 @@ LAPTOP = Scale(
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 3),
     block_sizes=("*", 1, 4, 8, 32),
-    shuffle_epochs=30,
+    shuffle_epochs=60,
     shuffle_seeds=3,
     shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 5, 10, 11, 20, 21, 24),
+    checkpoints=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
@@ -242,7 +242,7 @@ GPU = LAPTOP.replace(
     network="fixup_resnet50_small",
     side=64,
     source=dataclasses.replace(
-        LAPTOP.source, batch=256, epochs=60, steps=SOURCE_STEPS, augmentation="resized-crop-flip"
+        LAPTOP.source, batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7
     ),
     source_rate=0.1,
     tasks={

@@ -219,15 +219,18 @@ def _source_images(scale: Scale) -> tuple[data.Examples, data.Examples]:
     test = _domain(scale, SOURCE).test
     each = min(scale.distance_images, len(test) // 2)
     both = _some(test, 2 * each)
-    return _only(both, slice(each)), _only(both, slice(each, None))
+    places = torch.arange(2 * each)
+    return _only(both, places[:each]), _only(both, places[each:])
 
 
 def _some(examples: data.Examples, count: int) -> data.Examples:
     """At most ``count`` examples in an order drawn once, since many sets are sorted by class."""
-    return _only(examples, np.random.RandomState(IMAGES_SEED).permutation(len(examples))[:count])
+    order = np.random.RandomState(IMAGES_SEED).permutation(len(examples))
+    return _only(examples, torch.from_numpy(order[:count]))
 
 
-def _only(examples: data.Examples, chosen) -> data.Examples:
+def _only(examples: data.Examples, chosen: torch.Tensor) -> data.Examples:
+    """Those examples, in memory, also where they are streamed."""
     return data.Examples(examples.images[chosen], examples.labels[chosen], (), ())
 
 
