@@ -213,7 +213,7 @@ def test_samples_belong_to_the_result(tiny, build, recorded):
     assert shown["32"].shape == (4, 32, 32, 3)
     assert pages.samples_if_here(recorded, tiny, "real", 4) == {}  # laptop's images are not here
     smoke = dataclasses.replace(recorded, scale="smoke")
-    assert list(pages.samples_if_here(smoke, tiny, "real", 4)) == ["32", "8", "4", "1", "*"]
+    assert list(pages.samples_if_here(smoke, tiny, "real", 4)) == ["32", "8", "1", "*"]
 
 
 def test_domains_come_from_the_records_where_a_page_shows_records(tiny, monkeypatch):

@@ -159,14 +159,14 @@ def test_speed_summary_by_hand(curves):
 
 
 def test_times_that_agree_have_the_interval_of_their_measured_gaps():
-    """Three runs that were there at epoch 4 and not at 2: the corners of (2, 4) cubed, in a run of 100."""
+    """Three runs that were there at epoch 10 and not at 8: the corners of (8, 10) cubed, in a run of 100."""
     keys = {"role": "real", "init": ["RI-T"] * 3, "rate": "high", "seed": [0, 1, 2]}
-    value = {"low": 2.0, "value": 4.0, "last": 100.0, "reached": 1}
+    value = {"low": 8.0, "value": 10.0, "last": 100.0, "reached": 1}
     times = pd.concat([pd.DataFrame(keys | {"unit": unit} | value) for unit in ("epochs", "images")])
     found = speed.speed_summary(times).iloc[0]
-    half = stats.t.ppf(0.975, 2) * np.std([2, 2, 4], ddof=1) / np.sqrt(3)
-    assert (found.epochs_low, found.epochs_high) == pytest.approx((8 / 3 - half, 10 / 3 + half))
-    assert found.sooner_low == pytest.approx(100 / (10 / 3 + half))
+    half = stats.t.ppf(0.975, 2) * np.std([8, 8, 10], ddof=1) / np.sqrt(3)
+    assert (found.epochs_low, found.epochs_high) == pytest.approx((26 / 3 - half, 28 / 3 + half))
+    assert found.sooner_low == pytest.approx(100 / (28 / 3 + half))
 
 
 def test_a_summary_of_few_images_compares_with_ri_t_on_as_many(curves):
