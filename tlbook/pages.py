@@ -141,7 +141,7 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
     """
     frames = {}
     for label, result in best(found).items():
-        parts = claims.evaluate(result.tables, result.judged, which)
+        parts = claims.evaluate(result.beside | result.tables, result.judged, which)
         judged = Verdicts(claims.on_claims(parts, which), parts)
         frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
     return explorer.tabs(frames, label="Verdicts")

@@ -1,0 +1,336 @@
+"""Question 2: how do P-T and RI-T differ? (paper, section 3.2, Tables 1 and 2)
+
+All of it is read from the runs of Figure 2: nothing else is trained.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tlbook import data, metrics
+from tlbook.analysis import features, mistakes, similarity
+from tlbook.analysis.distance import distances
+from tlbook.data import Domain, Examples, augment, batches
+from tlbook.models import build
+from tlbook.runs import Run, device, ensure, ensure_all, weights
+from tlbook.scales import Scale
+from tlbook.specs import RunSpec, unique
+from tlbook.studies import grid
+from tlbook.studies.feature_reuse import unshuffled
+
+Key = tuple[str, str, int]  # init, rate, seed
+Pair = tuple[Key, Key]
+P: Key = ("P", "-", 0)
+
+CHUNK = 2000  # test images whose Gram matrices are held at once; more are added up over chunks
+POSITIONS = 10_000  # rows of a feature map that `cka_positions` sees
+MEMORY = 1 << 30  # bytes of features held at once; a network with more is asked for some modules at a time
+SHOWN = 4  # examples of each set that are noted for the gallery
+
+
+def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
+    """P if we train it, and Figure 2's runs."""
+    return unique([*grid.pretraining(scale), *(spec for _, spec in unshuffled(scale, targets, seeds))])
+
+
+def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
+    """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
+    ensure_all(runs(scale, targets, seeds), **how)
+    found: dict[str, list[pd.DataFrame]] = {}
+    for role in targets:
+        one = _Role.of(scale, role, seeds)
+        for name, frame in (_mistakes(one) | _similarity(one) | {"distance": _distance(one)}).items():
+            found.setdefault(name, []).append(frame.assign(role=role))
+    return {name: _in_order(name, pd.concat(frames, ignore_index=True)) for name, frames in found.items()}
+
+
+def _in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    from tlbook.tables import TABLES
+
+    return frame[TABLES[name].names]
+
+
+@dataclass(frozen=True)
+class _Role:
+    """A role's images and finished runs."""
+
+    scale: Scale
+    role: str
+    domain: Domain
+    specs: dict[Key, RunSpec]
+    runs: dict[Key, Run]
+
+    @classmethod
+    def of(cls, scale: Scale, role: str, seeds: Sequence[int]) -> _Role:
+        specs = {
+            (keys["init"], keys["rate"], keys["seed"]): spec
+            for keys, spec in unshuffled(scale, [role], seeds)
+        }
+        finished = {key: ensure(spec) for key, spec in specs.items()}
+        return cls(scale, role, data.load(data.request(scale, role)), specs, finished)
+
+    def view(self) -> batches.View:
+        spec = next(iter(self.specs.values()))
+        return batches.View.of(self.domain, spec.side, spec.normalisation, spec.shuffle)
+
+    def network(self, key: Key) -> torch.nn.Module:
+        """The final network of a run, or P with the head of its source, in evaluation mode."""
+        state = weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights("final")
+        return network(self.scale.network, state)
+
+    def pairs(self, with_p: bool = False) -> list[Pair]:
+        """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
+        for, each run with P."""
+        alike = [p for p in itertools.combinations(self.runs, 2) if p[0][:2] == p[1][:2]]
+        mixed = [
+            (a, b)
+            for a, b in itertools.product(self.runs, self.runs)
+            if (a[0], b[0]) == ("P-T", "RI-T") and (a[1] == b[1] or self.at_papers_rates((a, b)))
+        ]
+        return alike + mixed + ([(key, P) for key in self.runs] if with_p else [])
+
+    def at_papers_rates(self, pair: Pair) -> bool:
+        """Is each run of a pair at its init's main rate (P-T low, RI-T high; P has none)?"""
+        return all(key == P or key[1] == self.scale.main_rates[key[0]] for key in pair)
+
+
+def network(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
+    """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
+    model = build(name, state["fc.weight"].shape[0])
+    model.load_state_dict(state)
+    return model.to(device(), memory_format=torch.channels_last).eval()
+
+
+def _keyed(pair: Pair) -> dict:
+    names = ("init", "rate", "seed", "init_b", "rate_b", "seed_b")
+    return dict(zip(names, (*pair[0], *pair[1]), strict=True))
+
+
+def _of_pairs(frame: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """A frame with the column `pair`, a place in ``pairs``, under the columns that name two models."""
+    keys = pd.DataFrame(_keyed(pair) for pair in pairs)
+    return frame.join(keys, on="pair").drop(columns="pair")
+
+
+# Mistakes
+
+
+def _mistakes(one: _Role) -> dict[str, pd.DataFrame]:
+    test, several = one.domain.test, one.domain.multilabel
+    labels, classes = test.labels.numpy().astype(np.int64), one.domain.classes
+    said, sure = {}, {}
+    for key in one.runs:
+        shown = batches.evaluation(test, one.view(), device())
+        logits, _ = metrics.predict(one.network(key), shown, one.scale.precision) if len(test) else (None, 0)
+        if logits is None:
+            mistakes.right(labels, labels)  # refuses
+        said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), several)
+    hits = {key: mistakes.right(found, labels) for key, found in said.items()}
+    pairs = one.pairs()
+    judged = [pair for pair in pairs if one.at_papers_rates(pair)]
+    mixed = [pair for pair in judged if pair[0][0] != pair[1][0]]
+    hard = {pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in pairs if pair[0][0] != pair[1][0]}
+    sets = {pair: mistakes.sets(hits[pair[0]], hits[pair[1]]) for pair in hard}
+    mean = [mistakes.mean_difficulty(hard[pair], sets[pair]).assign(**_keyed(pair)) for pair in hard]
+    return {
+        "mistakes": _of_pairs(mistakes.shared_mistakes(said, labels, pairs), pairs),
+        "mistakes_by_class": _of_pairs(mistakes.by_class(said, labels, judged, classes), judged),
+        "mistake_difficulty": pd.concat(mean),
+        "difficulty_test": _difficulty_test(hits, mixed, sets),
+        "mistake_examples": _examples(one.domain, said, sure, mixed, sets, hard),
+    }
+
+
+def _outside(hits: dict[Key, np.ndarray], pair: Pair, init: str = "all") -> list[Key]:
+    """The models that take no part in a comparison: every other run, of that init."""
+    return [key for key in hits if key not in pair and init in ("all", key[0])]
+
+
+def _difficulty_test(hits, pairs: Sequence[Pair], sets: dict[Pair, dict]) -> pd.DataFrame:
+    rows = []
+    for pair in pairs:
+        for judges in ("all", "P-T", "RI-T"):
+            hardness = mistakes.difficulty(hits, _outside(hits, pair, judges))
+            chosen = sets[pair]
+            found = mistakes.harder(hardness, chosen["only_first_wrong"], chosen["only_second_wrong"])
+            keys = _keyed(pair) | {"judges": judges}
+            rows += [keys | {"metric": metric, "value": value} for metric, value in found.items()]
+    return pd.DataFrame(rows)
+
+
+def _examples(domain: Domain, said, sure, pairs: Sequence[Pair], sets, hard) -> pd.DataFrame:
+    """Examples of each set for the gallery, from the pairs of one seed, evenly spread over the set."""
+    rows = []
+    for pair in (pair for pair in pairs if pair[0][2] == pair[1][2]):
+        for name, mask in sets[pair].items():
+            where = np.argwhere(mask)
+            spread = np.unique(np.linspace(0, len(where) - 1, min(SHOWN, len(where))).astype(int))
+            for place, at in enumerate(map(tuple, where[spread])):
+                rows.append(
+                    _keyed(pair)
+                    | {"examples": name, "place": place, "dataset": domain.dataset}
+                    | {"path": domain.test.paths[at[0]], "digest": domain.test.digests[at[0]]}
+                    | _said(domain, domain.test.labels.numpy(), at, "answer")
+                    | _said(domain, said[pair[0]], at, "prediction")
+                    | _said(domain, said[pair[1]], at, "prediction_b")
+                    | {"confidence": sure[pair[0]][at], "confidence_b": sure[pair[1]][at]}
+                    | {"difficulty": hard[pair][at]}
+                )
+    return pd.DataFrame(rows)
+
+
+def _said(domain: Domain, values: np.ndarray, at: tuple, name: str) -> dict[str, str]:
+    """An answer in words: the class, or "Edema: yes"."""
+    value = int(values[at])
+    words = f"{domain.classes[at[1]]}: {'yes' if value else 'no'}" if len(at) > 1 else domain.classes[value]
+    return {name: str(words)}
+
+
+def pictures(scale: Scale, role: str, wanted: Sequence[tuple[str, str]]) -> list[np.ndarray | None]:
+    """Test images uint8 (side, side, 3) by (path, digest); None where this machine has not that very file."""
+    domain = data.load(data.request(scale, role))
+    places = {known: i for i, known in enumerate(zip(domain.test.paths, domain.test.digests, strict=True))}
+    chosen = [places.get(tuple(one)) for one in wanted]
+    images = augment.centre_crop(domain.test.images, scale.side).permute(0, 2, 3, 1).numpy()
+    return [None if i is None else images[i] for i in chosen]
+
+
+# Similarity of features
+
+
+def _similarity(one: _Role) -> dict[str, pd.DataFrame]:
+    models = {key: one.network(key) for key in (*one.runs, P)}
+    modules = features.places(models[P])
+    images = _spread(one.domain.test, one.scale.similarity_images)
+    names = [(key, module) for key in models for module in modules]
+    same = [[names.index((key, module)) for key in models] for module in modules]
+    parts = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", similarity.ManyFeatures)  # the table feature_shapes says so
+        found = similarity.compare((_chunk(one, models, modules, images, part) for part in parts), same)
+        positions, shapes = _positions(one, models, modules, images)
+    chance = similarity.NEIGHBOURS / (len(images[parts[0]]) - 1)
+    found["neighbours_null"] = np.full((len(names), len(names)), chance)
+    for group, block in zip(same, positions, strict=True):
+        found.setdefault("cka_positions", np.full((len(names), len(names)), np.nan))
+        found["cka_positions"][np.ix_(group, group)] = block
+    return {"similarity": _similarity_rows(one, found, names, modules), "feature_shapes": shapes}
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Test images to compare on, cut by slices."""
+
+    examples: Examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, part: slice) -> Examples:
+        own = self.examples
+        return Examples(own.images[part], own.labels[part], own.paths[part], own.digests[part])
+
+
+def _spread(examples: Examples, count: int) -> _Images:
+    """At most ``count`` examples, evenly spread over all."""
+    if len(examples) <= count:
+        return _Images(examples)
+    at = torch.from_numpy(np.linspace(0, len(examples) - 1, count).astype(int))
+    paths, digests = ([column[i] for i in at] for column in (examples.paths, examples.digests))
+    return _Images(Examples(examples.images[at], examples.labels[at], tuple(paths), tuple(digests)))
+
+
+def _outputs(one: _Role, model, modules: Sequence[str], examples: Examples) -> Iterator[tuple[str, Tensor]]:
+    """Each module's outputs on the examples; in several passes where all would need too much memory."""
+    view = one.view()
+    single = features.outputs(model, batches.evaluation(_Images(examples)[:1], view, device()), modules)
+    room = MEMORY // (4 * max(len(examples), 1))
+    group: list[str] = []
+    for number, module in enumerate(modules):
+        group.append(module)
+        after = single[modules[number + 1]].numel() if number + 1 < len(modules) else room + 1
+        if sum(single[name].numel() for name in group) + after > room:
+            yield from features.outputs(model, batches.evaluation(examples, view, device()), group).items()
+            group = []
+
+
+def _chunk(one: _Role, models, modules: Sequence[str], images: _Images, part: slice) -> similarity.Chunk:
+    """The Gram matrices of all modules of all models on some of the images."""
+    examples = images[part]
+    names = [(key, module) for key in models for module in modules]
+    chunk = similarity.Chunk(names, len(examples), min(similarity.NEIGHBOURS, len(examples) - 1))
+    for key, model in models.items():
+        for module, found in _outputs(one, model, modules, examples):
+            chunk.put((key, module), similarity.gram(found))
+    return chunk
+
+
+def _positions(one: _Role, models, modules: Sequence[str], images: _Images) -> tuple[list, pd.DataFrame]:
+    """For each module, CKA between all models with positions as examples; and the shapes of the outputs."""
+    first = images[:CHUNK]
+    sets: dict[str, list[np.ndarray]] = {module: [] for module in modules}
+    rows = {}
+    for key, model in models.items():
+        for module, found in _outputs(one, model, modules, first):
+            sets[module].append(features.rows(found, POSITIONS).cpu().numpy())
+            if key != P:
+                channels, features_ = found.shape[1], found[0].numel()
+                rows[module] = {"module": module, "channels": channels, "positions": features_ // channels,
+                                "features": features_, "images": len(images),
+                                "positions_used": len(sets[module][-1])}  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", similarity.ConstantFeatures)  # said once already
+        found = [similarity.cka_of_positions(sets[module], list(models)) for module in modules]
+    return found, pd.DataFrame(rows.values())
+
+
+def _similarity_rows(one: _Role, found: dict[str, np.ndarray], names: list, modules) -> pd.DataFrame:
+    """Rows for every pair at the same module; at the paper's rates for the other pairs of modules too."""
+    at = {name: i for i, name in enumerate(names)}
+    rows = []
+    for pair in one.pairs(with_p=True):
+        keys = _keyed(pair)
+        for module, other in itertools.product(modules, modules):
+            if module != other and not one.at_papers_rates(pair):
+                continue
+            i, j = at[pair[0], module], at[pair[1], other]
+            for metric, values in found.items():
+                if module == other or metric in ("cka", "cka_debiased"):
+                    where = {"module": module, "module_b": other, "metric": metric}
+                    rows.append(keys | where | {"value": float(values[i, j])})
+    return pd.DataFrame(rows)
+
+
+# Distance of weights
+
+
+def _distance(one: _Role) -> pd.DataFrame:
+    p = weights(grid.pretrained(one.scale))
+    kept = {key: run.kept() for key, run in one.runs.items()}
+    rows = []
+    for pair in one.pairs(with_p=True):
+        first, second = (kept.get(key, kept[pair[0]]) for key in pair)
+        ends = max(first), max(second)
+        common = sorted(set(first) & set(second) - set(ends if ends[0] != ends[1] else ()))
+        for epochs in [(epoch, epoch) for epoch in common] + ([ends] if ends[0] != ends[1] else []):
+            states = [p if key == P else _at(one, key, epoch) for key, epoch in zip(pair, epochs, strict=True)]
+            measured = distances(*states, p, head=P not in pair)
+            last = epochs == ends
+            rows += [
+                _keyed(pair) | {"epoch": max(epochs)} | row
+                for row in measured
+                if last or row["module"] in ("all", "body") or one.at_papers_rates(pair)
+            ]
+    return pd.DataFrame(rows)
+
+
+def _at(one: _Role, key: Key, epoch: int) -> dict[str, Tensor]:
+    return one.runs[key].weights(epoch)
