@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tlbook.errors import TlbookError
 from tlbook.models import module_of
+from tlbook.models.modules import BETWEEN
 
 ALL, BODY, HEAD = "all", "body", "fc"  # all shared weights; without the head; the head
 Weights = Mapping[str, Tensor]
@@ -36,33 +37,31 @@ def by_module(first: Weights, second: Weights, head: bool = True) -> dict[str, t
     return found
 
 
-def distances(first: Weights, second: Weights, p: Weights, head: bool = True) -> list[dict]:
-    """Distances as rows module, metric, value.
+def norms(p: Weights) -> dict[str, float]:
+    """The l2 norm of each of P's modules, and of its whole "body"; without the head, which is its source's."""
+    squares = by_module(p, {name: value * 0 for name, value in p.items()}, head=False)
+    body = sum(square for square, _ in squares.values())
+    return {name: square**0.5 for name, (square, _) in squares.items()} | {BODY: body**0.5}
 
-    Per module: l2, l2_relative (to the norm of P's module; not of fc, where P's is another), l2_per_root (l2
-    over the root of the number of weights, so that modules of different sizes compare). Of "all" that both
-    have, and of the "body" (without fc): l2, the root of the summed squares; l2_sum, the sum of the modules'
-    l2 (what the paper's sizes suggest; bias1 and bias2 count as modules of one weight); l2_relative of the
-    body; l2_per_root of both.
+
+def distances(first: Weights, second: Weights, of_p: Mapping[str, float], head: bool = True) -> list[dict]:
+    """Distances as rows module, metric, value; ``of_p`` holds the `norms` that l2_relative is relative to.
+
+    Per module: l2, l2_per_root (l2 over the root of the number of weights, so that modules of different sizes
+    compare), l2_relative (not of fc, where P's is another). Of "all" that both have, and of the "body"
+    (without fc): l2, the root of the summed squares, and l2_sum, the sum of the modules' l2 (what the paper's
+    sizes suggest; bias1 and bias2 count as modules of one weight).
     """
     moved = by_module(first, second, head)
-    norms = by_module(p, {name: value * 0 for name, value in p.items()}, head=False)
+    body = {module: found for module, found in moved.items() if module != HEAD}
+    modules = {module: [found] for module, found in moved.items() if module not in BETWEEN}
     rows = []
-    for module, (square, count) in moved.items():
-        if module in first:  # bias1, bias2
-            continue
-        rows += _rows(module, square**0.5, norms.get(module, (0.0, 0))[0] ** 0.5, count)
-    for whole, parts in ((ALL, moved), (BODY, {m: v for m, v in moved.items() if m != HEAD})):
-        square, count = (sum(column) for column in zip(*parts.values(), strict=True))
-        norm = sum(own for own, _ in norms.values()) ** 0.5 if whole == BODY else 0.0
-        rows += _rows(whole, square**0.5, norm, count)
-        total = sum(part**0.5 for part, _ in parts.values())
-        rows.append({"module": whole, "metric": "l2_sum", "value": total})
+    for name, parts in (modules | {ALL: list(moved.values()), BODY: list(body.values())}).items():
+        square, count = (sum(column) for column in zip(*parts, strict=True))
+        values = {"l2": square**0.5, "l2_per_root": (square / count) ** 0.5}
+        if of_p.get(name):
+            values["l2_relative"] = square**0.5 / of_p[name]
+        if name in (ALL, BODY):
+            values["l2_sum"] = sum(part**0.5 for part, _ in parts)
+        rows += [{"module": name, "metric": metric, "value": value} for metric, value in values.items()]
     return rows
-
-
-def _rows(module: str, l2: float, norm: float, count: int) -> list[dict]:
-    values = {"l2": l2, "l2_per_root": l2 / count**0.5}
-    if norm:
-        values["l2_relative"] = l2 / norm
-    return [{"module": module, "metric": metric, "value": value} for metric, value in values.items()]

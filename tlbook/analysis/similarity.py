@@ -160,28 +160,23 @@ class Chunk:
     def permuted(self, groups: Sequence[Sequence[int]], draws: int, rng: np.random.Generator) -> np.ndarray:
         """<K, L> with the examples of L permuted, for K and L of one group (draws, m, m); NaN elsewhere."""
         m = len(self.names)
-        orders = [rng.permutation(self.n) for _ in range(draws)]
         found = np.full((draws, m, m), np.nan)
-        shuffled = np.empty(self.off.shape[1], dtype=np.float32)
-        for group in map(list, groups):
-            for second in group:
-                whole = self.unpacked(second)
-                for draw, order in enumerate(orders):
-                    _pack(whole[order][:, order], shuffled)
-                    off = self.off[group] @ shuffled
-                    diagonal = self.diagonal[group] @ self.diagonal[second][order]
-                    found[draw, group, second] = 2 * off.astype(float) + diagonal
+        for draw in range(draws):
+            order = rng.permutation(self.n)
+            entries = _entries(order)
+            for group in map(list, groups):
+                off = self.off[group] @ self.off[group][:, entries].T
+                diagonal = self.diagonal[group] @ self.diagonal[group][:, order].T
+                found[draw][np.ix_(group, group)] = 2 * off.astype(float) + diagonal
         return found
 
-    def unpacked(self, row: int) -> np.ndarray:
-        """The whole Gram matrix (n, n) of a feature set."""
-        k, start = np.zeros((self.n, self.n), dtype=np.float32), 0
-        for i in range(self.n - 1):
-            k[i, i + 1 :] = self.off[row, start : start + self.n - 1 - i]
-            start += self.n - 1 - i
-        k += k.T
-        np.fill_diagonal(k, self.diagonal[row])
-        return k
+
+def _entries(order: np.ndarray) -> np.ndarray:
+    """Where the entries above the diagonal of a permuted Gram matrix stood among those of the original."""
+    n = len(order)
+    upper = np.triu_indices(n, 1)
+    pair = np.sort(np.stack([order[upper[0]], order[upper[1]]]), axis=0)
+    return pair[0] * n - pair[0] * (pair[0] + 1) // 2 + pair[1] - pair[0] - 1
 
 
 def _pack(k: np.ndarray, into: np.ndarray) -> None:

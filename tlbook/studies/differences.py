@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tlbook import data, metrics
 from tlbook.analysis import features, mistakes, similarity
-from tlbook.analysis.distance import distances
+from tlbook.analysis.distance import ALL, BODY, distances, norms
 from tlbook.data import Domain, Examples, augment, batches
 from tlbook.models import build
 from tlbook.runs import Run, device, ensure, ensure_all, weights
@@ -313,24 +313,37 @@ def _similarity_rows(one: _Role, found: dict[str, np.ndarray], names: list, modu
 
 
 def _distance(one: _Role) -> pd.DataFrame:
+    """Every pair at the epochs that both keep, each epoch's weights read once."""
     p = weights(grid.pretrained(one.scale))
-    kept = {key: run.kept() for key, run in one.runs.items()}
+    of_p = norms(p)
+    compared = [(pair, epochs, last) for pair in one.pairs(with_p=True) for epochs, last in _epochs(one, pair)]
     rows = []
-    for pair in one.pairs(with_p=True):
-        first, second = (kept.get(key, kept[pair[0]]) for key in pair)
-        ends = max(first), max(second)
-        common = sorted(set(first) & set(second) - set(ends if ends[0] != ends[1] else ()))
-        for epochs in [(epoch, epoch) for epoch in common] + ([ends] if ends[0] != ends[1] else []):
-            states = [p if key == P else _at(one, key, epoch) for key, epoch in zip(pair, epochs, strict=True)]
-            measured = distances(*states, p, head=P not in pair)
-            last = epochs == ends
-            rows += [
-                _keyed(pair) | {"epoch": max(epochs)} | row
-                for row in measured
-                if last or row["module"] in ("all", "body") or one.at_papers_rates(pair)
-            ]
+    for epochs in sorted({epochs for _, epochs, _ in compared}):
+        at: dict[Key, dict[str, Tensor]] = {P: p}
+        for pair, _, last in (c for c in compared if c[1] == epochs):
+            for key, epoch in zip(pair, epochs, strict=True):
+                if key not in at:
+                    at[key] = one.runs[key].weights(epoch)
+            measured = distances(at[pair[0]], at[pair[1]], of_p, head=P not in pair)
+            named = _keyed(pair) | {"epoch": max(epochs)}
+            rows += [named | row for row in measured if last or _along(row, one.at_papers_rates(pair))]
     return pd.DataFrame(rows)
 
 
-def _at(one: _Role, key: Key, epoch: int) -> dict[str, Tensor]:
-    return one.runs[key].weights(epoch)
+def _epochs(one: _Role, pair: Pair) -> list[tuple[tuple[int, int], bool]]:
+    """At which epochs of its two models a pair is compared, and whether they are the last.
+
+    Equal epochs that both keep; where one trained longer, also end with end.
+    """
+    first = one.runs[pair[0]].kept()
+    second = first if pair[1] == P else one.runs[pair[1]].kept()
+    end = max(first), max(second)
+    equal = [(epoch, epoch) for epoch in first if epoch in second and epoch < max(end)]
+    return [*((epochs, False) for epochs in equal), (end, True)]
+
+
+def _along(row: dict, at_papers_rates: bool) -> bool:
+    """Is a row of an earlier epoch kept? Totals are, of modules the plain distance at the paper's rates."""
+    if row["module"] in (ALL, BODY):
+        return row["metric"] != "l2_per_root"
+    return at_papers_rates and row["metric"] == "l2"
