@@ -220,6 +220,38 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
         return {}
 
 
+def gallery(
+    found: Mapping[str, Results], scale: scales.Scale, draw: Callable[[pd.DataFrame, Mapping], object]
+) -> explorer.Explorer:
+    """``draw(rows, images)`` of question 2's mistake_examples: a choice of role, a slider over seeds of a pair.
+
+    Images are read from where they lie; where those very files are not on this machine, the rows are shown.
+    """
+
+    def frames(result: Results, role: str) -> dict[str, object]:
+        table = result.tables["mistake_examples"]
+        shown = {}
+        for seed, rows in table[table.role == role].groupby("seed"):
+            images = _pictures(scales.get(result.scale) if result.recorded else scale, role, rows)
+            less = rows[["examples", "answer", "prediction", "prediction_b", "difficulty", "path"]]
+            shown[f"{seed}"] = draw(rows, images) if images else Table(less)
+        return shown
+
+    return explore(found, frames, label="Seed of both runs")
+
+
+def _pictures(scale: scales.Scale, role: str, rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """Test images by (path, digest), as far as they, and torch, are on this machine."""
+    wanted = list(zip(rows.path, rows.digest, strict=True))
+    try:
+        from tlbook.studies import differences
+
+        images = differences.pictures(scale, role, wanted)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+    return {key: image for key, image in zip(wanted, images, strict=True) if image is not None}
+
+
 def or_sentence(draw: Callable[..., object], *given: object) -> object:
     """``draw(*given)``; where images, weights or torch are missing, the one sentence that says what."""
     try:
