@@ -223,21 +223,22 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
 def gallery(
     found: Mapping[str, Results], scale: scales.Scale, draw: Callable[[pd.DataFrame, Mapping], object]
 ) -> explorer.Explorer:
-    """``draw(rows, images)`` of question 2's mistake_examples: a choice of role, a slider over seeds of a pair.
+    """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over the sets.
 
     Images are read from where they lie; where those very files are not on this machine, the rows are shown.
     """
 
     def frames(result: Results, role: str) -> dict[str, object]:
         table = result.tables["mistake_examples"]
+        own = table[table.role == role]
+        images = _pictures(scales.get(result.scale) if result.recorded else scale, role, own)
         shown = {}
-        for seed, rows in table[table.role == role].groupby("seed"):
-            images = _pictures(scales.get(result.scale) if result.recorded else scale, role, rows)
-            less = rows[["examples", "answer", "prediction", "prediction_b", "difficulty", "path"]]
-            shown[f"{seed}"] = draw(rows, images) if images else Table(less)
+        for name, rows in own.groupby("examples", sort=False):
+            less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
+            shown[name.replace("_", " ")] = draw(rows, images) if images else Table(less)
         return shown
 
-    return explore(found, frames, label="Seed of both runs")
+    return explore(found, frames, label="Examples")
 
 
 def _pictures(scale: scales.Scale, role: str, rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:

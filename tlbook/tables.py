@@ -201,7 +201,7 @@ _DIFFERENCES = (
                 "metric",
                 "-",
                 "shared, shared_low, shared_high, kappa, kappa_low, kappa_high (95 % over examples), "
-                "shared_expected (if errors were independent), agreement, same_wrong (of the shared mistakes, "
+                "shared_expected (if errors were independent), agreement, same_wrong (of shared mistakes, "
                 "those with the same answer), and the shares both_right, only_first_wrong, "
                 "only_second_wrong, both_wrong",
             ),
@@ -322,7 +322,7 @@ _DIFFERENCES = (
             Column(
                 "metric",
                 "-",
-                "cka (linear, plain, whole feature maps), cka_debiased, cka_positions (positions as examples), "
+                "cka (linear, plain, whole feature maps), cka_debiased, cka_positions (a row a position), "
                 "cka_null and cka_null_high (mean and largest of plain CKA if the examples are permuted), "
                 "neighbours (mean share of common nearest neighbours), neighbours_null (by chance); NaN for "
                 "constant features. Other modules' pairs (at the paper's rates): cka and cka_debiased",

@@ -38,7 +38,7 @@ def by_module(first: Weights, second: Weights, head: bool = True) -> dict[str, t
 
 
 def norms(p: Weights) -> dict[str, float]:
-    """The l2 norm of each of P's modules, and of its whole "body"; without the head, which is its source's."""
+    """The l2 norm of each of P's modules, and of its whole "body"; not of the head, which is the source's."""
     squares = by_module(p, {name: value * 0 for name, value in p.items()}, head=False)
     body = sum(square for square, _ in squares.values())
     return {name: square**0.5 for name, (square, _) in squares.items()} | {BODY: body**0.5}

@@ -24,7 +24,7 @@ def places(model: FixupResNet) -> tuple[str, ...]:
 
 @contextmanager
 def _hooked(model: nn.Module, modules: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """What each module put out in the latest forward pass; the hooks are gone afterwards, whatever happens."""
+    """What each module put out in the latest forward pass; the hooks are gone afterwards, come what may."""
     own, latest = dict(model.named_modules()), {}
     unknown = [name for name in modules if name not in own or not name]
     if unknown:

@@ -59,8 +59,8 @@ def consistency(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Measures of shared mistakes from counts (…, 4) of `SETS`.
 
     shared: wrong in both / wrong in either; NaN if neither makes a mistake. kappa (Geirhos et al. 2020):
-    agreement in being right or wrong beyond what independent errors of the same rates give, (o - e) / (1 - e);
-    0 if exactly one of the two is always right (or always wrong), NaN if both are always right, or both always
+    agreement in being right or wrong beyond what independent errors of these rates give, (o - e) / (1 - e);
+    0 if just one of the two is always right (or always wrong), NaN if both are always right, or both always
     wrong, since then nothing can be seen. shared_expected: what `shared` would be if errors were independent.
     """
     total = counts.sum(-1)
@@ -204,9 +204,10 @@ def harder(
     """Is a first set of decisions harder than a second (masks like ``hardness``)?
 
     difference of the mean difficulties with its bootstrap interval over examples (difference_low,
-    difference_high); the size of the effect as Cliff's delta, -1 to 1 (the chance that one of the first set is
-    harder than one of the second, minus the chance that it is easier); p_value of the Mann-Whitney test, two
-    sided. NaN where a set is empty or nothing measures difficulty.
+    difference_high); the size of the effect as Cliff's delta, -1 to 1 (the chance that one of the first set
+    is harder than one of the second, minus the chance that it is easier); p_value of the Mann-Whitney test,
+    two-sided (it takes decisions for independent, which several labels of one example are not). NaN where a
+    set is empty or nothing measures difficulty.
     """
     names = ("difference", "difference_low", "difference_high", "cliffs_delta", "p_value")
     if not (first.any() and second.any()) or np.isnan(hardness).any():

@@ -34,7 +34,9 @@ def similarity_by_module(table: pd.DataFrame, paper: pd.DataFrame, metric: str =
     shown = shown[(shown.module == shown.module_b) & (shown.metric == metric)].assign(pair=kind(shown))
     theirs = paper.assign(pair=kind(paper)).set_index(["role", "pair", "module"]).value
     found = _spread(shown, ["role", "pair", "module"])
-    found["paper"] = [theirs.get((row.role, row.pair, row.module), float("nan")) for row in found.itertuples()]
+    found["paper"] = [
+        theirs.get((row.role, row.pair, row.module), float("nan")) for row in found.itertuples()
+    ]
     return _ordered(found, list(dict.fromkeys(table.module)))
 
 

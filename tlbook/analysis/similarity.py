@@ -42,21 +42,23 @@ def centred(features) -> np.ndarray:
         flat = flat.numpy()
     if len(flat) < LEAST:
         raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(flat)}.")
-    moved = flat - flat.mean(0)
-    if (moved**2).sum() <= CONSTANT * (flat**2).sum():
-        moved = moved * 0
-    return moved
+    with np.errstate(invalid="ignore", over="ignore"):  # a diverged network; `normalised` names it
+        moved = flat - flat.mean(0)
+        constant = (moved**2).sum() <= CONSTANT * (flat**2).sum()
+    return moved * 0 if constant else moved
 
 
 def gram(features) -> np.ndarray:
     """The Gram matrix (n, n) of centred features (n, …), computed where they are (a GPU too)."""
     x = centred(features)
-    product = x @ x.T  # NumPy computes one triangle of it
-    return product.cpu().numpy() if hasattr(product, "cpu") else product
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = x @ x.T  # NumPy computes one triangle of it
+    product = product.cpu().numpy() if hasattr(product, "cpu") else product
+    return product if np.isfinite(np.diagonal(product)).all() else np.full_like(product, np.nan)
 
 
 def cka(first, second, debiased: bool = False) -> float:
-    """Linear CKA of two feature arrays (n, …) of the same n examples: 0 to 1, or, debiased, from below 0 to 1.
+    """Linear CKA of two feature arrays (n, …) of the same n examples: 0 to 1; debiased, from below 0 to 1.
 
     1 for features that are a rotation, scaling and shift of each other. Exact, in the cheaper of feature and
     Gram form. Constant features give NaN and a warning.
@@ -263,5 +265,5 @@ def _finished(total: dict[str, np.ndarray], plain: np.ndarray, names: Sequence) 
 
 
 def cka_of_positions(sets: Sequence[np.ndarray], names: Sequence) -> np.ndarray:
-    """Plain CKA of all with all where a row is one position of a feature map: sets (rows, channels), (m, m)."""
+    """Plain CKA (m, m) of all with all where a row is one position of a map: sets (rows, channels)."""
     return normalised(inner_by_features([centred(x) for x in sets]).products, names)

@@ -31,11 +31,13 @@ SETS = {
 }
 JUDGES = {"all": "all", "P-T": "P-T only", "RI-T": "RI-T only"}
 SHARES = {"shared": "shared mistakes / all mistakes", "kappa": "error consistency κ"}
+GALLERY = 4  # images in a row
+GAP = 1.55  # from one to the next, in image widths: room for the words above
 JITTER = 0.5  # width over which the pairs of one kind are spread
 
 
 def mistakes(table: pd.DataFrame, metric: str = "shared") -> Figure:
-    """Shared mistakes (``metric`` "shared") or error consistency ("kappa") of every pair, with 95 % intervals.
+    """Shared mistakes (``metric`` "shared") or error consistency ("kappa") of every pair, 95 % intervals.
 
     ``table`` is mistakes. One panel a role, one row a kind of pair and rate, filled at the paper's rates.
     Where `shared` is shown, a tick is what independent errors of the same rates would share.
@@ -50,15 +52,26 @@ def mistakes(table: pd.DataFrame, metric: str = "shared") -> Figure:
             own = wide[wide.group == group]
             y = place + _spread(len(own))
             bars = _bars(own, metric)
-            ax.errorbar(own[metric], y, xerr=bars, **_look(group), linestyle="none", elinewidth=0.8, markersize=4)
+            ax.errorbar(
+                own[metric], y, xerr=bars, **_look(group), linestyle="none", elinewidth=0.8, markersize=4
+            )
             if metric == "shared":
-                ax.plot(own.shared_expected, y, "|", color="0.35", markersize=7, label="if errors were independent")
+                ax.plot(
+                    own.shared_expected,
+                    y,
+                    "|",
+                    color="0.35",
+                    markersize=7,
+                    label="if errors were independent",
+                )
         ax.axvline(0, color="0.5", linewidth=0.8)
         ax.set_xlabel(SHARES[metric])
     figure.tight_layout()
     if metric == "shared":
         _legend_beside(figure, next(iter(axes.values())), ["if errors were independent"])
-    return style.described(figure, f"{SHARES[metric]} of every pair of models by kind of pair, with intervals")
+    return style.described(
+        figure, f"{SHARES[metric]} of every pair of models by kind of pair, with intervals"
+    )
 
 
 def difficulty(table: pd.DataFrame) -> Figure:
@@ -74,14 +87,22 @@ def difficulty(table: pd.DataFrame) -> Figure:
         own = shown[shown.role == role]
         for place, name in enumerate(SETS):
             values = own.value[own.examples == name]
-            ax.plot(place + _spread(len(values)), values, "o", color=style.PAIR_COLOURS["P-T & RI-T"], markersize=4)
+            ax.plot(
+                place + _spread(len(values)),
+                values,
+                "o",
+                color=style.PAIR_COLOURS["P-T & RI-T"],
+                markersize=4,
+            )
             ax.hlines(values.mean(), place - 0.35, place + 0.35, color="0.2", linewidth=1.5)
         ax.set_xticks(range(len(SETS)), SETS.values(), rotation=25, ha="right")
         ax.set_ylim(-0.03, 1.03)
         ax.set_title(role)
         ax.set_ylabel("difficulty (share wrong)")
     figure.tight_layout()
-    return style.described(figure, "Mean difficulty of the examples that P-T and RI-T get right or wrong, by pair")
+    return style.described(
+        figure, "Mean difficulty of the examples that P-T and RI-T get right or wrong, by pair"
+    )
 
 
 def judges(table: pd.DataFrame) -> Figure:
@@ -111,7 +132,7 @@ def judges(table: pd.DataFrame) -> Figure:
 
 
 def by_class(table: pd.DataFrame, role: str, metric: str = "shared") -> Figure:
-    """Shared mistakes class by class at the paper's rates, one point a pair; ``table`` is mistakes_by_class."""
+    """Shared mistakes by class at the paper's rates, one point a pair; ``table`` is mistakes_by_class."""
     style.apply()
     shown = table[(table.role == role) & (table.metric == metric)]
     shown = shown.assign(pair=pairs.kind(shown))
@@ -133,8 +154,8 @@ def by_class(table: pd.DataFrame, role: str, metric: str = "shared") -> Figure:
 def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
     """Table 1 as lines: similarity of the same module in two models, at the paper's rates, against depth.
 
-    ``table`` is similarity; ``measure`` one of `MEASURES`. Lines are means over pairs, bands all pairs. Grey is
-    what permuted examples give (plain CKA: its mean up to the largest of the draws), or chance.
+    ``table`` is similarity; ``measure`` one of `MEASURES`. Lines are means over pairs, bands all pairs. Grey
+    is what permuted examples give (plain CKA: its mean up to the largest of the draws), or chance.
     """
     style.apply()
     shown = pairs.at_papers_rates(table)
@@ -150,14 +171,18 @@ def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
             values = own[(own.pair == kind) & (own.metric == measure)].groupby("module").value
             low, mean, high = (getattr(values, name)().reindex(modules) for name in ("min", "mean", "max"))
             ax.plot(range(len(modules)), mean, markersize=5, **_look(kind))
-            ax.fill_between(range(len(modules)), low, high, color=style.PAIR_COLOURS[kind], alpha=0.2, linewidth=0)
+            ax.fill_between(
+                range(len(modules)), low, high, color=style.PAIR_COLOURS[kind], alpha=0.2, linewidth=0
+            )
         _module_axis(ax, modules)
         ax.set_ylim(min(-0.03, ax.get_ylim()[0]), 1.04)
         ax.set_title(role)
         ax.set_ylabel(MEASURES[measure])
     figure.tight_layout()
     _legend_beside(figure, axes[0])
-    return style.described(figure, f"{MEASURES[measure]} of the same module in two models, by kind of pair and depth")
+    return style.described(
+        figure, f"{MEASURES[measure]} of the same module in two models, by kind of pair and depth"
+    )
 
 
 def _null_band(ax: Axes, own: pd.DataFrame, measure: str, modules: Sequence[str]) -> None:
@@ -199,7 +224,6 @@ def layer_by_layer(table: pd.DataFrame, role: str, kind: str, measure: str = "ck
     ax.set_ylabel(f"module of {'one ' if again else ''}{first}")
     ax.set_title(f"{role}: {kind}")
     figure.colorbar(image, ax=ax, label=MEASURES[measure])
-    figure.tight_layout()
     return style.described(figure, f"{MEASURES[measure]} of every module with every module on {role}, {kind}")
 
 
@@ -220,20 +244,21 @@ def one_layer(table: pd.DataFrame, role: str, module: str) -> Figure:
     shown = table[(table.role == role) & (table.module == module) & (table.module_b == module)]
     shown = shown.assign(group=_groups(shown))
     groups = _order(shown)
-    figure, axes = plt.subplots(1, len(MEASURES), figsize=(2.1 * len(MEASURES) + 1.4, 0.27 * len(groups) + 1.3),
-                                sharey=True)  # fmt: skip
+    size = (2.1 * len(MEASURES) + 1.4, 0.27 * len(groups) + 1.3)
+    figure, axes = plt.subplots(1, len(MEASURES), figsize=size, sharey=True)
     for ax, (measure, name) in zip(axes, MEASURES.items(), strict=True):
         for place, group in enumerate(groups):
             values = shown.value[(shown.group == group) & (shown.metric == measure)]
-            ax.plot(values, place + _spread(len(values)) * 0.8, linestyle="none", markersize=4, **_look(group))
+            ax.plot(
+                values, place + _spread(len(values)) * 0.8, linestyle="none", markersize=4, **_look(group)
+            )
         for null in NULL.get(measure, ()):
             ax.axvline(shown.value[shown.metric == null].mean(), color="0.4", linewidth=1, linestyle=":")
         ax.set_xlim(-0.05, 1.05)
         ax.set_xlabel(name.replace(", ", ",\n"))
     axes[0].set_yticks(range(len(groups)), groups)
     axes[0].invert_yaxis()
-    figure.suptitle(f"{role}, {module}", fontsize="medium")
-    figure.tight_layout()
+    axes[0].set_title(f"{role}, {module}", loc="left")
     return style.described(figure, f"Four measures of similarity at {module} on {role}, every pair of models")
 
 
@@ -286,7 +311,9 @@ def along_training(table: pd.DataFrame) -> Figure:
         axes[0].plot([], [], color="0.3", label=f"{rate} rate", linestyle="-" if rate == "low" else "--")
     figure.tight_layout()
     _legend_beside(figure, axes[0])
-    return style.described(figure, "Distance between weights against epoch, by kind of pair and learning rate")
+    return style.described(
+        figure, "Distance between weights against epoch, by kind of pair and learning rate"
+    )
 
 
 def along_depth(table: pd.DataFrame) -> Figure:
@@ -305,7 +332,9 @@ def along_depth(table: pd.DataFrame) -> Figure:
             values = own[own.pair == kind].groupby("module").value
             low, mean, high = (getattr(values, name)().reindex(names) for name in ("min", "mean", "max"))
             ax.plot(range(len(names)), mean, markersize=5, **_look(kind))
-            ax.fill_between(range(len(names)), low, high, color=style.PAIR_COLOURS[kind], alpha=0.2, linewidth=0)
+            ax.fill_between(
+                range(len(names)), low, high, color=style.PAIR_COLOURS[kind], alpha=0.2, linewidth=0
+            )
         _module_axis(ax, names)
         ax.set_yscale("log")
         ax.set_title(role)
@@ -317,36 +346,38 @@ def along_depth(table: pd.DataFrame) -> Figure:
     axes[0].yaxis.set_minor_locator(NullLocator())
     figure.tight_layout()
     _legend_beside(figure, axes[0])
-    return style.described(figure, "Distance per root of the number of weights along the depth, by kind of pair")
+    return style.described(
+        figure, "Distance per root of the number of weights along the depth, by kind of pair"
+    )
 
 
 def gallery(table: pd.DataFrame, images: Mapping[tuple[str, str], np.ndarray]) -> Figure:
-    """Examples of each set of one pair, with both models' answers and confidence, and the difficulty.
+    """Examples of one set of one pair, with both models' answers and confidence, and the difficulty.
 
-    ``table`` holds one pair's rows of mistake_examples; ``images`` are uint8 (side, side, 3) by (path, digest).
+    ``table`` holds these rows of mistake_examples; ``images`` are uint8 (side, side, 3) by (path, digest).
     """
     style.apply()
-    names = [name for name in SETS if name in set(table.examples)]
-    columns = int(table.place.max()) + 1
-    figure, axes = plt.subplots(len(names), columns, figsize=(2.0 * columns, 2.15 * len(names)), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for y, name in enumerate(names):
-        for row in table[table.examples == name].itertuples():
-            ax = axes[y, row.place]
-            image = images.get((row.path, row.digest))
-            if image is not None:
-                ax.imshow(image, interpolation="nearest")
-            ax.set_title(_caption(row, name), fontsize=6.5, loc="left")
-        axes[y, 0].text(-0.12, 0.5, SETS[name], transform=axes[y, 0].transAxes, rotation=90, va="center", ha="right",
-                        fontsize=9)  # fmt: skip
-    figure.tight_layout()
-    return style.described(figure, "Test images that both, only one, or neither of a P-T and an RI-T get right")
-
-
-def _caption(row, name: str) -> str:
-    answers = f"P-T: {row.prediction} ({row.confidence:.2f})\nRI-T: {row.prediction_b} ({row.confidence_b:.2f})"
-    return f"{row.answer}, difficulty {row.difficulty:.2f}\n{answers}"
+    rows = -(-len(table) // GALLERY)
+    figure, ax = plt.subplots(figsize=(2.3 * GALLERY, 2.15 * rows))
+    for place, row in enumerate(table.sort_values("place").itertuples()):
+        x, y = GAP * (place % GALLERY), -1.5 * (place // GALLERY)
+        image = images.get((row.path, row.digest))
+        if image is not None:
+            ax.imshow(image, interpolation="nearest", extent=(x, x + 1, y, y + 1))
+        answers = [
+            (row.init, row.prediction, row.confidence),
+            (row.init_b, row.prediction_b, row.confidence_b),
+        ]
+        lines = [f"{row.answer} (difficulty {row.difficulty:.2f})"]
+        lines += [f"{init}: {said} ({sure:.2f})" for init, said, sure in answers]
+        ax.text(x, y + 1.04, "\n".join(lines), va="bottom", fontsize=7)
+    ax.set_xlim(0, GAP * GALLERY)
+    ax.set_ylim(-1.5 * (rows - 1), 1.4)
+    ax.axis("off")
+    what = SETS[table.examples.iloc[0]]
+    ax.set_title(f"{table.role.iloc[0]}: {what}", loc="left", fontsize="medium")
+    shown = f"{len(table)} test images of {table.role.iloc[0]}"
+    return style.described(figure, f"{shown}, {what}, with the answers of a P-T and an RI-T")
 
 
 # What these figures share
@@ -364,7 +395,10 @@ def _group_panels(roles: Sequence[str], groups: Sequence[str]) -> tuple[Figure, 
 
 def _bars(own: pd.DataFrame, metric: str) -> list[pd.Series]:
     """Lengths of the error bars of a metric that has _low and _high."""
-    return [(own[metric] - own[f"{metric}_low"]).clip(lower=0), (own[f"{metric}_high"] - own[metric]).clip(lower=0)]
+    return [
+        (own[metric] - own[f"{metric}_low"]).clip(lower=0),
+        (own[f"{metric}_high"] - own[metric]).clip(lower=0),
+    ]
 
 
 def _groups(table: pd.DataFrame) -> pd.Series:
@@ -384,7 +418,10 @@ def _parts(group: str) -> tuple[str, tuple[str, ...]]:
 
 def _order(table: pd.DataFrame) -> list[str]:
     """The groups of a table, by kind and rate."""
-    return sorted(set(table.group), key=lambda g: (pairs.KINDS.index(_parts(g)[0]), [RATES.index(r) for r in _parts(g)[1]]))
+    return sorted(
+        set(table.group),
+        key=lambda g: (pairs.KINDS.index(_parts(g)[0]), [RATES.index(r) for r in _parts(g)[1]]),
+    )
 
 
 def _look(group: str) -> dict:
@@ -422,7 +459,12 @@ def _from_input_to_output(names: pd.Series) -> list[str]:
 
 
 def _module_axis(ax: Axes, names: Sequence[str]) -> None:
-    ax.set_xticks(range(len(names)), names, rotation=40 if len(names) <= 8 else 90, ha="right" if len(names) <= 8 else "center")
+    ax.set_xticks(
+        range(len(names)),
+        names,
+        rotation=40 if len(names) <= 8 else 90,
+        ha="right" if len(names) <= 8 else "center",
+    )
 
 
 def _pair_legend(ax: Axes, kinds: Sequence[str]) -> None:

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tlbook import data, metrics
 from tlbook.analysis import features, mistakes, similarity
 from tlbook.analysis.distance import ALL, BODY, distances, norms
 from tlbook.data import Domain, Examples, augment, batches
+from tlbook.errors import TlbookError
 from tlbook.models import build
 from tlbook.runs import Run, device, ensure, ensure_all, weights
 from tlbook.scales import Scale
 from tlbook.specs import RunSpec, unique
 from tlbook.studies import grid
 from tlbook.studies.feature_reuse import unshuffled
+from tlbook.tables import TABLES
 
 Key = tuple[str, str, int]  # init, rate, seed
 Pair = tuple[Key, Key]
@@ -33,7 +35,7 @@ P: Key = ("P", "-", 0)
 CHUNK = 2000  # test images whose Gram matrices are held at once; more are added up over chunks
 POSITIONS = 10_000  # rows of a feature map that `cka_positions` sees
 MEMORY = 1 << 30  # bytes of features held at once; a network with more is asked for some modules at a time
-SHOWN = 4  # examples of each set that are noted for the gallery
+SHOWN = 8  # examples of each set that are noted for the gallery
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
@@ -49,13 +51,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         one = _Role.of(scale, role, seeds)
         for name, frame in (_mistakes(one) | _similarity(one) | {"distance": _distance(one)}).items():
             found.setdefault(name, []).append(frame.assign(role=role))
-    return {name: _in_order(name, pd.concat(frames, ignore_index=True)) for name, frames in found.items()}
-
-
-def _in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    from tlbook.tables import TABLES
-
-    return frame[TABLES[name].names]
+    return {name: pd.concat(frames, ignore_index=True)[TABLES[name].names] for name, frames in found.items()}
 
 
 @dataclass(frozen=True)
@@ -74,14 +70,16 @@ class _Role:
             (keys["init"], keys["rate"], keys["seed"]): spec
             for keys, spec in unshuffled(scale, [role], seeds)
         }
-        finished = {key: ensure(spec) for key, spec in specs.items()}
-        return cls(scale, role, data.load(data.request(scale, role)), specs, finished)
+        domain = data.load(data.request(scale, role))
+        if not len(domain.test):
+            raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
+        return cls(scale, role, domain, specs, {key: ensure(spec) for key, spec in specs.items()})
 
     def view(self) -> batches.View:
         spec = next(iter(self.specs.values()))
         return batches.View.of(self.domain, spec.side, spec.normalisation, spec.shuffle)
 
-    def network(self, key: Key) -> torch.nn.Module:
+    def network(self, key: Key) -> nn.Module:
         """The final network of a run, or P with the head of its source, in evaluation mode."""
         state = weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights("final")
         return network(self.scale.network, state)
@@ -102,7 +100,7 @@ class _Role:
         return all(key == P or key[1] == self.scale.main_rates[key[0]] for key in pair)
 
 
-def network(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
+def network(name: str, state: dict[str, Tensor]) -> nn.Module:
     """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
     model = build(name, state["fc.weight"].shape[0])
     model.load_state_dict(state)
@@ -124,20 +122,20 @@ def _of_pairs(frame: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def _mistakes(one: _Role) -> dict[str, pd.DataFrame]:
-    test, several = one.domain.test, one.domain.multilabel
-    labels, classes = test.labels.numpy().astype(np.int64), one.domain.classes
+    test, classes = one.domain.test, one.domain.classes
+    labels = test.labels.numpy().astype(np.int64)
     said, sure = {}, {}
     for key in one.runs:
         shown = batches.evaluation(test, one.view(), device())
-        logits, _ = metrics.predict(one.network(key), shown, one.scale.precision) if len(test) else (None, 0)
-        if logits is None:
-            mistakes.right(labels, labels)  # refuses
-        said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), several)
+        logits, _ = metrics.predict(one.network(key), shown, one.scale.precision)
+        said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), one.domain.multilabel)
     hits = {key: mistakes.right(found, labels) for key, found in said.items()}
     pairs = one.pairs()
     judged = [pair for pair in pairs if one.at_papers_rates(pair)]
     mixed = [pair for pair in judged if pair[0][0] != pair[1][0]]
-    hard = {pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in pairs if pair[0][0] != pair[1][0]}
+    hard = {
+        pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in pairs if pair[0][0] != pair[1][0]
+    }
     sets = {pair: mistakes.sets(hits[pair[0]], hits[pair[1]]) for pair in hard}
     mean = [mistakes.mean_difficulty(hard[pair], sets[pair]).assign(**_keyed(pair)) for pair in hard]
     return {
@@ -167,9 +165,9 @@ def _difficulty_test(hits, pairs: Sequence[Pair], sets: dict[Pair, dict]) -> pd.
 
 
 def _examples(domain: Domain, said, sure, pairs: Sequence[Pair], sets, hard) -> pd.DataFrame:
-    """Examples of each set for the gallery, from the pairs of one seed, evenly spread over the set."""
+    """Examples of each set for the gallery, from the first pair, evenly spread over the set."""
     rows = []
-    for pair in (pair for pair in pairs if pair[0][2] == pair[1][2]):
+    for pair in pairs[:1]:
         for name, mask in sets[pair].items():
             where = np.argwhere(mask)
             spread = np.unique(np.linspace(0, len(where) - 1, min(SHOWN, len(where))).astype(int))
@@ -199,97 +197,103 @@ def pictures(scale: Scale, role: str, wanted: Sequence[tuple[str, str]]) -> list
     domain = data.load(data.request(scale, role))
     places = {known: i for i, known in enumerate(zip(domain.test.paths, domain.test.digests, strict=True))}
     chosen = [places.get(tuple(one)) for one in wanted]
-    images = augment.centre_crop(domain.test.images, scale.side).permute(0, 2, 3, 1).numpy()
-    return [None if i is None else images[i] for i in chosen]
+    here = [i for i in chosen if i is not None]
+    images = augment.centre_crop(domain.test.images[here], scale.side).permute(0, 2, 3, 1).numpy()
+    found = dict(zip(here, images, strict=True))
+    return [None if i is None else found[i] for i in chosen]
 
 
 # Similarity of features
 
 
 def _similarity(one: _Role) -> dict[str, pd.DataFrame]:
+    """All modules of all models on the same test images, in one pass over them a model."""
     models = {key: one.network(key) for key in (*one.runs, P)}
     modules = features.places(models[P])
-    images = _spread(one.domain.test, one.scale.similarity_images)
     names = [(key, module) for key in models for module in modules]
-    same = [[names.index((key, module)) for key in models] for module in modules]
-    parts = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", similarity.ManyFeatures)  # the table feature_shapes says so
-        found = similarity.compare((_chunk(one, models, modules, images, part) for part in parts), same)
-        positions, shapes = _positions(one, models, modules, images)
-    chance = similarity.NEIGHBOURS / (len(images[parts[0]]) - 1)
-    found["neighbours_null"] = np.full((len(names), len(names)), chance)
-    for group, block in zip(same, positions, strict=True):
-        found.setdefault("cka_positions", np.full((len(names), len(names)), np.nan))
-        found["cka_positions"][np.ix_(group, group)] = block
-    return {"similarity": _similarity_rows(one, found, names, modules), "feature_shapes": shapes}
+    same = [[i for i, name in enumerate(names) if name[1] == module] for module in modules]
+    parts = _parts(len(one.domain.test), one.scale.similarity_images)
+    near = min(similarity.NEIGHBOURS, len(parts[0]) - 1)
+    rows: dict[str, list[np.ndarray]] = {module: [] for module in modules}
+    shapes: dict[str, torch.Size] = {}
+
+    def chunk(number: int) -> similarity.Chunk:
+        made = similarity.Chunk(names, len(parts[number]), near)
+        for key, module, found in _outputs(one, models, modules, parts[number]):
+            made.put((key, module), similarity.gram(found))
+            if number == 0:
+                rows[module].append(features.rows(found, POSITIONS).cpu().numpy())
+                shapes.setdefault(module, found.shape[1:])  # of a run: P, which may have another fc, is last
+        return made
+
+    found = similarity.compare(map(chunk, range(len(parts))), same)
+    found["neighbours_null"] = np.full((len(names), len(names)), near / (len(parts[0]) - 1))
+    found["cka_positions"] = _of_positions(rows, list(models), same)
+    return {
+        "similarity": _similarity_rows(one, found, names, modules),
+        "feature_shapes": _feature_shapes(shapes, rows, sum(map(len, parts))),
+    }
 
 
-@dataclass(frozen=True)
-class _Images:
-    """Test images to compare on, cut by slices."""
-
-    examples: Examples
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, part: slice) -> Examples:
-        own = self.examples
-        return Examples(own.images[part], own.labels[part], own.paths[part], own.digests[part])
+def _parts(there: int, wanted: int) -> list[np.ndarray]:
+    """Places of at most ``wanted`` images, evenly spread over those that are there, in chunks of one size."""
+    at = np.linspace(0, there - 1, min(there, wanted)).astype(int)
+    return np.array_split(at, -(-len(at) // CHUNK))
 
 
-def _spread(examples: Examples, count: int) -> _Images:
-    """At most ``count`` examples, evenly spread over all."""
-    if len(examples) <= count:
-        return _Images(examples)
-    at = torch.from_numpy(np.linspace(0, len(examples) - 1, count).astype(int))
-    paths, digests = ([column[i] for i in at] for column in (examples.paths, examples.digests))
-    return _Images(Examples(examples.images[at], examples.labels[at], tuple(paths), tuple(digests)))
+def _outputs(one: _Role, models: Mapping[Key, nn.Module], modules: Sequence[str], at: np.ndarray):
+    """(key, module, outputs on these test images) of all models and modules, a model at a time.
 
+    Where all modules' outputs would need too much memory at once, a model is asked for a few at a time.
+    """
+    test = one.domain.test
 
-def _outputs(one: _Role, model, modules: Sequence[str], examples: Examples) -> Iterator[tuple[str, Tensor]]:
-    """Each module's outputs on the examples; in several passes where all would need too much memory."""
-    view = one.view()
-    single = features.outputs(model, batches.evaluation(_Images(examples)[:1], view, device()), modules)
-    room = MEMORY // (4 * max(len(examples), 1))
-    group: list[str] = []
-    for number, module in enumerate(modules):
-        group.append(module)
-        after = single[modules[number + 1]].numel() if number + 1 < len(modules) else room + 1
-        if sum(single[name].numel() for name in group) + after > room:
-            yield from features.outputs(model, batches.evaluation(examples, view, device()), group).items()
-            group = []
+    def images(places: np.ndarray):
+        some = torch.from_numpy(places)
+        return batches.evaluation(
+            Examples(test.images[some], test.labels[some], (), ()), one.view(), device()
+        )
 
-
-def _chunk(one: _Role, models, modules: Sequence[str], images: _Images, part: slice) -> similarity.Chunk:
-    """The Gram matrices of all modules of all models on some of the images."""
-    examples = images[part]
-    names = [(key, module) for key in models for module in modules]
-    chunk = similarity.Chunk(names, len(examples), min(similarity.NEIGHBOURS, len(examples) - 1))
+    single = features.outputs(next(iter(models.values())), images(at[:1]), modules)
+    groups = _within(MEMORY, {name: 4 * len(at) * found.numel() for name, found in single.items()})
     for key, model in models.items():
-        for module, found in _outputs(one, model, modules, examples):
-            chunk.put((key, module), similarity.gram(found))
-    return chunk
+        for group in groups:
+            for module, found in features.outputs(model, images(at), group).items():
+                yield key, module, found
 
 
-def _positions(one: _Role, models, modules: Sequence[str], images: _Images) -> tuple[list, pd.DataFrame]:
-    """For each module, CKA between all models with positions as examples; and the shapes of the outputs."""
-    first = images[:CHUNK]
-    sets: dict[str, list[np.ndarray]] = {module: [] for module in modules}
-    rows = {}
-    for key, model in models.items():
-        for module, found in _outputs(one, model, modules, first):
-            sets[module].append(features.rows(found, POSITIONS).cpu().numpy())
-            if key != P:
-                channels, features_ = found.shape[1], found[0].numel()
-                rows[module] = {"module": module, "channels": channels, "positions": features_ // channels,
-                                "features": features_, "images": len(images),
-                                "positions_used": len(sets[module][-1])}  # fmt: skip
+def _within(memory: int, sizes: Mapping[str, int]) -> list[list[str]]:
+    """Names in their order, in groups whose sizes sum to at most ``memory`` (a larger one stands alone)."""
+    groups: list[list[str]] = [[]]
+    for name, size in sizes.items():
+        if groups[-1] and sum(sizes[other] for other in groups[-1]) + size > memory:
+            groups.append([])
+        groups[-1].append(name)
+    return groups
+
+
+def _of_positions(rows: Mapping[str, list], models: list[Key], same: Sequence[Sequence[int]]) -> np.ndarray:
+    """CKA with positions as examples between the same modules of all models; NaN between different ones."""
+    found = np.full((len(rows) * len(models),) * 2, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", similarity.ConstantFeatures)  # said once already
-        found = [similarity.cka_of_positions(sets[module], list(models)) for module in modules]
-    return found, pd.DataFrame(rows.values())
+        for group, sets in zip(same, rows.values(), strict=True):
+            found[np.ix_(group, group)] = similarity.cka_of_positions(sets, models)
+    return found
+
+
+def _feature_shapes(shapes: Mapping[str, torch.Size], rows: Mapping[str, list], images: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "module": module,
+            "channels": shape[0],
+            "positions": shape.numel() // shape[0],
+            "features": shape.numel(),
+            "images": images,
+            "positions_used": len(rows[module][0]),
+        }
+        for module, shape in shapes.items()
+    )
 
 
 def _similarity_rows(one: _Role, found: dict[str, np.ndarray], names: list, modules) -> pd.DataFrame:
@@ -316,7 +320,9 @@ def _distance(one: _Role) -> pd.DataFrame:
     """Every pair at the epochs that both keep, each epoch's weights read once."""
     p = weights(grid.pretrained(one.scale))
     of_p = norms(p)
-    compared = [(pair, epochs, last) for pair in one.pairs(with_p=True) for epochs, last in _epochs(one, pair)]
+    compared = [
+        (pair, epochs, last) for pair in one.pairs(with_p=True) for epochs, last in _epochs(one, pair)
+    ]
     rows = []
     for epochs in sorted({epochs for _, epochs, _ in compared}):
         at: dict[Key, dict[str, Tensor]] = {P: p}
