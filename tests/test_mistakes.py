@@ -25,7 +25,7 @@ def by_hand(labels, first, second, draws=200):
 
 
 def test_ten_examples_by_hand():
-    """Right: 1111100000 and 1111011000. Both right 4, only first wrong 2, only second wrong 1, both wrong 3."""
+    """Right: 1111100000 and 1111011000. Both 4, only the second 2, only the first 1, neither 3."""
     labels = np.zeros(10, dtype=int)
     first = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     second = np.array([0, 0, 0, 0, 1, 0, 0, 1, 2, 1])
@@ -148,7 +148,9 @@ def test_by_class_looks_at_the_examples_of_a_class():
 def test_by_label_looks_at_the_decisions_on_it():
     labels = np.array([[0, 1], [1, 1]])
     said = {FIRST: np.array([[1, 1], [0, 0]]), SECOND: np.array([[1, 1], [1, 1]])}
-    value = mistakes.by_class(said, labels, [(FIRST, SECOND)], ["a", "b"]).set_index(["label", "metric"]).value
+    value = (
+        mistakes.by_class(said, labels, [(FIRST, SECOND)], ["a", "b"]).set_index(["label", "metric"]).value
+    )
     assert value["a", "shared"] == pytest.approx(1 / 2) and value["b", "shared"] == 0
     assert value["a", "wrong"] == 1 and value["b", "wrong_b"] == 0
 
@@ -163,7 +165,9 @@ def test_difficulty_is_the_share_of_outside_models_that_err():
     assert np.isnan(mistakes.difficulty(hits, [])).all()
     sets = mistakes.sets(hits[FIRST], hits[SECOND])
     found = mistakes.mean_difficulty(np.array([0.1, 0.2, 0.3]), sets).set_index("examples")
-    assert found["count"].to_dict() == dict(both_right=1, only_first_wrong=0, only_second_wrong=1, both_wrong=1)
+    assert found["count"].to_dict() == dict(
+        both_right=1, only_first_wrong=0, only_second_wrong=1, both_wrong=1
+    )
     assert found.value["only_second_wrong"] == 0.2 and np.isnan(found.value["only_first_wrong"])
 
 

@@ -1,4 +1,4 @@
-"""CKA and its company against definitions computed another way, by hand, and what other packages get wrong."""
+"""CKA and its company: definitions computed another way, cases by hand, and what other packages get wrong."""
 
 import tracemalloc
 import warnings
@@ -74,14 +74,16 @@ def test_cka_agrees_with_the_textbook(x, y):
 
 
 def test_a_case_computed_by_hand():
-    """x = (1, -1, 0, 0), y = (1, 1, -1, -1), both centred: <x, y> = 0; with x itself 1. Of x and z = (2, 0, -1,
-    -1): <x, z>² / (<x, x> <z, z>) = 4 / (2 · 6)."""
+    """x = (1, -1, 0, 0), y = (1, 1, -1, -1), both centred: <x, y> = 0; with x itself 1.
+
+    Of x and z = (2, 0, -1, -1): <x, z>² / (<x, x> <z, z>) = 4 / (2 · 6).
+    """
     x, y, z = (np.array([v], dtype=float).T for v in ([1, -1, 0, 0], [1, 1, -1, -1], [2, 0, -1, -1]))
     assert similarity.cka(x, x) == pytest.approx(1)
     assert similarity.cka(x, y) == pytest.approx(0, abs=1e-12)
     assert similarity.cka(x, z) == pytest.approx(1 / 3)
-    # U-centred, of x: K = ((·,-1,0,0),(-1,·,0,0),(0,0,·,0),(0,0,0,·)), row sums -1, -1, 0, 0, total -2, n = 4:
-    # u12 = -1 + 1 - 1/3 = -1/3, u34 = -1/3, the other four 1/2 - 1/3 = 1/6; sum of squares 2 (2/9 + 4/36) = 2/3
+    # U-centred K of x: only k12 = -1 is not 0 off the diagonal; row sums -1, -1, 0, 0, total -2, n = 4, so
+    # u12 = -1 + 1 - 1/3 = -1/3 = u34, the other four 1/2 - 1/3 = 1/6: squares sum to 2 (2/9 + 4/36) = 2/3
     assert u_statistic(x, x) == pytest.approx(1 / 6)
     inner = similarity.inner_by_features([similarity.centred(x), similarity.centred(z)])
     assert inner.unbiased()[0, 0] == pytest.approx(1 / 6)
@@ -295,7 +297,9 @@ def test_hooks_are_gone_and_no_gradient_is_kept(network):
 
 def test_the_size_of_batches_changes_nothing(network):
     whole = features.outputs(network, batched(images(), 24), ("layer4",))["layer4"]
-    assert torch.allclose(features.outputs(network, batched(images(), 5), ("layer4",))["layer4"], whole, atol=1e-5)
+    assert torch.allclose(
+        features.outputs(network, batched(images(), 5), ("layer4",))["layer4"], whole, atol=1e-5
+    )
 
 
 def test_unknown_modules_and_no_images_are_refused(network, refused):

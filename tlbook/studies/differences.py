@@ -45,6 +45,8 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
+    for role in targets:
+        _refuse_untestable(data.load(data.request(scale, role)))
     ensure_all(runs(scale, targets, seeds), **how)
     found: dict[str, list[pd.DataFrame]] = {}
     for role in targets:
@@ -52,6 +54,12 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         for name, frame in (_mistakes(one) | _similarity(one) | {"distance": _distance(one)}).items():
             found.setdefault(name, []).append(frame.assign(role=role))
     return {name: pd.concat(frames, ignore_index=True)[TABLES[name].names] for name, frames in found.items()}
+
+
+def _refuse_untestable(domain: Domain) -> None:
+    """Refuse a data set without test images, before anything is trained."""
+    if not len(domain.test):
+        raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,6 @@ class _Role:
             for keys, spec in unshuffled(scale, [role], seeds)
         }
         domain = data.load(data.request(scale, role))
-        if not len(domain.test):
-            raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
         return cls(scale, role, domain, specs, {key: ensure(spec) for key, spec in specs.items()})
 
     def view(self) -> batches.View:
