@@ -43,8 +43,10 @@ def centred(features) -> np.ndarray:
     if len(flat) < LEAST:
         raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(flat)}.")
     with np.errstate(invalid="ignore", over="ignore"):  # a diverged network; `normalised` names it
-        moved = flat - flat.mean(0)
-        constant = (moved**2).sum() <= CONSTANT * (flat**2).sum()
+        mean = flat.mean(0)
+        moved = flat - mean
+        spread, level = moved.reshape(-1) @ moved.reshape(-1), len(flat) * (mean @ mean)
+        constant = spread <= CONSTANT * (spread + level)
     return moved * 0 if constant else moved
 
 
