@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], help="contenders to leave out, such as torch_cka")
     parser.add_argument("--quick", action="store_true", help="300 images, once")
-    parser.add_argument("--cpu", action="store_true", help="CPU seconds, for a machine that is busy otherwise")
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds, for a busy machine")
     given = parser.parse_args()
     clock = time.process_time if given.cpu else time.perf_counter
     sys.path.insert(0, given.packages) if given.packages else None
