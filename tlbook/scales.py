@@ -60,8 +60,8 @@ class Scale:
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
-    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
-    only shows that all works.
+    without steps, independent of P, which questions 3 and 5 compare with. ``similarity_images`` caps the test
+    images on which question 2 compares features. ``judged`` is False where a scale only shows that all works.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Scale:
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
+    similarity_images: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -178,6 +179,7 @@ SMOKE = Scale(
     checkpoint_epochs=30,
     checkpoint_seeds=1,
     constant_epochs=6,
+    similarity_images=300,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -208,6 +210,7 @@ LAPTOP = Scale(
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
+    similarity_images=1000,
     pretrained="shipped",
 )
 
@@ -228,6 +231,7 @@ GPU = LAPTOP.replace(
     block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
+    similarity_images=1000,
     pretrained="train",
 )
 
@@ -259,6 +263,7 @@ PAPER = Scale(
     checkpoint_epochs=100,
     checkpoint_seeds=3,
     constant_epochs=45,
+    similarity_images=20_000,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

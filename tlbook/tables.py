@@ -195,7 +195,101 @@ _DIFFERENCES = (
         "kappa: error consistency, agreement in being right or wrong beyond independent errors of the "
         "same rates; "
         "agreement: same prediction. Several labels: over example-label pairs.",
-        (*PAIR, Column("metric", "-", "shared, kappa, agreement, …"), VALUE),
+        (
+            *PAIR,
+            Column(
+                "metric",
+                "-",
+                "shared, shared_low, shared_high, kappa, kappa_low, kappa_high (95 % over examples), "
+                "shared_expected (if errors were independent), agreement, same_wrong (of shared mistakes, "
+                "those with the same answer), and the shares both_right, only_first_wrong, "
+                "only_second_wrong, both_wrong",
+            ),
+            VALUE,
+        ),
+    ),
+    Table(
+        "differences",
+        "mistakes_by_class",
+        "The same on the test examples of one class (several labels: the decisions on one label), at the "
+        "paper's rates. NaN where a measure is undefined.",
+        (
+            *PAIR,
+            Column("label", "-", "the class, or the label"),
+            Column(
+                "metric",
+                "-",
+                "shared, kappa; wrong and wrong_b: the share that each model gets wrong",
+                values=("shared", "kappa", "wrong", "wrong_b"),
+            ),
+            Column("value", "fraction", "as in mistakes", "number", low=-1.0, high=1.0),
+        ),
+    ),
+    Table(
+        "differences",
+        "difficulty_test",
+        "Are the examples that only P-T gets wrong harder than those that only RI-T gets wrong? By pair, at "
+        "the paper's rates.",
+        (
+            *PAIR,
+            Column(
+                "judges",
+                "-",
+                "which models outside the comparison say how hard an example is",
+                values=("all", *INITS),
+            ),
+            Column(
+                "metric",
+                "-",
+                "difference (of mean difficulty), difference_low and _high (95 %, bootstrap over examples), "
+                "cliffs_delta (size of the effect, -1 to 1), p_value (Mann-Whitney, two-sided)",
+                values=("difference", "difference_low", "difference_high", "cliffs_delta", "p_value"),
+            ),
+            Column("value", "by metric", "NaN where a set is empty", "number", low=-1.0, high=1.0),
+        ),
+    ),
+    Table(
+        "differences",
+        "mistake_examples",
+        "A few test examples of each set of a P-T & RI-T pair, evenly spread over the set; never pixels.",
+        (
+            *PAIR,
+            Column(
+                "examples",
+                "-",
+                "which set",
+                values=("only_first_wrong", "only_second_wrong", "both_wrong", "both_right"),
+            ),
+            Column("place", "-", "counts the examples shown of a set", "integer", low=0),
+            Column("dataset", "-", "name of the data set"),
+            Column("path", "-", "the file, relative to the data set's folder"),
+            Column("digest", "-", "SHA-256 of the file"),
+            Column("answer", "-", "the true class; with several labels, the label and whether it holds"),
+            Column("prediction", "-", "what the first model says"),
+            Column("prediction_b", "-", "what the second model says"),
+            Column("confidence", "fraction", "the first model's probability", "number", low=0.0, high=1.0),
+            Column("confidence_b", "fraction", "the second model's", "number", low=0.0, high=1.0),
+            Column("difficulty", "fraction", "as in mistake_difficulty", "number", low=0.0, high=1.0),
+        ),
+        measured=(
+            "dataset", "path", "digest", "answer", "prediction", "prediction_b", "confidence",
+            "confidence_b", "difficulty",
+        ),  # fmt: skip
+    ),
+    Table(
+        "differences",
+        "feature_shapes",
+        "What each module puts out for an image, and on how many test images models were compared.",
+        (
+            ROLE,
+            MODULE,
+            Column("channels", "channels", "channels of the output", "integer", low=1),
+            Column("positions", "positions", "positions of the feature map; 1 for fc", "integer", low=1),
+            Column("features", "features", "channels x positions, as `cka` sees them", "integer", low=1),
+            Column("images", "images", "test images compared on", "integer", low=1),
+            Column("positions_used", "rows", "rows that `cka_positions` sees", "integer", low=1),
+        ),
+        measured=("channels", "positions", "features", "images", "positions_used"),
     ),
     Table(
         "differences",
@@ -225,16 +319,24 @@ _DIFFERENCES = (
             *PAIR,
             MODULE,
             Column("module_b", "-", "the second model's module"),
-            Column("metric", "-", "cka (linear, plain), cka_debiased, cka_null, neighbours, …"),
+            Column(
+                "metric",
+                "-",
+                "cka (linear, plain, whole feature maps), cka_debiased, cka_positions (a row a position), "
+                "cka_null and cka_null_high (mean and largest of plain CKA if the examples are permuted), "
+                "neighbours (mean share of common nearest neighbours), neighbours_null (by chance); NaN for "
+                "constant features. Other modules' pairs (at the paper's rates): cka and cka_debiased",
+            ),
             VALUE,
         ),
     ),
     Table(
         "differences",
         "distance",
-        "l2 in parameter space over modules both have. module 'all': metric l2 is the root of the summed "
-        "squares, "
-        "l2_sum the sum of the modules' l2.",
+        "l2 in parameter space over modules both have, by epoch. module 'all': metric l2 is the root of the "
+        "summed squares, l2_sum the sum of the modules' l2; 'body': the same without fc. l2_per_root is per "
+        "root of the number of weights. Modules at the last epoch, and at the paper's rates at every one. "
+        "Where runs are of different lengths, the last row compares their ends.",
         (
             *PAIR,
             EPOCH,
