@@ -62,6 +62,12 @@ class Scale:
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
     without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
     only shows that all works.
+
+    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
+    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
+    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
+    at their ends times ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``. The
+    number is computed for the first ``number_seeds``.
     """
 
     name: str
@@ -82,6 +88,15 @@ class Scale:
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
+    rewind_epochs: int
+    redraws: int
+    path_images: int
+    path_points: int
+    noise_draws: int
+    noise: tuple[float, ...]
+    end_noise: tuple[float, ...]
+    map_seeds: int
+    number_seeds: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -178,6 +193,15 @@ SMOKE = Scale(
     checkpoint_epochs=30,
     checkpoint_seeds=1,
     constant_epochs=6,
+    rewind_epochs=2,
+    redraws=1,
+    path_images=40,
+    path_points=3,
+    noise_draws=1,
+    noise=(0.5, 0.125),
+    end_noise=(0.25, 0.0625),
+    map_seeds=1,
+    number_seeds=1,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -208,6 +232,15 @@ LAPTOP = Scale(
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
+    rewind_epochs=4,
+    redraws=2,
+    path_images=150,
+    path_points=5,
+    noise_draws=2,
+    noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+    end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
     pretrained="shipped",
 )
 
@@ -228,6 +261,12 @@ GPU = LAPTOP.replace(
     block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=300,
+    path_points=9,
+    noise_draws=3,
+    map_seeds=3,
     pretrained="train",
 )
 
@@ -259,6 +298,15 @@ PAPER = Scale(
     checkpoint_epochs=100,
     checkpoint_seeds=3,
     constant_epochs=45,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=1000,
+    path_points=11,
+    noise_draws=5,
+    noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+    end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}
