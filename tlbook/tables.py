@@ -335,11 +335,11 @@ _CRITICALITY = (
     Table(
         "criticality",
         "criticality",
-        "Module criticality (Chatterji, Neyshabur & Sedghi 2020): the smallest distance^2 / noise^2 on a path "
-        "from the initial to the final value at which the training error, mean over draws of the noise, is "
-        "at most epsilon above the final model's. relative: distance and noise of each weight tensor in "
-        "units of its root mean square at the end, biases without noise. Noise is searched from 2^-12 to 1 in "
-        "steps of 2^(1/4), and 0 is a module that may go all the way back. A diverged run has none (NaN).",
+        "Module criticality (Chatterji, Neyshabur & Sedghi 2020): the smallest distance^2 / noise^2 on a "
+        "path from the initial to the final value at which the training error, mean over draws of the noise, "
+        "is at most epsilon above the final model's. relative: distance and noise of each weight tensor in "
+        "units of its root mean square at the end, biases without noise. Noise is searched from 2^-12 to 1 "
+        "in steps of 2^(1/4), and 0 is a module that may go all the way back. A diverged run has none (NaN).",
         (
             ROLE,
             INIT,
@@ -358,6 +358,22 @@ _CRITICALITY = (
             Column("draws", "draws", "draws of the noise", "integer", low=1),
         ),
         measured=("value", "lowest", "highest", "fraction", "noise", "epsilon", "images", "draws"),
+    ),
+    Table(
+        "criticality",
+        "network_criticality",
+        "The sum of a network's module criticalities, beside its generalisation gap.",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            Column("path", "-", "direct or optimisation", values=("direct", "optimisation")),
+            Column("norm", "-", "raw or relative", values=("raw", "relative")),
+            Column("value", "squared ratio", "sum over modules", "number", low=0.0),
+            Column("gap", "percent or AUC", "training minus test metric at the end", "number"),
+        ),
+        measured=("value", "gap"),
     ),
 )
 

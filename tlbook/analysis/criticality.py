@@ -22,7 +22,7 @@ from tlbook.errors import TlbookError
 
 EPSILON = 0.05  # what the training error may rise by: 5 of 100 images
 OCTAVES = 12  # noise between 2^-12 and 1 is searched
-STEPS_PER_OCTAVE = 4  # so that a noise found is at most 2^(1/4) too small, and a criticality 2^(1/2) too large
+STEPS_PER_OCTAVE = 4  # so a noise found is at most 2^(1/4) too small, a criticality 2^(1/2) too large
 
 
 # Rewinding (Figure 5)
@@ -149,7 +149,9 @@ def gaussian(weights: Weights, seed: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
-def noisy(weights: Weights, noise: Weights, factor: float, units: Mapping[str, float] | None = None) -> Weights:
+def noisy(
+    weights: Weights, noise: Weights, factor: float, units: Mapping[str, float] | None = None
+) -> Weights:
     """weights + factor * noise, each tensor's noise in its unit (default 1)."""
     size = dict.fromkeys(weights, 1.0) if units is None else units
     return {name: value + factor * size[name] * noise[name] for name, value in weights.items()}
@@ -257,11 +259,12 @@ def criticality(
     draws = range(len(seen[best_place, best_rung]))
     rungs = [max(highest(best_place, draw=draw), 0) for draw in draws]
     singles = [float(distances[best_place] / sizes[rung]) ** 2 for rung in rungs]
-    return Criticality(best, min([best, *singles]), max([best, *singles]), best_place, float(sizes[best_rung]))
+    lowest, highest_value = min([best, *singles]), max([best, *singles])
+    return Criticality(best, lowest, highest_value, best_place, float(sizes[best_rung]))
 
 
 def wrong(logits: Tensor, labels: Tensor) -> float:
-    """Training error: the share of images, or of labels where an image has several, that are wrong, 0 to 1."""
+    """The share of images, or of labels where an image has several, that are wrong, 0 to 1."""
     if labels.ndim == 2:
         return float(((logits > 0) != (labels > 0.5)).double().mean())
     return 1 - metrics.accuracy(logits, labels) / 100

@@ -53,8 +53,8 @@ class Chain:
 def chain(model: FixupResNet, precision: str = "fp32") -> Chain:
     """A Fixup ResNet as the chain conv1, each block, fc.
 
-    ``bias1`` (with ReLU and pooling) belongs to the step of conv1, ``bias2`` (with average pooling) to that of
-    fc; neither is part of the module.
+    ``bias1`` (with ReLU and pooling) belongs to the step of conv1, ``bias2`` (with average pooling) to that
+    of fc; neither is part of the module.
     """
 
     def stem(x: Tensor) -> Tensor:
@@ -66,12 +66,13 @@ def chain(model: FixupResNet, precision: str = "fp32") -> Chain:
         return model.fc(x + model.bias2.to(x.dtype))
 
     ends = {"conv1": stem, "fc": head}
-    return Chain(model, {name: ends.get(name) or model.get_submodule(name) for name in names(model)}, precision)
+    steps = {name: ends.get(name) or model.get_submodule(name) for name in names(model)}
+    return Chain(model, steps, precision)
 
 
 @contextmanager
 def replaced(model: nn.Module, weights: Weights) -> Iterator[None]:
-    """Give a model other values of some parameters for a while. Unknown names and other shapes are refused."""
+    """Give a model other values of some parameters for a while; unknown names and shapes are refused."""
     own = dict(model.named_parameters())
     for name, value in weights.items():
         if name not in own or own[name].shape != value.shape:
@@ -110,9 +111,9 @@ class Suffix:
     def logits(self, variants: Sequence[Weights], together: int | None = None) -> Tensor:
         """Logits float32 (variants, n, k) on the CPU, of the network with each variant's weights.
 
-        Variants may change any parameter of the module or of what lies behind it. Where all change the module
-        only, ``together`` of them pass what lies behind it as one batch (default: as many as `TOGETHER` images
-        allow), which pays where batches are small.
+        Variants may change any parameter of the module or of what lies behind it. Where all change the
+        module only, ``together`` of them pass what lies behind it as one batch (default: as many as
+        `TOGETHER` images allow), which pays where batches are small.
         """
         rest = self.chain.after(self.module)
         members = parameters(self.chain.model, self.module)

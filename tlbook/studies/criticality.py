@@ -16,6 +16,7 @@ from torch import Tensor
 from tlbook import data, models
 from tlbook import runs as trained
 from tlbook.analysis import criticality as analysis
+from tlbook.analysis.robustness import network_criticality
 from tlbook.analysis.suffix import Chain, Suffix, chain, walk
 from tlbook.data import Domain, Examples, batches
 from tlbook.errors import TlbookError
@@ -46,7 +47,8 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         for name, rows in parts.items():
             if len(rows):
                 found[name].append(rows.assign(**keys)[[*keys, *rows.columns]])
-    return {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
+    made = {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
+    return made | {"network_criticality": network_criticality(made["criticality"], made["rewind"])}
 
 
 def _runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
@@ -85,7 +87,8 @@ class Opened:
 
 
 def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
-    """Open a finished run, with its weights at ``epochs`` (all that it keeps, if none are named) and the last.
+    """Open a finished run, with its weights at ``epochs`` (all that it keeps, if none are named) and at the
+    last one.
 
     Refused in one sentence: a run that is not trained, an epoch that it does not keep, each with what to do.
     """
@@ -96,8 +99,8 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     if missing:
         there = ", ".join(map(str, run.kept()))
         raise TlbookError(
-            f"Run {spec.id} ({spec.label}) keeps no weights of epoch {missing[0]}, only of {there}; choose one of "
-            f"these, or put {missing[0]} into the spec's `kept` and train it anew with "
+            f"Run {spec.id} ({spec.label}) keeps no weights of epoch {missing[0]}, only of {there}; choose "
+            f"one of these, or put {missing[0]} into the spec's `kept` and train it anew with "
             "tlbook.runs.ensure(spec, retrain=True)."
         )
     where = trained.device()
@@ -118,7 +121,7 @@ def _how(spec: RunSpec) -> str:
 
 
 def spread(epochs: Sequence[int], most: int) -> list[int]:
-    """At most that many of some epochs, the first and the last among them if there is room, evenly by place."""
+    """At most that many of some epochs, evenly by place; the first and the last, if there is room."""
     epochs = sorted(epochs)
     places = np.linspace(0, len(epochs) - 1, min(most, len(epochs))).round().astype(int)
     return [epochs[place] for place in dict.fromkeys(places.tolist())]
@@ -233,7 +236,9 @@ def rescaled_twin(
         (logits,) = suffix.logits([{}])
         before = logits if before is None else before
         points, drawn = places(scale, own, block)["direct"], noises(scale, own, suffix)
-        raw, relative = (analysis.criticality_of(suffix, labels, points, drawn, r).value for r in (False, True))
+        raw, relative = (
+            analysis.criticality_of(suffix, labels, points, drawn, norm).value for norm in (False, True)
+        )
         differ = float((logits - before).abs().max())
         rows.append({"network": name, "logits_differ": differ, "raw": raw, "relative": relative})
     return pd.DataFrame(rows)
