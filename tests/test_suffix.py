@@ -28,10 +28,10 @@ def full(model, weights, batches):
         return torch.cat([own(batch) for batch in batches])
 
 
-def changed(model, module, count=3):
+def changed(chain, module, count=3):
     """Variants of one module: noise on each of its parameters."""
-    state = model.state_dict()
-    names = sorted(suffix.parameters(model, module))
+    state = chain.model.state_dict()
+    names = sorted(chain.members[module])
     generator = torch.Generator().manual_seed(1)
     return [
         {name: state[name] + 0.1 * torch.randn(state[name].shape, generator=generator) for name in names}
@@ -42,7 +42,7 @@ def changed(model, module, count=3):
 def test_suffix_and_full_evaluation_agree_at_every_module(trained):
     chain, batches = trained
     assert chain.modules == models.names(chain.model)
-    variants = {module: changed(chain.model, module) for module in chain.modules}
+    variants = {module: changed(chain, module) for module in chain.modules}
     found = suffix.evaluate(chain, batches, variants)
     for module, those in variants.items():
         for logits, weights in zip(found[module], those, strict=True):
@@ -53,7 +53,7 @@ def test_a_variant_may_change_what_lies_behind_its_module(trained):
     chain, batches = trained
     weights = {}
     for module in chain.modules[2:]:
-        weights |= changed(chain.model, module, 1)[0]
+        weights |= changed(chain, module, 1)[0]
     (found,) = suffix.evaluate(chain, batches, {chain.modules[2]: [weights]})[chain.modules[2]]
     torch.testing.assert_close(found, full(chain.model, weights, batches), rtol=1e-5, atol=1e-5)
 
@@ -63,7 +63,7 @@ def test_how_many_go_together_changes_nothing(trained, together):
     chain, batches = trained
     module = chain.modules[1]
     own = next(s for s in suffix.walk(chain, batches) if s.module == module)
-    variants = changed(chain.model, module, 5)
+    variants = changed(chain, module, 5)
     torch.testing.assert_close(
         own.logits(variants, together), own.logits(variants), rtol=1e-5, atol=1e-5
     )
@@ -72,10 +72,10 @@ def test_how_many_go_together_changes_nothing(trained, together):
 def test_the_network_is_left_as_it_was_even_after_a_refusal(trained):
     chain, batches = trained
     before = {name: value.clone() for name, value in chain.model.state_dict().items()}
-    suffix.evaluate(chain, batches, {"conv1": changed(chain.model, "conv1")})
+    suffix.evaluate(chain, batches, {"conv1": changed(chain, "conv1")})
     with pytest.raises(TlbookError, match="no parameter 'conv1.weight' of shape"):
         suffix.evaluate(chain, batches, {"conv1": [{"conv1.weight": torch.zeros(2)}]})
-    with pytest.raises(RuntimeError, match="stop"), suffix.replaced(chain.model, {"bias1": torch.ones(1)}):
+    with pytest.raises(RuntimeError, match="stop"), suffix.replaced(chain, {"bias1": torch.ones(1)}):
         raise RuntimeError("stop")
     after = chain.model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -95,7 +95,7 @@ def test_only_what_lies_behind_a_module_is_computed(trained):
 
     counted = suffix.Chain(chain.model, {m: counting(m, step) for m, step in chain.steps.items()})
     middle = chain.modules[len(chain.modules) // 2]
-    variants = changed(chain.model, middle, 4)
+    variants = changed(chain, middle, 4)
     batch = batches[0]
     last = suffix.evaluate(counted, [batch], {middle: [*variants, {"fc.bias": torch.zeros(5)}]})
     assert len(last[middle]) == 5

@@ -66,7 +66,7 @@ class Scale:
     Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
     them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
     as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
-    at their ends times ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``. The
+    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``. The
     number is computed for the first ``number_seeds``.
     """
 
@@ -198,8 +198,8 @@ SMOKE = Scale(
     path_images=40,
     path_points=3,
     noise_draws=1,
-    noise=(0.5, 0.125),
-    end_noise=(0.25, 0.0625),
+    noise=(0.25,),
+    end_noise=(0.5, 0.125),
     map_seeds=1,
     number_seeds=1,
 )

@@ -289,7 +289,7 @@ _CRITICALITY = (
         "criticality",
         "rewind",
         "Final models with one module, or a whole stage, set back (Figure 5); module 'none' is the model "
-        "itself. redraw is a mean over draws.",
+        "itself, the only one on train. redraw is a mean over draws.",
         (
             ROLE,
             INIT,

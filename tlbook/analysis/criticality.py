@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tlbook import metrics
-from tlbook.analysis.suffix import Chain, Suffix, Weights, evaluate, parameters
+from tlbook.analysis.suffix import Chain, Suffix, Weights, evaluate
 from tlbook.errors import TlbookError
 
 EPSILON = 0.05  # what the training error may rise by: 5 of 100 images
@@ -83,7 +83,7 @@ def rewind(
 
 def part(chain: Chain, state: Weights, modules: Sequence[str]) -> dict[str, Tensor]:
     """The parameters of some modules out of a state dict."""
-    wanted = set().union(*(parameters(chain.model, module) for module in modules))
+    wanted = frozenset().union(*(chain.members[module] for module in modules))
     return {name: value for name, value in state.items() if name in wanted}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +35,23 @@ class Chain:
     steps: Mapping[str, Callable[[Tensor], Tensor]]
     precision: str = "fp32"
 
-    @property
+    @cached_property
     def modules(self) -> tuple[str, ...]:
         """The modules' names from input to output."""
         return tuple(self.steps)
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """The model's parameters by name."""
+        return dict(self.model.named_parameters())
+
+    @cached_property
+    def members(self) -> dict[str, frozenset[str]]:
+        """The names of each module's parameters."""
+        return {
+            module: frozenset(name for name in self.parameters if name.startswith(f"{module}."))
+            for module in self.modules
+        }
 
     def after(self, module: str) -> list[Callable[[Tensor], Tensor]]:
         """The steps behind a module. A module that does not exist is refused, naming those that do."""
@@ -71,9 +85,9 @@ def chain(model: FixupResNet, precision: str = "fp32") -> Chain:
 
 
 @contextmanager
-def replaced(model: nn.Module, weights: Weights) -> Iterator[None]:
-    """Give a model other values of some parameters for a while; unknown names and shapes are refused."""
-    own = dict(model.named_parameters())
+def replaced(chain: Chain, weights: Weights) -> Iterator[None]:
+    """Give a network other values of some parameters for a while; unknown names and shapes are refused."""
+    own = chain.parameters
     for name, value in weights.items():
         if name not in own or own[name].shape != value.shape:
             raise TlbookError(f"The network has no parameter {name!r} of shape {tuple(value.shape)}.")
@@ -116,8 +130,7 @@ class Suffix:
         `TOGETHER` images allow), which pays where batches are small.
         """
         rest = self.chain.after(self.module)
-        members = parameters(self.chain.model, self.module)
-        alone = not all(set(variant) <= members for variant in variants)
+        alone = not all(variant.keys() <= self.chain.members[self.module] for variant in variants)
         parts = []
         for batch in self.inputs:
             at_once = 1 if alone else together or max(1, TOGETHER // max(len(batch), 1))
@@ -131,12 +144,12 @@ class Suffix:
         step = self.chain.steps[self.module]
         with metrics.autocast(batch.device.type, self.chain.precision):
             if len(group) == 1:
-                with replaced(self.chain.model, group[0]):
+                with replaced(self.chain, group[0]):
                     out = _through([step, *rest], batch)
             else:
                 outputs = []
                 for variant in group:
-                    with replaced(self.chain.model, variant):
+                    with replaced(self.chain, variant):
                         outputs.append(step(batch))
                 out = _through(rest, torch.cat(outputs))
         return out.float().cpu().unflatten(0, (len(group), len(batch)))
@@ -156,11 +169,6 @@ def _through(steps: Iterable[Callable], x: Tensor) -> Tensor:
     for step in steps:
         x = step(x)
     return x
-
-
-def parameters(model: nn.Module, module: str) -> set[str]:
-    """The names of a module's parameters (of the submodule of that name)."""
-    return {name for name, _ in model.named_parameters() if name.startswith(f"{module}.")}
 
 
 def walk(chain: Chain, images: Iterable[Tensor]) -> Iterator[Suffix]:

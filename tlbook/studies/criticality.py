@@ -128,12 +128,12 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
 
 
 def _rewound(scale: Scale, run: Opened) -> pd.DataFrame:
-    """Figure 5: on test to several epochs and to fresh draws; on train to epoch 0 only."""
+    """Figure 5, on test: to several epochs and to fresh draws; on train the network itself only."""
     before = [epoch for epoch in run.checkpoints if epoch != run.spec.epochs]
     earlier = {epoch: run.checkpoints[epoch] for epoch in spread(before, scale.rewind_epochs)}
     parts = []
     for split, back, fresh in (
-        ("train", {0: run.checkpoints[0]}, []),
+        ("train", {}, []),
         ("test", earlier, [redrawn(run, number) for number in range(scale.redraws)]),
     ):
         examples = run.batches(getattr(run.domain, split))
@@ -184,8 +184,9 @@ def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd
                 break
             drawn = noises(scale, run, suffix)
             for path, points in places(scale, run, suffix.module).items():
+                at_end = scale.end_noise if path == "direct" else ()
                 rows = analysis.noise_map(
-                    suffix, labels, run.spec.metric, points, scale.noise, drawn, scale.end_noise
+                    suffix, labels, run.spec.metric, points, scale.noise, drawn, at_end
                 )
                 parts.append(rows.assign(module=suffix.module, path=path, split=split))
     columns = ["module", "path", "fraction", "distance", "noise", "split", "metric", "value"]
