@@ -66,8 +66,8 @@ class Scale:
     Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
     them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
     as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
-    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``. The
-    number is computed for the first ``number_seeds``.
+    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
+    ``map_seeds``. The number is computed for the first ``number_seeds``.
     """
 
     name: str
