@@ -14,15 +14,14 @@ from tlbook.figures import style
 
 LOST = {"accuracy": "accuracy lost (points)", "auc": "AUC lost"}
 MAP = "viridis"
-CELL = 0.62  # inches of a heat map's cell
 
 
 def rewinding(rewind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     """Figure 5: what the test metric loses when one module goes back to epoch 0; one panel a role.
 
-    ``rewind`` is the table rewind, ``paper`` the frame `tlbook.paper.figure5` (xray), drawn as crosses at the
-    modules whose names it shares. Points are runs, lines their means; fc, whose beginning is a fresh head,
-    stands apart.
+    ``rewind`` is the table rewind, ``paper`` the frame `tlbook.paper.figure5` (xray), drawn as crosses in the
+    init's colour (P-T low, RI-T high) at the modules whose names it shares. Points are runs, lines their
+    means; fc, whose beginning is a fresh head, stands apart.
     """
     style.apply()
     lost = losses(rewind)
@@ -44,12 +43,13 @@ def rewinding(rewind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def _papers_losses(ax: Axes, paper: pd.DataFrame, names: list[str]) -> None:
-    for (init, _rate), own in paper.groupby(["init", "rate"]):
+    """Crosses right of our points."""
+    for init, own in _main_rates(paper).groupby("init"):
         rows = own.set_index("module").value
         shared = [name for name in names if name in rows.index]
-        places = [_places(names)[name] for name in shared]
-        look = style.PAPER | {"color": style.INIT_COLOURS[init], "markersize": 5, "alpha": 0.6}
-        ax.plot(places, rows["none"] - rows[shared], label=None, **look)
+        places = [_places(names)[name] + 0.3 for name in shared]
+        look = style.PAPER | {"color": style.INIT_COLOURS[init], "markersize": 6}
+        ax.plot(places, rows["none"] - rows[shared], **look)
     ax.plot([], [], label="paper", **style.PAPER)
 
 
@@ -88,9 +88,8 @@ def rewinding_in_time(rewind: pd.DataFrame) -> Figure:
     lost = losses(rewind)
     lost = _main_rates(lost[lost.method == "rewind"])
     roles, inits = style.roles(lost), style.inits(lost)
-    figure, axes = plt.subplots(
-        len(roles), len(inits), figsize=(3.6 * len(inits) + 0.8, 2.6 * len(roles)), squeeze=False
-    )
+    size = (4.2 * len(inits), 2.7 * len(roles))
+    figure, axes = plt.subplots(len(roles), len(inits), figsize=size, squeeze=False, layout="constrained")
     for row, role in zip(axes, roles, strict=True):
         own = lost[lost.role == role]
         names = modules(own.module)
@@ -105,7 +104,7 @@ def rewinding_in_time(rewind: pd.DataFrame) -> Figure:
             ax.grid(False)
             ax.set_title(f"{role}: {init}")
             ax.set_xlabel("set back to epoch")
-        figure.colorbar(drawn, ax=row, label=f"test {LOST[own.metric.iloc[0]]}")
+        figure.colorbar(drawn, ax=list(row), label=f"test {LOST[own.metric.iloc[0]]}")
     return style.described(figure, "Test metric lost by module and by the epoch that it is set back to")
 
 
@@ -233,9 +232,7 @@ def against_the_gap(network: pd.DataFrame) -> Figure:
                 face = style.INIT_COLOURS[init] if rate == "low" else "white"
                 look = {"color": style.INIT_COLOURS[init], "markerfacecolor": face, "linestyle": "none"}
                 ax.plot(runs.value, runs.gap, label=name, marker=style.INIT_MARKERS[init], **look)
-            positive = own.value[own.value > 0]
-            ax.set_xscale("symlog", linthresh=positive.min() if len(positive) else 1.0)
-            ax.minorticks_off()
+            _criticality_axis(ax, own.value)
             found = rank(own)
             ax.set_title(f"{role}: {norm}" + ("" if np.isnan(found) else f", rank correlation {found:.2f}"))
             ax.set_xlabel("network criticality")
@@ -243,6 +240,19 @@ def against_the_gap(network: pd.DataFrame) -> Figure:
     _legend(figure, list(axes.flat))
     figure.tight_layout()
     return style.described(figure, "Generalisation gap against network criticality, one point a run")
+
+
+def _criticality_axis(ax: Axes, values: pd.Series) -> None:
+    """A logarithmic x axis with room and a tick at each power of ten; zeros stand at its left edge."""
+    positive = values[values > 0]
+    low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
+    zeros = bool((values == 0).any())
+    ax.set_xscale("symlog", linthresh=low) if zeros else ax.set_xscale("log")
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ax.set_xticks([10.0**e for e in exponents], [f"$10^{{{e}}}$" for e in exponents])
+    ax.minorticks_off()
+    if not zeros:
+        ax.set_xlim(10.0 ** exponents[0] / 1.5, 10.0 ** exponents[-1] * 1.5)
 
 
 def _is_auc(rows: pd.DataFrame) -> bool:
