@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from tlbook.models.fixup import FixupResNet
 from tlbook.models.modules import names
 
 Weights = Mapping[str, Tensor]  # some of a network's parameters, by their names in the state dict
-TOGETHER = 512  # images; smaller batches of several variants are joined behind their module up to this many
+TOGETHER = 256  # images; small batches of several variants are joined behind their module up to this many
 
 
 @dataclass(frozen=True)
@@ -188,14 +189,15 @@ def evaluate(
 ) -> dict[str, Tensor]:
     """Logits (variants, n, k) by the first module that the variants change, of any number of images.
 
-    One batch after another, so that memory is that of one batch's activations. Modules without variants cost
-    their share of one pass; a module that does not exist is refused, naming those that do.
+    One batch after another, so that memory is that of one batch's activations. Modules in front of the last
+    one with variants cost their share of one pass; a module that does not exist is refused, naming those that
+    do.
     """
-    for module in variants:
-        chain.place(module)
-    found: dict[str, list[Tensor]] = {module: [] for module in variants}
+    found: dict[str, list[Tensor]] = {module: [] for module, those in variants.items() if those}
+    places = {module: chain.place(module) for module in variants}  # refuses
+    last = max((places[module] for module in found), default=-1)
     for batch in images:
-        for suffix in walk(chain, [batch]):
-            if variants.get(suffix.module):
+        for suffix in islice(walk(chain, [batch]), last + 1):
+            if suffix.module in found:
                 found[suffix.module].append(suffix.logits(variants[suffix.module]))
-    return {module: torch.cat(parts, dim=1) for module, parts in found.items() if parts}
+    return {module: torch.cat(parts, dim=1) for module, parts in found.items()}
