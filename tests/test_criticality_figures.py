@@ -173,7 +173,7 @@ def test_the_gap_figure_has_one_mark_a_run_and_the_correlation(figure_of):
     marks = points(shown[titles[0]], BLUE)
     assert len(marks) == 6 and set(marks[:, 1].round(6)) == {15, 16, 17}
     chest = next(ax for title, ax in shown.items() if title.startswith("xray: raw"))
-    assert chest.get_ylabel() == "training minus test AUC"
+    assert chest.get_ylabel() == "train − test AUC"
 
 
 @pytest.mark.parametrize("name", NAMES)

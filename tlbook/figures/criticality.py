@@ -236,7 +236,7 @@ def against_the_gap(network: pd.DataFrame) -> Figure:
             found = rank(own)
             ax.set_title(f"{role}: {norm}" + ("" if np.isnan(found) else f", rank correlation {found:.2f}"))
             ax.set_xlabel("network criticality")
-            ax.set_ylabel("training minus test " + ("AUC" if _is_auc(own) else "accuracy"))
+            ax.set_ylabel("train − test " + ("AUC" if _is_auc(own) else "accuracy"))
     _legend(figure, list(axes.flat))
     figure.tight_layout()
     return style.described(figure, "Generalisation gap against network criticality, one point a run")
