@@ -119,8 +119,9 @@ def noise_maps(paths: pd.DataFrame, role: str, module: str, path: str) -> Figure
     table = style.headline(paths[(paths.role == role) & (paths.module == module) & (paths.path == path)])
     table = table[table.seed == table.seed.min()]
     inits, splits = style.inits(table), [s for s in ("train", "test") if s in set(table.split)]
-    size = (4.4 * len(splits), 2.9 * len(inits))
+    size = (4.4 * len(splits), 2.7 * len(inits))
     figure, axes = plt.subplots(len(inits), len(splits), figsize=size, squeeze=False)
+    figure.subplots_adjust(wspace=0.3, hspace=0.3, top=0.88)  # tight_layout takes as long as the drawing
     word = style.WORDS[table.metric.iloc[0]]
     for column, split in enumerate(splits):
         here = table[table.split == split]
@@ -129,9 +130,11 @@ def noise_maps(paths: pd.DataFrame, role: str, module: str, path: str) -> Figure
             ax = axes[row, column]
             drawn = _heat_map(ax, here[here.init == init], colours)
             ax.set_title(f"{init}, {split}")
-            figure.colorbar(drawn, ax=ax, label=f"{split} {word}")
+            ax.set_ylabel("noise factor" if column == 0 else "")
+            ax.tick_params(labelleft=column == 0)
+            ax.set_xlabel(r"distance $\Vert\theta-\theta_0\Vert_2$" if row == len(inits) - 1 else "")
+        figure.colorbar(drawn, ax=list(axes[:, column]), label=f"{split} {word}")
     figure.suptitle(f"{role}: {module}, {path} path")
-    figure.tight_layout()
     return style.described(
         figure, f"Metric over distance from the initial value and noise, {module} of P-T and RI-T on {role}"
     )
@@ -147,8 +150,6 @@ def _heat_map(ax: Axes, rows: pd.DataFrame, colours: Normalize):
     ax.set_xticks(np.arange(cells.shape[1]) + 0.5, [f"{d:.2g}" for d in distances])
     ax.set_yticks(np.arange(cells.shape[0]) + 0.5, [f"{n:+.3g}" if n else "0" for n in cells.index])
     ax.grid(False)
-    ax.set_xlabel(r"distance from the beginning, $\Vert\theta-\theta_0\Vert_2$")
-    ax.set_ylabel("noise factor")
     return drawn
 
 
