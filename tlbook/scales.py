@@ -60,8 +60,16 @@ class Scale:
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
-    without steps, independent of P, which questions 3 and 5 compare with. ``similarity_images`` caps the test
-    images on which question 2 compares features. ``judged`` is False where a scale only shows that all works.
+    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
+    only shows that all works.
+
+    Question 2: ``similarity_images`` caps the test images on which features are compared.
+
+    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
+    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
+    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
+    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
+    ``map_seeds``. The number is computed for the first ``number_seeds``.
     """
 
     name: str
@@ -83,6 +91,15 @@ class Scale:
     checkpoint_seeds: int
     constant_epochs: int
     similarity_images: int
+    rewind_epochs: int
+    redraws: int
+    path_images: int
+    path_points: int
+    noise_draws: int
+    noise: tuple[float, ...]
+    end_noise: tuple[float, ...]
+    map_seeds: int
+    number_seeds: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -180,6 +197,15 @@ SMOKE = Scale(
     checkpoint_seeds=1,
     constant_epochs=6,
     similarity_images=300,
+    rewind_epochs=2,
+    redraws=1,
+    path_images=40,
+    path_points=3,
+    noise_draws=1,
+    noise=(0.25,),
+    end_noise=(0.5, 0.125),
+    map_seeds=1,
+    number_seeds=1,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -211,6 +237,15 @@ LAPTOP = Scale(
     checkpoint_seeds=3,
     constant_epochs=15,
     similarity_images=1000,
+    rewind_epochs=4,
+    redraws=2,
+    path_images=150,
+    path_points=5,
+    noise_draws=2,
+    noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+    end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
     pretrained="shipped",
 )
 
@@ -232,6 +267,12 @@ GPU = LAPTOP.replace(
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
     similarity_images=1000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=300,
+    path_points=9,
+    noise_draws=3,
+    map_seeds=3,
     pretrained="train",
 )
 
@@ -264,6 +305,15 @@ PAPER = Scale(
     checkpoint_seeds=3,
     constant_epochs=45,
     similarity_images=20_000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=1000,
+    path_points=11,
+    noise_draws=5,
+    noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+    end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

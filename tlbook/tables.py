@@ -390,7 +390,8 @@ _CRITICALITY = (
     Table(
         "criticality",
         "rewind",
-        "Final models with one module set back (Figure 5); module 'none' is the model itself.",
+        "Final models with one module, or a whole stage, set back (Figure 5); module 'none' is the model "
+        "itself, the only one on train. redraw is a mean over draws.",
         (
             ROLE,
             INIT,
@@ -432,6 +433,49 @@ _CRITICALITY = (
             VALUE,
         ),
         measured=("distance", "value"),
+    ),
+    Table(
+        "criticality",
+        "criticality",
+        "Module criticality (Chatterji, Neyshabur & Sedghi 2020): the smallest distance^2 / noise^2 on a "
+        "path from the initial to the final value at which the training error, mean over draws of the noise, "
+        "is at most epsilon above the final model's. relative: distance and noise of each weight tensor in "
+        "units of its root mean square at the end, biases without noise. Noise is searched from 2^-12 to 1 "
+        "in steps of 2^(1/4), and 0 is a module that may go all the way back. A diverged run has none (NaN).",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            MODULE,
+            Column("path", "-", "direct or optimisation", values=("direct", "optimisation")),
+            Column("norm", "-", "raw or relative", values=("raw", "relative")),
+            Column("value", "squared ratio", "distance^2 / noise^2 at the best point", "number", low=0.0),
+            Column("lowest", "squared ratio", "the lowest by a single draw at that point", "number", low=0.0),
+            Column("highest", "squared ratio", "the highest by a single draw there", "number", low=0.0),
+            Column("fraction", "fraction", "the best point's place on the path", "number", low=0.0, high=1.0),
+            Column("noise", "l2 or relative", "the noise borne there", "number", low=0.0),
+            Column("epsilon", "fraction", "what the training error may rise by", "number", low=0.0, high=1.0),
+            Column("images", "images", "training images measured", "integer", low=1),
+            Column("draws", "draws", "draws of the noise", "integer", low=1),
+        ),
+        measured=("value", "lowest", "highest", "fraction", "noise", "epsilon", "images", "draws"),
+    ),
+    Table(
+        "criticality",
+        "network_criticality",
+        "The sum of a network's module criticalities, beside its generalisation gap.",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            Column("path", "-", "direct or optimisation", values=("direct", "optimisation")),
+            Column("norm", "-", "raw or relative", values=("raw", "relative")),
+            Column("value", "squared ratio", "sum over modules", "number", low=0.0),
+            Column("gap", "percent or AUC", "training minus test metric at the end", "number"),
+        ),
+        measured=("value", "gap"),
     ),
 )
 
