@@ -21,6 +21,10 @@ RATES = ("low", "high")
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+MAPPINGS = (
+    "tasks", "rates", "second_rate_seeds", "main_rates", "line_points", "same_init_seeds", "control_seeds",
+)  # fmt: skip
+
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
@@ -62,6 +66,12 @@ class Scale:
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
     without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
     only shows that all works.
+
+    Question 3: ``line_points`` on the line between two models, both ends included, by role, and
+    ``line_outside`` beyond each end; ``partners`` is how many RI-T each P-T is paired with;
+    ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each control (order, head,
+    other source), by role; flatness is measured at ``flat_distances`` (relative; one near 0.1) along
+    ``flat_directions`` directions; ``aligned_pairs`` of RI-T are aligned.
     """
 
     name: str
@@ -82,13 +92,21 @@ class Scale:
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
+    line_points: Mapping[str, int]
+    line_outside: int
+    partners: int
+    same_init_seeds: Mapping[str, int]
+    control_seeds: Mapping[str, int]
+    flat_distances: tuple[float, ...]
+    flat_directions: int
+    aligned_pairs: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "rates", "second_rate_seeds", "main_rates"):  # frozen all the way down
+        for name in MAPPINGS:  # frozen all the way down
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -178,6 +196,14 @@ SMOKE = Scale(
     checkpoint_epochs=30,
     checkpoint_seeds=1,
     constant_epochs=6,
+    line_points=dict.fromkeys(TARGETS, 7),
+    line_outside=1,
+    partners=1,
+    same_init_seeds={"quickdraw": 3},
+    control_seeds={"quickdraw": 2},
+    flat_distances=(0.05, 0.1, 0.3),
+    flat_directions=2,
+    aligned_pairs=1,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -208,6 +234,14 @@ LAPTOP = Scale(
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
+    line_points=dict.fromkeys(TARGETS, 21),
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=10,
+    aligned_pairs=3,
     pretrained="shipped",
 )
 
@@ -259,6 +293,14 @@ PAPER = Scale(
     checkpoint_epochs=100,
     checkpoint_seeds=3,
     constant_epochs=45,
+    line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=10,
+    aligned_pairs=3,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}
