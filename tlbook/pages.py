@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -216,6 +216,22 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
     """
     try:
         return samples(scales.get(result.scale) if result.recorded else scale, role, count)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+
+
+def test_images_if_here(
+    result: Results, scale: scales.Scale, role: str, paths: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Test images of a role by path, uint8 (side, side, 3), or nothing where they (or torch) are not here.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        from tlbook.studies import loss_landscape
+
+        own = scales.get(result.scale) if result.recorded else scale
+        return loss_landscape.images(own, role, paths)
     except (TlbookError, ModuleNotFoundError):
         return {}
 

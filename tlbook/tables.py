@@ -292,11 +292,12 @@ _LOSS_LANDSCAPE = (
     Table(
         "loss_landscape",
         "around",
-        "Metrics after a random step from either end as long as a part of the line between two final models, "
-        "mean over directions; to be held against the line beyond its ends.",
+        "Training loss after a step from either end as long as a part of the line between two final models: "
+        "on along the line, or in random directions (mean).",
         (
             *PAIR,
             PAIRING,
+            Column("direction", "-", "along the line, past its end; or random", values=("line", "random")),
             Column("end", "-", "from which model", values=("first", "second")),
             Column("fraction", "fraction", "length of the step / distance of the two", "number", low=0.0),
             SPLIT,

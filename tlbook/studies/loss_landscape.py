@@ -17,9 +17,10 @@ from tlbook.analysis import flatness as flat
 from tlbook.analysis.evaluation import Evaluator, Resident
 from tlbook.data import augment, batches
 from tlbook.data.shuffles import Shuffle
+from tlbook.errors import TlbookError
 from tlbook.models.interpolation import check_pair, difference, interpolate, norm, not_finite
 from tlbook.models.symmetry import SYMMETRIES
-from tlbook.runs import device, ensure, ensure_all
+from tlbook.runs import device, ensure, ensure_all, find
 from tlbook.scales import Scale
 from tlbook.specs import RunSpec
 from tlbook.studies import landscape_lines as pairs
@@ -51,6 +52,23 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         if frames:
             found[name] = pd.concat(frames, ignore_index=True)[table.names]
     return found
+
+
+def two_models(
+    scale: Scale, role: str, init: str, seeds: Sequence[int]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The final weights of the first two runs of an init at its rate in the paper, to look at by hand.
+
+    Refused, in one sentence, where there is one seed only or a run is not finished on this machine.
+    """
+    if len(seeds) < 2:
+        raise TlbookError("A line needs two models, and so two seeds.")
+    found = [pairs.model(scale, role, init, scale.main_rates[init], seed).spec for seed in seeds[:2]]
+    for spec in found:
+        if find(spec.id) is None:
+            raise TlbookError(f"The run {spec.label} is not on this machine.")
+    first, second = (find(spec.id).weights("final") for spec in found)
+    return first, second
 
 
 def evaluator(scale: Scale, role: str) -> Evaluator:
@@ -121,8 +139,7 @@ class Landscape:
 
     def _along(self, line: Line) -> pd.DataFrame:
         """Test metrics and losses, and the training loss."""
-        same_kind = line.first.init == line.second.init
-        outside = self.scale.line_outside if line.main and same_kind else 0
+        outside = self.scale.line_outside if self._is_papers(line) else 0
         places = barrier.alphas(self.scale.line_points[self.role], outside)
         if self.diverged(line.first, line.second):
             found = _nothing("alpha", places, self.own(line.first))
@@ -152,32 +169,48 @@ class Landscape:
 
     def _losses_between(self, line: Line) -> list[float]:
         """Training losses at the evenly spaced places of a line, in order."""
+        rows = self._training_losses(line)
+        return rows[rows.alpha.between(0, 1)].sort_values("alpha").value.tolist()
+
+    def _training_losses(self, line: Line) -> pd.DataFrame:
+        """The rows of the table interpolation with a final line's training loss."""
         rows = self.interpolation
         own = (rows.pairing == line.pairing) & (rows.checkpoint == "final") & (rows.checkpoint_b == "final")
         for name, value in line.keys.items():
             own &= rows[name] == value
-        rows = rows[own & (rows.split == "train") & rows.alpha.between(0, 1)]
-        return rows.sort_values("alpha").value.tolist()
+        return rows[own & (rows.split == "train")]
 
     def _final_lines(self) -> list[Line]:
         """Lines between final models of two runs, none of which diverged."""
         final = [line for line in self.lines if (line.first.at, line.second.at) == pairs.FINAL]
         return [line for line in final if not self.diverged(line.first, line.second)]
 
+    def _is_papers(self, line: Line) -> bool:
+        """Whether it is a line between two independent final models of one init at the paper's rate."""
+        kind = line.first.init, self.scale.main_rates[line.first.init]
+        return line.main and line.kind == (kind, kind)
+
     def _paper_lines(self, init: str) -> list[Line]:
-        """Lines between two independent models of one init at the paper's rate."""
-        rate = self.scale.main_rates[init]
-        kind = (init, rate), (init, rate)
-        return [line for line in self._final_lines() if line.main and line.kind == kind]
+        """Those lines of one init of which no end diverged."""
+        return [line for line in self._final_lines() if self._is_papers(line) and line.first.init == init]
 
     def around(self) -> pd.DataFrame:
         """Random steps from the ends of the paper's lines, as long as parts of the line."""
-        fractions = np.linspace(0, 1, self.scale.line_outside + 1)[1:].round(barrier.PLACES)
+        fractions = np.linspace(0, barrier.REACH, self.scale.line_outside + 1)[1:].round(barrier.PLACES)
         frames = []
         for line in (*self._paper_lines("P-T"), *self._paper_lines("RI-T")):
             found = flat.around(self.evaluator, *self.states(line), fractions, AROUND_DIRECTIONS, ("train",))
-            frames.append(line.named(found[found.metric == "loss"]))
+            found = found[found.metric == "loss"].assign(direction="random")
+            frames.append(line.named(pd.concat([found, self._past_the_ends(line)])))
         return _joined("around", frames)
+
+    def _past_the_ends(self, line: Line) -> pd.DataFrame:
+        """The same lengths along the line itself, from the table interpolation."""
+        rows = self._training_losses(line)
+        before, after = rows[rows.alpha < 0], rows[rows.alpha > 1]
+        parts = [before.assign(end="first", fraction=-before.alpha)]
+        parts.append(after.assign(end="second", fraction=(after.alpha - 1).round(barrier.PLACES)))
+        return pd.concat(parts).assign(direction="line")
 
     @functools.cached_property
     def flatness(self) -> pd.DataFrame:
