@@ -220,7 +220,7 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
         return {}
 
 
-def test_images_if_here(
+def images_if_here(
     result: Results, scale: scales.Scale, role: str, paths: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Test images of a role by path, uint8 (side, side, 3), or nothing where they (or torch) are not here.
