@@ -35,7 +35,7 @@ def direction(
         names = ", ".join(NORMALISATIONS)
         raise TlbookError(f"There is no normalisation {normalisation!r} of steps; choose from {names}.")
     floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
-    drawn = {name: torch.randn(t.shape, generator=generator).to(t.device) for name, t in floats.items()}
+    drawn = {name: torch.randn(t.shape, generator=generator).to(t) for name, t in floats.items()}
     if normalisation == "raw":
         length = norm(floats) / norm(drawn)
         return {name: length * step for name, step in drawn.items()}
