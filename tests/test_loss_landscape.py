@@ -1,14 +1,12 @@
 """Question 3's study: which pairs, the tables as `tlbook.tables` says, and what of them must agree."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from tlbook import claims, results, runs, scales, tables
 from tlbook.analysis.barrier import alphas
-from tlbook.studies import feature_reuse, grid, landscape_lines, loss_landscape
+from tlbook.studies import feature_reuse, grid, landscape_images, landscape_lines, loss_landscape
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1, 2)
 PAIR = list(landscape_lines.PAIR)
@@ -132,12 +130,19 @@ def test_ends_of_lines_are_the_final_and_best_metrics_of_their_runs(study, scale
 
 
 def test_lines_have_the_places_asked_for(study):
+    """All on the paper's lines, every other one on the controls', and more beyond the first of each init."""
     rows = study[0]["interpolation"]
-    inside, beyond = set(alphas(5)), set(alphas(5, 1))
-    papers = (rows.pairing == "independent") & (rows.checkpoint == "final") & (rows.init == rows.init_b)
-    papers &= rows.rate == rows.init.map({"P-T": "low", "RI-T": "high"})
+    rates = rows.init.map({"P-T": "low", "RI-T": "high"}), rows.init_b.map({"P-T": "low", "RI-T": "high"})
+    papers = rows.pairing.isin(["independent", "same_init", "same_run"])
+    papers &= (rows.rate == rates[0]) & (rows.rate_b == rates[1])
+    beyond = 0
     for keys, line in rows.groupby(["role", "pairing", "checkpoint", "checkpoint_b", *PAIR]):
-        assert set(line.alpha) == (beyond if papers[line.index].all() else inside), keys
+        if line.alpha.min() < 0:
+            assert set(line.alpha) == set(alphas(5, 1)) and keys[1:4] == ("independent", "final", "final")
+            beyond += 1
+        else:
+            assert set(line.alpha) == set(alphas(5 if papers[line.index].all() else 3)), keys
+    assert beyond == len(TARGETS) * 2
     measured = {("test", name) for name in ("accuracy", "auc", "loss", "calibrated_loss")}
     assert set(zip(rows.split, rows.metric, strict=True)) == measured | {("train", "loss")}
 
@@ -146,13 +151,14 @@ def test_steps_past_the_ends_are_the_lines_own(study):
     found, *_ = study
     around, lines = found["around"], found["interpolation"]
     lines = lines[(lines.split == "train") & (lines.role == "xray") & (lines.init == "P-T")]
-    lines = lines[(lines.checkpoint == "final") & (lines.pairing == "independent") & (lines.init_b == "P-T")]
-    at = {(1.5, "second"), (-0.5, "first")}
-    for alpha, end in at:
-        along = around[(around.direction == "line") & (around.end == end) & (around.role == "xray")]
-        along = along[along.init == "P-T"]
-        assert sorted(along.value) == sorted(lines[lines.alpha == alpha].value)
-        assert set(along.fraction) == {0.5}
+    lines = lines[(lines.checkpoint == "final") & (lines.init_b == "P-T") & (lines.seed_b == 1)]
+    at = lines.set_index("alpha").value
+    own = around[(around.role == "xray") & (around.init == "P-T")]
+    own = own.set_index(["direction", "end", "fraction"]).value
+    assert own["line", "first", 0.5] == at[-0.5] and own["line", "second", 0.5] == at[1.5]
+    for direction in ("line", "random"):
+        ends = own[direction, "first", 0.0], own[direction, "second", 0.0]
+        assert ends == pytest.approx((at[0.0], at[1.0]), rel=1e-6)
 
 
 def test_a_basin_is_measured_on_its_line(study):
@@ -177,18 +183,18 @@ def test_soups_leave_one_out(study):
 def test_predictions_start_with_images_that_change(study):
     said = study[0]["predictions"]
     for _, line in said.groupby(["role", *PAIR]):
-        assert line.path.nunique() == loss_landscape.SHOWN_IMAGES
+        assert line.path.nunique() == landscape_images.IMAGES
         assert set(line.alpha) == set(alphas(5)) and line.confidence.between(0, 1).all()
     shown = np.array([[0, 1, 2, 3, 4], [0, 1, 0, 3, 4], [0, 0, 2, 3, 4]])
-    assert loss_landscape._changing(shown, 3) == [1, 2, 0]
-    assert loss_landscape._changing(shown, 1) == [1]
+    assert landscape_images.changing(shown, 3) == [1, 2, 0]
+    assert landscape_images.changing(shown, 1) == [1]
 
 
 def test_images_of_a_line_by_path(scale):
     from tlbook import data
 
     test = data.load(data.request(scale, "real")).test
-    found = loss_landscape.images(scale, "real", [test.paths[3], "elsewhere"])
+    found = landscape_images.images(scale, "real", [test.paths[3], "elsewhere"])
     assert list(found) == [test.paths[3]] and found[test.paths[3]].shape == (32, 32, 3)
     assert (found[test.paths[3]] == test.images[3].permute(1, 2, 0).numpy()).all()
 
@@ -237,4 +243,4 @@ def test_smoke_costs_what_it_may():
     new = [s for s in loss_landscape.runs(smoke, scales.TARGETS, smoke.seeds) if s.id not in known]
     assert sum(spec.passes for spec in new) <= 200_000
     laptop = scales.get("laptop")
-    assert dataclasses.asdict(laptop)["aligned_pairs"] >= 3
+    assert laptop.detailed_pairs >= 3

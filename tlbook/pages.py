@@ -228,10 +228,10 @@ def images_if_here(
     ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
     """
     try:
-        from tlbook.studies import loss_landscape
+        from tlbook.studies import landscape_images
 
         own = scales.get(result.scale) if result.recorded else scale
-        return loss_landscape.images(own, role, paths)
+        return landscape_images.images(own, role, paths)
     except (TlbookError, ModuleNotFoundError):
         return {}
 

@@ -67,11 +67,13 @@ class Scale:
     without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
     only shows that all works.
 
-    Question 3: ``line_points`` on the line between two models, both ends included, by role, and
-    ``line_outside`` beyond each end; ``partners`` is how many RI-T each P-T is paired with;
-    ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each control (order, head,
-    other source), by role; flatness is measured at ``flat_distances`` (relative; one near 0.1) along
-    ``flat_directions`` directions; ``aligned_pairs`` of RI-T are aligned.
+    Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
+    other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
+    P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
+    control (order, head, other source), by role; flatness is measured at ``flat_distances`` (relative; one
+    near 0.1) along ``flat_directions`` directions. ``detailed_pairs`` of a kind are followed beyond their
+    ends, aligned, and held to the definition of a basin with noise of ``basin_deltas`` (relative to the
+    weights' norm).
     """
 
     name: str
@@ -99,7 +101,8 @@ class Scale:
     control_seeds: Mapping[str, int]
     flat_distances: tuple[float, ...]
     flat_directions: int
-    aligned_pairs: int
+    detailed_pairs: int
+    basin_deltas: tuple[float, ...]
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -201,9 +204,10 @@ SMOKE = Scale(
     partners=1,
     same_init_seeds={"quickdraw": 3},
     control_seeds={"quickdraw": 2},
-    flat_distances=(0.05, 0.1, 0.3),
+    flat_distances=(0.1, 0.3),
     flat_directions=2,
-    aligned_pairs=1,
+    detailed_pairs=1,
+    basin_deltas=(0.5,),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -240,8 +244,9 @@ LAPTOP = Scale(
     same_init_seeds=dict.fromkeys(TARGETS, 3),
     control_seeds=dict.fromkeys(TARGETS, 3),
     flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
-    flat_directions=10,
-    aligned_pairs=3,
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
     pretrained="shipped",
 )
 
@@ -299,8 +304,9 @@ PAPER = Scale(
     same_init_seeds=dict.fromkeys(TARGETS, 3),
     control_seeds=dict.fromkeys(TARGETS, 3),
     flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
-    flat_directions=10,
-    aligned_pairs=3,
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

@@ -251,12 +251,13 @@ ALPHA = Column("alpha", "-", "place on the line: 0 the first model, 1 the second
 _BARRIER = Column(
     "quantity", "-", "what of the barrier", values=("height", "place", "width", "lowest")
 )  # fmt: skip
+_DELTA = Column("delta", "fraction", "length of the noise / mean norm of the two", "number", low=0.0)
 _BASIN = Column(
     "quantity",
     "-",
-    "nats, but for delta and distance",
+    "nats, but for distance",
     values=(
-        "distance", "delta", "mean", "spread", "noise_rise", "beyond_rise", "epsilon_low", "epsilon_high",
+        "distance", "mean", "spread", "noise_rise", "beyond_rise", "epsilon_low", "epsilon_high",
     ),
 )  # fmt: skip
 
@@ -286,14 +287,14 @@ _LOSS_LANDSCAPE = (
         "The paper's definition of a basin for the segment between two final models, in training loss. "
         "mean and spread (mean absolute deviation) of the loss on the segment; noise_rise and beyond_rise "
         "over that mean after noise at the ends and past them; the pair is in one basin for each epsilon "
-        "from epsilon_low to epsilon_high. delta (noise) and distance (of the two models) are l2 lengths.",
-        (*PAIR, PAIRING, _BASIN, VALUE),
+        "from epsilon_low to epsilon_high. distance is that of the two models (l2).",
+        (*PAIR, PAIRING, _DELTA, _BASIN, VALUE),
     ),
     Table(
         "loss_landscape",
         "around",
         "Training loss after a step from either end as long as a part of the line between two final models: "
-        "on along the line, or in random directions (mean).",
+        "on along the line, or in random directions (mean). Fraction 0 is the end itself.",
         (
             *PAIR,
             PAIRING,

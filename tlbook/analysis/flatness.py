@@ -118,7 +118,8 @@ def around(
         steps = [direction(state, "raw", generator) for _ in range(directions)]
         own = norm(state)
         for fraction in fractions:
-            found = [evaluator.measure(moved(state, step, fraction * length / own), splits) for step in steps]
+            some = steps if fraction else steps[:1]
+            found = [evaluator.measure(moved(state, step, fraction * length / own), splits) for step in some]
             rows += [
                 {"end": end, "fraction": float(fraction), "split": split, "metric": metric, "value": value}
                 for (split, metric), value in pd.DataFrame(found).mean(skipna=False).items()

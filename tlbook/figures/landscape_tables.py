@@ -86,23 +86,23 @@ def _theirs(paper: pd.DataFrame, role: str, pair: str) -> float:
 def basins(table: pd.DataFrame) -> pd.DataFrame:
     """The paper's definition by kind of pair: means over pairs, and how many of them are in one basin.
 
-    ``table`` is the table basins. A pair is in one basin for every epsilon from its spread to half of its
-    smaller rise, so for some epsilon if the first is below the second.
+    ``table`` is the table basins. A pair is in one basin for every epsilon from the spread inside to half of
+    the smaller rise outside, so for some epsilon if the first is below the second.
     """
     named = table.assign(pair=pair_names(table))
-    wide = named.pivot_table(
-        index=["role", "pair", *_RUNS], columns="quantity", values="value", dropna=False, observed=True
-    ).dropna(how="all").reset_index()  # fmt: skip
-    wide["one"] = wide.epsilon_low <= wide.epsilon_high
+    keys = ["role", "pair", "delta", *_RUNS]
+    wide = named.pivot(index=keys, columns="quantity", values="value").reset_index()
     rows = []
     for role in style.roles(wide):
         own = wide[wide.role == role]
         for pair in sorted(set(own.pair), key=_place):
             of = own[own.pair == pair]
-            means = {name: of[name].mean() for name in ("distance", "spread", "noise_rise", "beyond_rise")}
-            row = {"role": role, "pair": pair} | means
-            row |= {"ε from": of.epsilon_low.mean(), "ε to": of.epsilon_high.mean()}
-            rows.append(row | {"in one basin": f"{int(of.one.sum())} of {len(of)}"})
+            row = {"role": role, "pair": pair, "distance": of.distance.mean(), "spread": of.spread.mean()}
+            for delta, at in of.groupby("delta"):
+                row[f"rise/2, δ = {delta:g}"] = at.epsilon_high.mean()
+                held = int((at.epsilon_low <= at.epsilon_high).sum())
+                row[f"one basin, δ = {delta:g}"] = f"{held} of {len(at)}"
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -110,7 +110,7 @@ _RUNS = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 
 
 def twins(table: pd.DataFrame) -> pd.DataFrame:
-    """By how much a rescaled twin, the same function, seems sharper: its rise over the model's.
+    """How much sharper a rescaled twin, the same function, seems than the model.
 
     ``table`` is the table twins. Rise: the training loss after steps of the recorded length nearest 0.1,
     minus that of the model itself, in nats.
@@ -125,9 +125,8 @@ def twins(table: pd.DataFrame) -> pd.DataFrame:
     for role in style.roles(rise):
         for (init, normalisation), own in rise[rise.role == role].groupby(["init", "normalisation"]):
             model, twin = (own[own.factor == 1].rise, own[own.factor != 1].rise)
-            row = {"role": role, "init": init, "steps": normalisation, "rise": model.iloc[0]}
-            row |= {"rise of the twin": twin.iloc[0], "ratio": twin.iloc[0] / model.iloc[0]}
-            found.append(row)
+            row = {"role": role, "init": init, "steps": normalisation}
+            found.append(row | {"rise": model.iloc[0], "rise of the twin": twin.iloc[0]})
     return pd.DataFrame(found)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -151,7 +152,9 @@ def drivers(table: pd.DataFrame, what: str = "metric") -> Figure:
         ax.set_title(role)
         ax.set_xlabel(_height_words(own, what))
         ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
         ax.grid(axis="y", visible=False)
+        ax.set_axisbelow(True)
     axes[0, 0].set_yticks(range(len(order)), order)
     axes[0, 0].set_ylim(len(order) - 0.4, -0.6)
     return style.described(figure, "Barrier between two models by what they share, one mark a pair")
@@ -199,7 +202,7 @@ def past_the_ends(table: pd.DataFrame) -> Figure:
         ax.set_title(role)
         ax.set_xlabel("length of the step / distance of the two")
         ax.set_ylabel("training loss (nats)")
-        ax.set_yscale("log")
+        _log_axis(ax)
     _legend(figure, axes)
     return style.described(
         figure, "Training loss past the ends of the line between two models, and after random steps as long"
@@ -207,29 +210,33 @@ def past_the_ends(table: pd.DataFrame) -> Figure:
 
 
 def flatness(table: pd.DataFrame) -> Figure:
-    """Training loss after random steps: a row a normalisation, a column a role; lines are means over seeds.
+    """Rise of the training loss after random steps: a row a normalisation, a column a role.
 
-    ``table`` is the table flatness; the loss at 0, the model's own, is left out on the logarithmic axis.
+    ``table`` is the table flatness. Each run's loss at the model itself is taken off; lines are means over
+    seeds, bands all of them.
     """
     style.apply()
     shown = measured(table, "training_loss")
+    run = ["role", "init", "rate", "seed", "normalisation"]
+    own = shown[shown.distance == 0].set_index(run).value.rename("own")
+    shown = shown.join(own, on=run)
+    shown = shown.assign(value=shown.value - shown.own)
     roles = style.roles(shown)
     size = (2.5 * len(roles) + 0.8, 4.8)
     figure, axes = plt.subplots(2, len(roles), figsize=size, sharex=True, squeeze=False, layout="constrained")
     for row, (normalisation, words) in enumerate((("raw", "raw"), ("filter", "by filter"))):
         for ax, role in zip(axes[row], roles, strict=True):
-            own = shown[(shown.role == role) & (shown.normalisation == normalisation) & (shown.distance > 0)]
-            for init in style.inits(own):
+            steps = shown[(shown.role == role) & (shown.normalisation == normalisation)]
+            for init in style.inits(steps):
                 looks = {"color": style.INIT_COLOURS[init], "marker": style.INIT_MARKERS[init]}
-                draw_line(ax, own[own.init == init], "distance", label=init, **looks)
-            ax.set_yscale("log")
+                draw_line(ax, steps[steps.init == init], "distance", label=init, **looks)
             ax.set_title(f"{role}, {words}")
     for ax in axes[:, 0]:
-        ax.set_ylabel("training loss (nats)")
+        ax.set_ylabel("rise of training loss (nats)")
     for ax in axes[1]:
         ax.set_xlabel("length / norm")
     axes[0, 0].legend()
-    return style.described(figure, "Training loss after random steps against their length, raw and by filter")
+    return style.described(figure, "Rise of the training loss after random steps, raw and by filter")
 
 
 def alignment(table: pd.DataFrame, what: str = "metric") -> Figure:
@@ -289,7 +296,15 @@ def measure_axis(ax: Axes, rows: pd.DataFrame, what: str) -> None:
         return
     ax.set_ylabel({"training_loss": "training loss (nats)", "loss": "test loss (nats)"}.get(what, CALIBRATED))
     if (rows.value > 0).all():
-        ax.set_yscale("log")
+        _log_axis(ax)
+
+
+def _log_axis(ax: Axes) -> None:
+    """A logarithmic axis with ticks at 1, 2 and 5, written as plain numbers."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _height_words(rows: pd.DataFrame, what: str) -> str:

@@ -7,6 +7,7 @@ usual (same_init, same_run).
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Line:
     pairing: str
     first: Model
     second: Model
+    papers: bool = False  # whether the paper's figures show such a line
 
     @property
     def keys(self) -> dict:
@@ -63,9 +65,9 @@ class Line:
         return rows.assign(**self.keys, **own)
 
     @property
-    def main(self) -> bool:
-        """Whether the line is between independent final models."""
-        return (self.pairing, self.first.at, self.second.at) == ("independent", *FINAL)
+    def final(self) -> bool:
+        """Whether both ends are final models."""
+        return (self.first.at, self.second.at) == FINAL
 
 
 # Which runs, which pairs
@@ -110,8 +112,8 @@ def lines(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
         for init, seed in itertools.product(INITS, seeds):
             ends = [model(scale, role, init, scale.main_rates[init], seed, at) for at in ("best", "final")]
             found.append(Line(role, "same_run", *ends))
-    return [*found, *_other_rates(scale, role, seeds), *_same_init(scale, role, seeds),
-            *_controls(scale, role, seeds)]  # fmt: skip
+    found = [dataclasses.replace(line, papers=True) for line in [*found, *_same_init(scale, role, seeds)]]
+    return [*found, *_other_rates(scale, role, seeds), *_controls(scale, role, seeds)]
 
 
 def _pairs(role: str, pairing: str, group: Sequence[Model]) -> list[Line]:

@@ -15,22 +15,21 @@ from tlbook import tables as declared
 from tlbook.analysis import alignment, barrier, basin, soups
 from tlbook.analysis import flatness as flat
 from tlbook.analysis.evaluation import Evaluator, Resident
-from tlbook.data import augment, batches
+from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.models.interpolation import check_pair, difference, interpolate, norm, not_finite
+from tlbook.models.interpolation import difference, norm, not_finite
 from tlbook.models.symmetry import SYMMETRIES
 from tlbook.runs import device, ensure, ensure_all, find
 from tlbook.scales import Scale
 from tlbook.specs import RunSpec
 from tlbook.studies import landscape_lines as pairs
+from tlbook.studies.landscape_images import said_on_the_way
 from tlbook.studies.landscape_lines import Line, Model
 
-DELTA = 0.1  # noise of the basin's definition: a tenth of the weights' norm, as claim 21 asks of flatness
 TWIN = 4.0  # factor of the rescaled twin
 AROUND_DIRECTIONS = 4
 REPAIR_IMAGES = 1000  # at most so many training images set the repaired statistics
-SHOWN_PLACES, SHOWN_IMAGES = 9, 6  # of the explorer: places on a line, images whose prediction changes
 SPLITS = ("train", "dev", "test")
 
 
@@ -90,6 +89,7 @@ class Landscape:
         self.scale, self.role, self.seeds = scale, role, seeds
         self.lines = pairs.lines(scale, role, seeds)
         self.models = pairs.main_models(scale, role, seeds)
+        self.domain = data.load(data.request(scale, role))
         self.evaluator = evaluator(scale, role)
         self._weights: dict[tuple[str, str], dict[str, Tensor]] = {}
         self._own: dict[tuple[str, str], dict] = {}
@@ -139,8 +139,11 @@ class Landscape:
 
     def _along(self, line: Line) -> pd.DataFrame:
         """Test metrics and losses, and the training loss."""
-        outside = self.scale.line_outside if self._is_papers(line) else 0
-        places = barrier.alphas(self.scale.line_points[self.role], outside)
+        if line.papers:
+            outside = self.scale.line_outside if line in self._papers(line.first.init) else 0
+            places = barrier.alphas(self.scale.line_points[self.role], outside)
+        else:
+            places = self._every_other()
         if self.diverged(line.first, line.second):
             found = _nothing("alpha", places, self.own(line.first))
         else:
@@ -148,23 +151,43 @@ class Landscape:
             found = barrier.along(self.evaluator, *self.states(line), places, ends=ends)
         return found[(found.split == "test") | ((found.split == "train") & (found.metric == "loss"))]
 
+    def _every_other(self) -> np.ndarray:
+        return barrier.alphas((self.scale.line_points[self.role] + 1) // 2)
+
+    @functools.cached_property
+    def _detailed(self) -> list[Line]:
+        """The first few lines of each kind between final models, none of which diverged."""
+        found: dict[tuple, list[Line]] = {}
+        for line in self.lines:
+            if line.final and not self.diverged(line.first, line.second):
+                found.setdefault((line.pairing, line.kind), []).append(line)
+        return [line for kind in found.values() for line in kind[: self.scale.detailed_pairs]]
+
+    def _papers(self, init: str) -> list[Line]:
+        """Those of them that lie between two independent models of an init, at its rate in the paper."""
+        wanted = "independent", init, init
+        return [
+            line
+            for line in self._detailed
+            if line.papers and (line.pairing, line.first.init, line.second.init) == wanted
+        ]
+
     def _training_loss(self, state: dict[str, Tensor]) -> float:
         return self.evaluator.measure(state, ("train",))["train", "loss"]
 
     def basins(self) -> pd.DataFrame:
-        """The paper's definition on every line between final models that did not diverge."""
+        """The paper's definition on the detailed lines, for each delta."""
         frames = []
-        for line in self._final_lines():
+        for line in self._detailed:
             first, second = self.states(line)
-            lengths = {
-                "distance": norm(difference(first, second)),
-                "delta": DELTA * (norm(first) + norm(second)) / 2,
-            }
-            found = basin.basin(
-                self._training_loss, first, second, lengths["delta"], self._losses_between(line)
-            )
-            rows = pd.DataFrame({**lengths, **found}.items(), columns=["quantity", "value"])
-            frames.append(line.named(rows))
+            mean_norm = (norm(first) + norm(second)) / 2
+            for delta in self.scale.basin_deltas:
+                found = basin.basin(
+                    self._training_loss, first, second, delta * mean_norm, self._losses_between(line)
+                )
+                found["distance"] = norm(difference(first, second))
+                rows = pd.DataFrame(found.items(), columns=["quantity", "value"])
+                frames.append(line.named(rows).assign(delta=float(delta)))
         return _joined("basins", frames)
 
     def _losses_between(self, line: Line) -> list[float]:
@@ -180,25 +203,11 @@ class Landscape:
             own &= rows[name] == value
         return rows[own & (rows.split == "train")]
 
-    def _final_lines(self) -> list[Line]:
-        """Lines between final models of two runs, none of which diverged."""
-        final = [line for line in self.lines if (line.first.at, line.second.at) == pairs.FINAL]
-        return [line for line in final if not self.diverged(line.first, line.second)]
-
-    def _is_papers(self, line: Line) -> bool:
-        """Whether it is a line between two independent final models of one init at the paper's rate."""
-        kind = line.first.init, self.scale.main_rates[line.first.init]
-        return line.main and line.kind == (kind, kind)
-
-    def _paper_lines(self, init: str) -> list[Line]:
-        """Those lines of one init of which no end diverged."""
-        return [line for line in self._final_lines() if self._is_papers(line) and line.first.init == init]
-
     def around(self) -> pd.DataFrame:
         """Random steps from the ends of the paper's lines, as long as parts of the line."""
-        fractions = np.linspace(0, barrier.REACH, self.scale.line_outside + 1)[1:].round(barrier.PLACES)
+        fractions = np.linspace(0, barrier.REACH, self.scale.line_outside + 1).round(barrier.PLACES)
         frames = []
-        for line in (*self._paper_lines("P-T"), *self._paper_lines("RI-T")):
+        for line in (*self._papers("P-T"), *self._papers("RI-T")):
             found = flat.around(self.evaluator, *self.states(line), fractions, AROUND_DIRECTIONS, ("train",))
             found = found[found.metric == "loss"].assign(direction="random")
             frames.append(line.named(pd.concat([found, self._past_the_ends(line)])))
@@ -207,8 +216,8 @@ class Landscape:
     def _past_the_ends(self, line: Line) -> pd.DataFrame:
         """The same lengths along the line itself, from the table interpolation."""
         rows = self._training_losses(line)
-        before, after = rows[rows.alpha < 0], rows[rows.alpha > 1]
-        parts = [before.assign(end="first", fraction=-before.alpha)]
+        before, after = rows[rows.alpha <= 0], rows[rows.alpha >= 1]
+        parts = [before.assign(end="first", fraction=before.alpha.abs())]
         parts.append(after.assign(end="second", fraction=(after.alpha - 1).round(barrier.PLACES)))
         return pd.concat(parts).assign(direction="line")
 
@@ -242,10 +251,9 @@ class Landscape:
 
     def alignment(self) -> pd.DataFrame:
         """Two RI-T raw, aligned and repaired, on every other place of their line."""
-        places = barrier.alphas((self.scale.line_points[self.role] + 1) // 2)
-        images = self._images_for_repair()
+        places, images = self._every_other(), self._images_for_repair()
         frames = []
-        for line in self._paper_lines("RI-T")[: self.scale.aligned_pairs]:
+        for line in self._papers("RI-T"):
             found = alignment.up_to_permutation(
                 self.evaluator, *self.states(line), SYMMETRIES[self.scale.network], places, images
             )
@@ -281,59 +289,14 @@ class Landscape:
     def predictions(self) -> pd.DataFrame:
         """What the first line of each kind of the paper says to a few images on the way."""
         chosen: dict[tuple, Line] = {}
-        for line in self._final_lines():
-            if line.main:
-                chosen.setdefault((line.first.init, line.second.init), line)
-        wanted = tuple(self.scale.main_rates.values())
-        kept = [line for line in chosen.values() if {line.first.rate, line.second.rate} <= set(wanted)]
-        return _joined("predictions", [line.named(self._on_the_way(line)) for line in kept])
+        for line in self._detailed:
+            if line.papers and line.pairing == "independent":
+                chosen.setdefault(line.kind, line)
+        return _joined("predictions", [line.named(self._said(line)) for line in chosen.values()])
 
-    def _on_the_way(self, line: Line) -> pd.DataFrame:
-        domain = data.load(data.request(self.scale, self.role))
-        first, second = self.states(line)
-        check_pair(first, second)
+    def _said(self, line: Line) -> pd.DataFrame:
         places = barrier.alphas(self.scale.line_points[self.role])
-        places = places[np.linspace(0, len(places) - 1, min(SHOWN_PLACES, len(places))).round().astype(int)]
-        several = domain.test.labels.ndim == 2
-        answers = []
-        for place in places:
-            logits, _ = self.evaluator.logits(interpolate(first, second, float(place)), "test")
-            answers.append((logits.double().sigmoid() if several else logits.double().softmax(1)).max(1))
-        said = np.stack([best.indices.numpy() for best in answers])  # (places, images)
-        rows = []
-        for number in _changing(said, SHOWN_IMAGES):
-            for place, best in zip(places, answers, strict=True):
-                rows.append(
-                    {
-                        "alpha": float(place),
-                        "path": domain.test.paths[number],
-                        "sha256": domain.test.digests[number],
-                        "label": _label(domain, number),
-                        "prediction": domain.classes[int(best.indices[number])],
-                        "confidence": float(best.values[number]),
-                    }
-                )
-        return pd.DataFrame(rows)
-
-
-def _changing(said: np.ndarray, count: int) -> list[int]:
-    """Of images by their predictions (places, images): ``count``, those that change first, spread evenly."""
-    changes = (said != said[:1]).any(0)
-    moving, still = np.flatnonzero(changes), np.flatnonzero(~changes)
-    spread = [
-        group[np.linspace(0, len(group) - 1, min(count, len(group))).astype(int)]
-        for group in (moving, still)
-        if len(group)
-    ]
-    return [int(number) for number in np.concatenate(spread)[:count]]
-
-
-def _label(domain: data.Domain, number: int) -> str:
-    label = domain.test.labels[number]
-    if label.ndim == 0:
-        return domain.classes[int(label)]
-    held = [name for name, value in zip(domain.classes, label.tolist(), strict=True) if value]
-    return " + ".join(held) or "none"
+        return said_on_the_way(self.evaluator, self.domain, *self.states(line), places)
 
 
 def _nothing(place: str, places: Sequence[float], values: dict) -> pd.DataFrame:
@@ -346,12 +309,3 @@ def _joined(name: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Frames under each other as a table, its columns in order; an empty table if there are none."""
     names = declared.TABLES[name].names
     return pd.concat(frames, ignore_index=True)[names] if frames else pd.DataFrame(columns=names)
-
-
-def images(scale: Scale, role: str, paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """Test images by their path, uint8 (side, side, 3); MissingData where they are not here."""
-    test = data.load(data.request(scale, role)).test
-    at = {path: number for number, path in enumerate(test.paths)}
-    chosen = [path for path in paths if path in at]
-    cropped = augment.centre_crop(test.images[[at[path] for path in chosen]], scale.side)
-    return dict(zip(chosen, cropped.permute(0, 2, 3, 1).numpy(), strict=True))
