@@ -35,7 +35,7 @@ from tlbook.models.interpolation import interpolate
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 512
-SIDE_OF_FILES = 96  # of generated files, so that they must be scaled as real ones are
+SIDE_OF_FILES = 224  # of generated files: about what the images of PACS have
 
 
 def generated(folder: Path, count: int) -> Path:

@@ -2,13 +2,16 @@
 
 import torch
 
-from tlbook.models import build
+from tlbook.models import Architecture, FixupResNet, build
+
+BOTTLENECK = Architecture("bottleneck", (4, 8, 12, 16), (1, 2, 1, 1), "small")  # as a ResNet-50, but tiny
 
 
 def filled(network, seed=0, classes=3):
-    """A network of float64 weights, drawn from a seed."""
+    """A network of float64 weights, drawn from a seed; "bottleneck" is a small one of that kind."""
     generator = torch.Generator().manual_seed(seed)
-    model = build(network, classes).double()
+    made = FixupResNet(BOTTLENECK, classes) if network == "bottleneck" else build(network, classes)
+    model = made.double()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)

@@ -174,7 +174,7 @@ def test_a_basin_is_measured_on_its_line(study):
 
 def test_soups_leave_one_out(study):
     soups = study[0]["soups"].query("role == 'quickdraw' and metric == 'accuracy' and kind == 'soup'")
-    counts = soups.set_index(["init", "rate", "pairing", "left_out"]).members
+    counts = soups.set_index(["init", "rate", "pairing", "left_out"]).members.sort_index()
     assert counts["P-T", "low", "independent"].to_dict() == {"-": 3, "0": 2, "1": 2, "2": 2}
     assert counts["RI-T", "high", "same_init"].to_dict() == {"-": 3, "0": 2, "1": 2, "2": 2}
     assert counts["P-T", "both", "rate"].to_dict() == {"-": 2}
@@ -206,8 +206,10 @@ def test_claims_can_be_read_from_the_tables_with_question_ones(study):
     own = judged[judged.role.isin(TARGETS)]
     missing = own[own.verdict == "not recorded"]
     assert missing.empty, missing[["statistic", "note"]].to_string()
-    assert len(own) == 15
-    assert np.isfinite(own.value).all() and (own[own.claim != 21].n >= 3).all()
+    assert len(own) == 18
+    # networks this small may end at chance, above which nothing is left to lose: claims 18 and 19 say so
+    always = own[own.claim.isin([17, 20, 21])]
+    assert np.isfinite(always.value).all() and (always.n >= 3).all()
 
 
 def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
