@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -241,6 +241,20 @@ def _pictures(scale: scales.Scale, role: str, rows: pd.DataFrame) -> dict[tuple[
     except (TlbookError, ModuleNotFoundError):
         return {}
     return {key: image for key, image in zip(wanted, images, strict=True) if image is not None}
+def images_if_here(
+    result: Results, scale: scales.Scale, role: str, paths: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Test images of a role by path, uint8 (side, side, 3), or nothing where they (or torch) are not here.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        from tlbook.studies import landscape_images
+
+        own = scales.get(result.scale) if result.recorded else scale
+        return landscape_images.images(own, role, paths)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
 
 
 def or_sentence(draw: Callable[..., object], *given: object) -> object:

@@ -21,6 +21,10 @@ RATES = ("low", "high")
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+MAPPINGS = (
+    "tasks", "rates", "second_rate_seeds", "main_rates", "line_points", "same_init_seeds", "control_seeds",
+)  # fmt: skip
+
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
@@ -70,6 +74,13 @@ class Scale:
     as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
     at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
     ``map_seeds``. The number is computed for the first ``number_seeds``.
+    Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
+    other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
+    P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
+    control (order, head, other source), by role; flatness is measured at ``flat_distances`` (relative; one
+    near 0.1) along ``flat_directions`` directions. ``detailed_pairs`` of a kind are followed beyond their
+    ends, aligned, and held to the definition of a basin with noise of ``basin_deltas`` (relative to the
+    weights' norm).
     """
 
     name: str
@@ -100,13 +111,22 @@ class Scale:
     end_noise: tuple[float, ...]
     map_seeds: int
     number_seeds: int
+    line_points: Mapping[str, int]
+    line_outside: int
+    partners: int
+    same_init_seeds: Mapping[str, int]
+    control_seeds: Mapping[str, int]
+    flat_distances: tuple[float, ...]
+    flat_directions: int
+    detailed_pairs: int
+    basin_deltas: tuple[float, ...]
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "rates", "second_rate_seeds", "main_rates"):  # frozen all the way down
+        for name in MAPPINGS:  # frozen all the way down
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -206,6 +226,15 @@ SMOKE = Scale(
     end_noise=(0.5, 0.125),
     map_seeds=1,
     number_seeds=1,
+    line_points=dict.fromkeys(TARGETS, 5),
+    line_outside=1,
+    partners=1,
+    same_init_seeds={"quickdraw": 3},
+    control_seeds={"quickdraw": 2},
+    flat_distances=(0.1, 0.3),
+    flat_directions=2,
+    detailed_pairs=1,
+    basin_deltas=(0.5,),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -246,6 +275,15 @@ LAPTOP = Scale(
     end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
     map_seeds=1,
     number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 21),
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
     pretrained="shipped",
 )
 
@@ -314,6 +352,15 @@ PAPER = Scale(
     end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
     map_seeds=1,
     number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

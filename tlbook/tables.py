@@ -28,6 +28,7 @@ METRIC_RANGES = {
     "mean_auc": (0.0, 1.0),
     "loss": (0.0, float("inf")),
     "mean_loss": (0.0, float("inf")),
+    "calibrated_loss": (0.0, float("inf")),
 }
 
 
@@ -347,6 +348,21 @@ _DIFFERENCES = (
     ),
 )
 
+PAIRING = Column("pairing", "-", "what the two models share")
+ALPHA = Column("alpha", "-", "place on the line: 0 the first model, 1 the second", "number")
+_BARRIER = Column(
+    "quantity", "-", "what of the barrier", values=("height", "place", "width", "lowest")
+)  # fmt: skip
+_DELTA = Column("delta", "fraction", "length of the noise / mean norm of the two", "number", low=0.0)
+_BASIN = Column(
+    "quantity",
+    "-",
+    "nats, but for distance",
+    values=(
+        "distance", "mean", "spread", "noise_rise", "beyond_rise", "epsilon_low", "epsilon_high",
+    ),
+)  # fmt: skip
+
 _LOSS_LANDSCAPE = (
     Table(
         "loss_landscape",
@@ -354,13 +370,39 @@ _LOSS_LANDSCAPE = (
         "Metrics along (1-alpha) first + alpha second (Figures 4 and 16). pairing says what the two share: "
         "independent (nothing, or P), same_init (same random weights, other order), same_run (two epochs "
         "of one "
-        "run), and the controls order, head, rate, other_source.",
+        "run), and the controls order, head, rate, other_source. calibrated_loss is the test loss of logits "
+        "divided by the temperature that suits dev best.",
+        (*PAIR, PAIRING, _kept(""), _kept("_b"), ALPHA, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "barriers",
+        "What stands in the way on each line of interpolation, 0 <= alpha <= 1. height: the largest drop "
+        "below the straight line between the two ends (rise, for a loss), in the metric's unit; place: the "
+        "alpha where it stands; width: the length of alpha over which the drop exceeds half of that; lowest: "
+        "the worst value.",
+        (*PAIR, PAIRING, _kept(""), _kept("_b"), SPLIT, METRIC, _BARRIER, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "basins",
+        "The paper's definition of a basin for the segment between two final models, in training loss. "
+        "mean and spread (mean absolute deviation) of the loss on the segment; noise_rise and beyond_rise "
+        "over that mean after noise at the ends and past them; the pair is in one basin for each epsilon "
+        "from epsilon_low to epsilon_high. distance is that of the two models (l2).",
+        (*PAIR, PAIRING, _DELTA, _BASIN, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "around",
+        "Training loss after a step from either end as long as a part of the line between two final models: "
+        "on along the line, or in random directions (mean). Fraction 0 is the end itself.",
         (
             *PAIR,
-            Column("pairing", "-", "what the two models share"),
-            _kept(""),
-            _kept("_b"),
-            Column("alpha", "-", "place on the line: 0 the first model, 1 the second", "number"),
+            PAIRING,
+            Column("direction", "-", "along the line, past its end; or random", values=("line", "random")),
+            Column("end", "-", "from which model", values=("first", "second")),
+            Column("fraction", "fraction", "length of the step / distance of the two", "number", low=0.0),
             SPLIT,
             METRIC,
             VALUE,
@@ -383,6 +425,76 @@ _LOSS_LANDSCAPE = (
             METRIC,
             VALUE,
         ),
+    ),
+)
+
+_LOSS_LANDSCAPE += (
+    Table(
+        "loss_landscape",
+        "twins",
+        "Flatness of a model and of its rescaled twin, which computes the same with other weights.",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            Column("normalisation", "-", "raw or filter", values=("raw", "filter")),
+            Column("factor", "-", "of the rescaling; 1 is the model itself", "number", low=0.0),
+            Column("distance", "relative", "length of the step; 0 is the model itself", "number", low=0.0),
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+    ),
+    Table(
+        "loss_landscape",
+        "alignment",
+        "Lines between two final models: raw, with the second one's units permuted to match the first's "
+        "(aligned), and both with their statistics renormalised (raw_repaired, repaired).",
+        (
+            *PAIR,
+            Column("method", "-", "how the second model was changed",
+                   values=("raw", "raw_repaired", "aligned", "repaired")),
+            ALPHA,
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+    ),
+    Table(
+        "loss_landscape",
+        "soups",
+        "Averages of final weights (soup) beside the mean of their members, the member best on dev, and the "
+        "members' averaged probabilities (ensemble).",
+        (
+            ROLE,
+            INIT,
+            Column("rate", "-", "the members' rate; both where it is what they differ in",
+                   values=(*RATES, "both")),
+            PAIRING,
+            Column("left_out", "-", "the seed left out; '-' for none"),
+            Column("members", "models", "how many are averaged", "integer", low=2),
+            Column("kind", "-", "what was measured", values=("soup", "members", "best", "ensemble")),
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+        measured=("members", "value"),
+    ),
+    Table(
+        "loss_landscape",
+        "predictions",
+        "What models on a line say to a few test images, first those on which they change their minds.",
+        (
+            *PAIR,
+            ALPHA,
+            Column("path", "-", "the image's path in its data set"),
+            Column("sha256", "-", "digest of the image's file"),
+            Column("label", "-", "what is right"),
+            Column("prediction", "-", "the class or finding rated highest"),
+            Column("confidence", "fraction", "its probability", "number", low=0.0, high=1.0),
+        ),
+        measured=("sha256", "label", "prediction", "confidence"),
     ),
 )
 
