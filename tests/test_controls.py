@@ -21,7 +21,7 @@ TARGETS = ("real", "xray")
 def scale(tiny):
     """`tiny` with controls on both seeds of real and one of xray, on 20 and all 40 images."""
     return tiny.replace(
-        control_seeds={"real": 2, "xray": 1}, control_blocks=("*", 32), few_images=(20,),
+        redrawn_seeds={"real": 2, "xray": 1}, redrawn_blocks=("*", 32), few_images=(20,),
         few_images_epochs=None, distance_images=16,
     )  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_a_gain_is_the_difference_of_final_metrics(study):
 
 
 def test_where_a_scale_has_no_controls_the_rest_is_there(scale, tmp_path):
-    plain = scale.replace(control_seeds={})
+    plain = scale.replace(redrawn_seeds={})
     specs = controls.runs(plain, ("real",), (0,))
     assert {spec.id for spec in specs} == {spec.id for spec in feature_reuse.runs(plain, ("real",), (0,))}
     found = controls.tables(plain, ("real",), (0,), workers=1, show=False)

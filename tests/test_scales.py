@@ -74,9 +74,9 @@ def test_a_scale_agrees_with_itself(scale):
     assert set(scale.main_rates) == set(scales.INITS)
     assert set(scale.main_rates.values()) <= set(scales.RATES)
     assert max(scale.shuffle_seeds, *scale.second_rate_seeds.values()) <= len(scale.seeds)
-    assert set(scale.control_blocks) <= set(scale.block_sizes) and scale.control_rate in scale.rates
-    assert set(scale.control_seeds) <= set(scale.tasks)
-    assert max(scale.control_seeds.values()) <= len(scale.seeds)
+    assert set(scale.redrawn_blocks) <= set(scale.block_sizes) and scale.redrawn_rate in scale.rates
+    assert set(scale.redrawn_seeds) <= set(scale.tasks)
+    assert max(scale.redrawn_seeds.values()) <= len(scale.seeds)
     fewest = min(task.train for task in scale.tasks.values())
     assert len(scale.few_images) >= 3 and max(scale.few_images) < fewest  # with all images, four sizes
     for task in (scale.source, *scale.tasks.values()):

@@ -37,6 +37,7 @@ class Parameters(BaseModel):
     targets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     block_sizes: tuple[str | int, ...] = ()  # pixels, each dividing the side; '*' shuffles single values
+    points: int | None = None  # on the line between two models, both ends included
     epochs: int | None = None  # of every target run, shuffled ones included
     rates: tuple[float, ...] = ()  # two raw learning rates, low and high
     images: int | None = None  # cap on the training images of every target
@@ -115,6 +116,13 @@ class Parameters(BaseModel):
             raise ValueError(f"rates: {list(rates)} must be two positive numbers, the low rate first.")
         return rates
 
+    @field_validator("points", mode="before")
+    @classmethod
+    def _points(cls, value: Any) -> int | None:
+        if not isinstance(value, bool) and value in UNSET:
+            return None
+        return _integer("points", value, 3)
+
     @field_validator("epochs", "images", "workers", mode="before")
     @classmethod
     def _count(cls, value: Any, info) -> int | None:
@@ -149,7 +157,7 @@ class Parameters(BaseModel):
     @property
     def changes(self) -> tuple[str, ...]:
         """The given parameters that make another scale value, so that no record fits it."""
-        given = ("pretrained", "block_sizes", "epochs", "rates", "images")
+        given = ("pretrained", "block_sizes", "points", "epochs", "rates", "images")
         names = tuple(name for name in given if getattr(self, name))
         return (*(["data"] if self.data.startswith(FOLDER) else []), *names)
 
@@ -166,6 +174,8 @@ class Parameters(BaseModel):
             changes["pretrained"] = self.pretrained
         if self.block_sizes:
             changes["block_sizes"] = _ordered(self.block_sizes, named.side)
+        if self.points:
+            changes["line_points"] = dict.fromkeys(scales.TARGETS, self.points)
         if self.epochs:
             changes["epochs"] = self.epochs
         if self.rates:

@@ -22,6 +22,11 @@ RATES = ("low", "high")
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+MAPPINGS = (
+    "tasks", "rates", "second_rate_seeds", "main_rates", "line_points", "same_init_seeds", "control_seeds",
+    "redrawn_seeds",
+)  # fmt: skip
+
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
@@ -61,12 +66,29 @@ class Scale:
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
     fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
-    without steps, independent of P, which questions 3 and 5 compare with. ``control_seeds`` says on how many
-    seeds a role runs the controls of question 1: the inits of `CONTROLS` at ``control_rate``, unshuffled and
-    at those of ``control_blocks`` that are among the block sizes; and both inits on ``few_images`` training
-    images (those numbers below the role's own), with as many updates as ``few_images_epochs`` are on all
-    images (None: as the role trains). ``distance_images`` of each domain measure its distance from the
-    source. ``judged`` is False where a scale only shows that all works.
+    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
+    only shows that all works.
+
+    Question 1's controls: ``redrawn_seeds`` says on how many seeds a role runs the inits of `CONTROLS`, at
+    ``redrawn_rate``, unshuffled and at those of ``redrawn_blocks`` that are among the block sizes; and both
+    inits on ``few_images`` training images (those numbers below the role's own), with as many updates as
+    ``few_images_epochs`` are on all images (None: as the role trains). ``distance_images`` of each domain
+    measure its distance from the source.
+
+    Question 2: ``similarity_images`` caps the test images on which features are compared.
+
+    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
+    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
+    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
+    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
+    ``map_seeds``. The number is computed for the first ``number_seeds``.
+    Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
+    other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
+    P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
+    control (order, head, other source), by role; flatness is measured at ``flat_distances`` (relative; one
+    near 0.1) along ``flat_directions`` directions. ``detailed_pairs`` of a kind are followed beyond their
+    ends, aligned, and held to the definition of a basin with noise of ``basin_deltas`` (relative to the
+    weights' norm).
     """
 
     name: str
@@ -87,20 +109,38 @@ class Scale:
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
-    control_seeds: Mapping[str, int]
-    control_rate: str
-    control_blocks: tuple[str | int, ...]
+    redrawn_seeds: Mapping[str, int]
+    redrawn_rate: str
+    redrawn_blocks: tuple[str | int, ...]
     few_images: tuple[int, ...]
     few_images_epochs: int | None
     distance_images: int
+    similarity_images: int
+    rewind_epochs: int
+    redraws: int
+    path_images: int
+    path_points: int
+    noise_draws: int
+    noise: tuple[float, ...]
+    end_noise: tuple[float, ...]
+    map_seeds: int
+    number_seeds: int
+    line_points: Mapping[str, int]
+    line_outside: int
+    partners: int
+    same_init_seeds: Mapping[str, int]
+    control_seeds: Mapping[str, int]
+    flat_distances: tuple[float, ...]
+    flat_directions: int
+    detailed_pairs: int
+    basin_deltas: tuple[float, ...]
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
     def __post_init__(self) -> None:
-        mappings = ("tasks", "rates", "second_rate_seeds", "main_rates", "control_seeds")
-        for name in mappings:  # frozen all the way down
+        for name in MAPPINGS:  # frozen all the way down
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -191,12 +231,31 @@ SMOKE = Scale(
     checkpoint_epochs=30,
     checkpoint_seeds=1,
     constant_epochs=6,
-    control_seeds={"real": 1},
-    control_rate="high",
-    control_blocks=("*", 8),
+    redrawn_seeds={"real": 1},
+    redrawn_rate="high",
+    redrawn_blocks=("*", 8),
     few_images=(20, 40, 80),
     few_images_epochs=10,
     distance_images=300,
+    similarity_images=300,
+    rewind_epochs=2,
+    redraws=1,
+    path_images=40,
+    path_points=3,
+    noise_draws=1,
+    noise=(0.25,),
+    end_noise=(0.5, 0.125),
+    map_seeds=1,
+    number_seeds=1,
+    line_points=dict.fromkeys(TARGETS, 5),
+    line_outside=1,
+    partners=1,
+    same_init_seeds={"quickdraw": 3},
+    control_seeds={"quickdraw": 2},
+    flat_distances=(0.1, 0.3),
+    flat_directions=2,
+    detailed_pairs=1,
+    basin_deltas=(0.5,),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -227,12 +286,31 @@ LAPTOP = Scale(
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
-    control_seeds=dict.fromkeys(TARGETS, 3),
-    control_rate="high",
-    control_blocks=("*", 8, 32),
+    redrawn_seeds=dict.fromkeys(TARGETS, 3),
+    redrawn_rate="high",
+    redrawn_blocks=("*", 8, 32),
     few_images=(50, 100, 200),
     few_images_epochs=None,
     distance_images=1000,
+    similarity_images=1000,
+    rewind_epochs=4,
+    redraws=2,
+    path_images=150,
+    path_points=5,
+    noise_draws=2,
+    noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+    end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 21),
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
     pretrained="shipped",
 )
 
@@ -253,7 +331,14 @@ GPU = LAPTOP.replace(
     block_sizes=("*", 1, 2, 4, 8, 16, 64),
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
-    control_blocks=("*", 16, 64),
+    redrawn_blocks=("*", 16, 64),
+    similarity_images=1000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=300,
+    path_points=9,
+    noise_draws=3,
+    map_seeds=3,
     pretrained="train",
 )
 
@@ -285,12 +370,31 @@ PAPER = Scale(
     checkpoint_epochs=100,
     checkpoint_seeds=3,
     constant_epochs=45,
-    control_seeds=dict.fromkeys(TARGETS, 3),
-    control_rate="high",
-    control_blocks=("*", 56, 224),
+    redrawn_seeds=dict.fromkeys(TARGETS, 3),
+    redrawn_rate="high",
+    redrawn_blocks=("*", 56, 224),
     few_images=(1_000, 5_000, 20_000),
     few_images_epochs=None,
     distance_images=2000,
+    similarity_images=20_000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=1000,
+    path_points=11,
+    noise_draws=5,
+    noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+    end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

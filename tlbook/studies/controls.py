@@ -107,7 +107,7 @@ def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, 
 
 def _question_1(scale: Scale, targets, seeds) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables learning_curves and block_shuffle."""
-    curves = _histories(feature_reuse.unshuffled_runs(scale, targets, seeds))
+    curves = _histories(feature_reuse.unshuffled(scale, targets, seeds))
     final = ((keys, final_rows(spec)) for keys, spec in feature_reuse.shuffled_runs(scale, targets, seeds))
     return curves, long(final).drop(columns="epoch")
 
@@ -122,8 +122,8 @@ def _controls(scale: Scale, targets, seeds) -> Iterator[dict]:
     """The kinds of run that the redrawn inits have: their keys in tables."""
     for role in targets:
         for init in CONTROLS:
-            for seed in seeds[: scale.control_seeds.get(role, 0)]:
-                yield {"role": role, "init": init, "rate": scale.control_rate, "seed": seed}
+            for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
+                yield {"role": role, "init": init, "rate": scale.redrawn_rate, "seed": seed}
 
 
 def _unshuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
@@ -140,7 +140,7 @@ def _shuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
 
 def _blocks(scale: Scale) -> list[str | int]:
     """The control's block sizes; with other block sizes than the scale's, those that are among them."""
-    return [size for size in scale.block_sizes if size in scale.control_blocks]
+    return [size for size in scale.block_sizes if size in scale.redrawn_blocks]
 
 
 # Few images
@@ -153,7 +153,7 @@ def _few(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
     images stay the same.
     """
     for role in targets:
-        for seed in seeds[: scale.control_seeds.get(role, 0)]:
+        for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
             for init in INITS:
                 whole = _on_all_images(scale, role, init, seed)
                 fewer = [n for n in scale.few_images if n < whole.examples]
