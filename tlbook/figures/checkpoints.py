@@ -143,7 +143,7 @@ def gap_to_last(behind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def _share_axis(ax: Axes) -> None:
-    """Shares of pre-training on a square-root axis, so that the first epochs have room; gaps to scale near 0."""
+    """Shares of pre-training on a square-root axis, to give the first epochs room; gaps to scale near 0."""
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xticks([0, 0.02, 0.1, 1 / 3, 2 / 3, 1], ["0", "0.02", "0.1", "1/3", "2/3", "1"])
     ax.set_xlim(-0.0001, 1.06)

@@ -107,9 +107,11 @@ def _run(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
     """
     how = {"epochs": scale.checkpoint_epochs, "init_seed": BODY_SEED, "final_only": True}
     spec = grid.target(scale, role, init, rate, seed, **how)
-    for shared in (grid.p_t(scale, role, rate, seed), grid.ri_t(scale, role, rate, seed)):
-        if shared.id == spec.id:
-            return shared
+    task = scale.task(role)
+    if spec.epochs in (task.epochs, task.random_epochs):
+        for figure2 in (grid.p_t(scale, role, rate, seed), grid.ri_t(scale, role, rate, seed)):
+            if figure2 == spec:  # specs are equal where their ids are
+                return figure2
     return dataclasses.replace(spec, measured=(spec.epochs,))
 
 
