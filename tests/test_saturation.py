@@ -72,7 +72,7 @@ def test_a_shift_of_a_seed_or_a_checkpoint_is_no_noise():
 
 
 def test_behind_last_by_hand():
-    """Two seeds, three checkpoints, so (2 - 1) (3 - 1) = 2 degrees of freedom; gaps of 4 and 6 to the last."""
+    """Two seeds and three checkpoints, so (2 - 1) (3 - 1) = 2 degrees of freedom; gaps of 4 and 6."""
     table = one({1: [50.0, 54], 2: [60, 60], 3: [54, 60]})
     found = measures.behind_last(table).set_index("checkpoint")
     tables.check("behind_last", measures.behind_last(table))
