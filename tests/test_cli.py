@@ -35,7 +35,8 @@ def test_plan(tlbook):
     assert code == 0 and "feature_reuse" in out and "image-passes/s" in out
     header, *rows, last = out.strip().splitlines()
     assert header.split() == ["question", "runs", "done", "passes", "gigabytes", "hours"]
-    assert rows[-1].split()[:3] == ["all", "9", "0"]  # P, two curves, six shuffled
+    assert rows[0].split()[:3] == ["feature_reuse", "9", "0"]  # P, two curves, six shuffled
+    assert rows[-1].split()[0] == "all"
 
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu"])
@@ -186,6 +187,7 @@ smoke = scales.SMOKE
 few = dict(train=30, test=30, epochs=1)
 tiny = smoke.replace(
     source=dataclasses.replace(smoke.source, **few), block_sizes=("*", 32), shuffle_epochs=1, seeds=(0,),
+    checkpoints=(0, 1), checkpoint_epochs=1, constant_epochs=1, constant_checkpoints=(1,),
     tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
 )
 scales.SCALES["smoke"] = tiny
