@@ -32,6 +32,10 @@ def tiny() -> scales.Scale:
         source=dataclasses.replace(smoke.source, train=60, test=40, epochs=2),
         tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
         block_sizes=("*", 16, 32),
+        checkpoints=(0, 1, 2),
+        checkpoint_epochs=2,
+        constant_epochs=2,
+        constant_checkpoints=(1, 2),
         shuffle_epochs=2,
         seeds=(0, 1),
     )

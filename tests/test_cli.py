@@ -33,9 +33,10 @@ def tlbook(monkeypatch, capsys, tiny):
 def test_plan(tlbook):
     code, out, _ = tlbook("plan", "--scale", "tiny", "--target", "real", "--seed", 1)
     assert code == 0 and "feature_reuse" in out and "image-passes/s" in out
-    header, first, *_ = out.strip().splitlines()
+    header, *rows, last = out.strip().splitlines()
     assert header.split() == ["question", "runs", "done", "passes", "gigabytes", "hours"]
-    assert first.split()[:3] == ["feature_reuse", "9", "0"]  # P, two curves, six shuffled
+    assert rows[0].split()[:3] == ["feature_reuse", "9", "0"]  # P, two curves, six shuffled
+    assert rows[-1].split()[0] == "all"
 
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu"])
@@ -103,7 +104,7 @@ BAD = {
     "plan --scale tiny --pretrained /nowhere.safetensors": "no file /nowhere.safetensors",
     "plan --scale tiny --pretrained yes": "no file yes; pretrained is 'train', 'shipped'",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
-    "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",
+    "train real --scale tiny --init P": "--init is one of P-T, RI-T, not 'P'",
     "train real --scale tiny --rate 0.1": "--rate is one of low, high, not '0.1'",
     "train real --scale tiny --init RI-T --block-size 5": "Block size 5 does not divide",
     "train real --scale tiny --init RI-T --block-size all": "Block size 'all' does not divide",
@@ -186,6 +187,7 @@ smoke = scales.SMOKE
 few = dict(train=30, test=30, epochs=1)
 tiny = smoke.replace(
     source=dataclasses.replace(smoke.source, **few), block_sizes=("*", 32), shuffle_epochs=1, seeds=(0,),
+    checkpoints=(0, 1), checkpoint_epochs=1, constant_epochs=1, constant_checkpoints=(1,),
     tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
 )
 scales.SCALES["smoke"] = tiny

@@ -67,31 +67,32 @@ def load(question: str, given: Parameters) -> dict[str, Results]:
 def show(
     found: Mapping[str, Results], draw: Callable[..., object], table: str | Sequence[str], *more: object
 ) -> explorer.Explorer:
-    """``draw(table, *more)`` for every result that has the table (or all of several), in tabs with a badge.
+    """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
 
-    ``draw`` returns a figure, or a frame that is shown as a table. Where nothing is recorded on real images,
-    the first tab says so; a result without the table says that.
+    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, or a frame that is
+    shown as a table. Where nothing is recorded on real images, the first tab says so; a result without one of
+    the tables says that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)
-    found = best(found, names[0])
+    found = best(found, *names)
     if not any(result.judged for result in found.values()):
         frames["real images"] = "Not recorded on real images yet."
     for label, result in found.items():
-        lacking = [name for name in names if name not in result.tables]
-        if not lacking:
+        missing = [name for name in names if name not in result.tables]
+        if not missing:
             drawn = draw(*(result.tables[name] for name in names), *more)
             drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
             frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
         else:
-            frames[label] = f"The table `{lacking[0]}` is not recorded at scale {result.scale} yet."
+            frames[label] = f"The table `{missing[0]}` is not recorded at scale {result.scale} yet."
     return explorer.tabs(frames, label="Results")
 
 
-def best(found: Mapping[str, Results], table: str = "") -> dict[str, Results]:
-    """Of the recorded results (highest scale first) the first that has ``table``, and this build's own."""
+def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
+    """Of the recorded results (highest scale first) the first that has ``tables``, and this build's own."""
     recorded = [label for label, result in found.items() if result.recorded]
-    having = [label for label in recorded if not table or table in found[label].tables]
+    having = [label for label in recorded if set(tables) <= set(found[label].tables)]
     kept = (having or recorded)[:1]
     return {label: result for label, result in found.items() if label in kept or not result.recorded}
 
@@ -192,6 +193,13 @@ def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
     from tlbook.studies import setup
 
     return setup.domains(scale, given.targets)
+
+
+def costs(question: str, given: Parameters) -> pd.DataFrame:
+    """What a question trains at each scale for the page's targets, counted from its plan (needs torch)."""
+    from tlbook import plan
+
+    return plan.of_every_scale(question, given.targets)
 
 
 def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndarray]:

@@ -2,8 +2,8 @@
 
 A notebook declares some of these names in its ``parameters`` cell, as ``targets: list = []  # ...``, and
 begins with ``given = parameters.read(globals())``. '', [] and 0 mean "as the scale says". Papermill's ``-p``
-passes text, so lists may also come as JSON ('["real", "xray"]') or as words with commas (real,xray).
-Every refusal is one sentence.
+passes text, so lists may also come as JSON ('["real", "xray"]') or as words with commas (real,xray). Of
+``checkpoints`` an empty list is refused, and only '' leaves them to the scale. Every refusal is one sentence.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Parameters(BaseModel):
     rates: tuple[float, ...] = ()  # two raw learning rates, low and high
     images: int | None = None  # cap on the training images of every target
     workers: int | None = None  # processes that train side by side
+    checkpoints: tuple[int | str, ...] = ()  # epochs of P's pre-training, or paths of .safetensors files
 
     @field_validator("scale", mode="before")
     @classmethod
@@ -130,6 +131,19 @@ class Parameters(BaseModel):
             return None
         return _integer(info.field_name, value, 1)
 
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _checkpoints(cls, value: Any) -> tuple[int | str, ...]:
+        if value is None or value == "":
+            return ()
+        items = _items("checkpoints", value)
+        if not items:
+            raise ValueError(
+                "checkpoints: the list is empty; name epochs of pre-training or .safetensors files, "
+                "or leave it '' for the scale's."
+            )
+        return _distinct("checkpoints", tuple(_checkpoint(item) for item in items))
+
     @model_validator(mode="after")
     def _together(self) -> Parameters:
         named = scales.get(self.scale)
@@ -144,6 +158,7 @@ class Parameters(BaseModel):
             raise ValueError(
                 f"data={self.data!r} is one target's images: name in targets the one that it stands for."
             )
+        _refuse_checkpoints(self.checkpoints, named)
         if self.results == "records" and self.changes:
             raise ValueError(
                 f"results='records' shows what was recorded, so {_words(self.changes)} cannot be given with "
@@ -157,7 +172,7 @@ class Parameters(BaseModel):
     @property
     def changes(self) -> tuple[str, ...]:
         """The given parameters that make another scale value, so that no record fits it."""
-        given = ("pretrained", "block_sizes", "points", "epochs", "rates", "images")
+        given = ("pretrained", "block_sizes", "points", "epochs", "rates", "images", "checkpoints")
         names = tuple(name for name in given if getattr(self, name))
         return (*(["data"] if self.data.startswith(FOLDER) else []), *names)
 
@@ -182,6 +197,11 @@ class Parameters(BaseModel):
             changes["rates"] = dict(zip(scales.RATES, self.rates, strict=True))
         if self.images:
             changes["tasks"] = {r: dataclasses.replace(t, train=self.images) for r, t in named.tasks.items()}
+        if self.checkpoints:
+            ordered = tuple(sorted(self.checkpoints, key=scales.epoch_of))
+            changes |= {"checkpoints": ordered, "constant_checkpoints": ()}  # spares the second pre-training
+            if isinstance(ordered[-1], str):
+                changes.setdefault("pretrained", ordered[-1])  # the last file is P
         if self.data.startswith(FOLDER):
             changes["datasets"] = {self.targets[0]: self.data}
         return named.replace(**changes) if changes else named
@@ -257,7 +277,8 @@ def _items(name: str, value: Any) -> list:
 
 
 def _example(name: str) -> str:
-    examples = {"targets": '["real", "xray"]', "block_sizes": '["*", 1, 8]', "rates": "[0.02, 0.1]"}
+    examples = {"targets": '["real", "xray"]', "block_sizes": '["*", 1, 8]', "rates": "[0.02, 0.1]",
+                "checkpoints": "[0, 5, 10]"}
     return examples.get(name, "[0, 1, 2]")
 
 
@@ -278,6 +299,33 @@ def _integer(name: str, value: Any, least: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise ValueError(f"{name}: {value!r} is not a whole number of at least {least}.")
     return number
+
+
+def _checkpoint(value: Any) -> int | str:
+    """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
+    if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
+        path = Path(value).expanduser().absolute()
+        if path.suffix != ".safetensors" or not path.is_file():
+            raise ValueError(f"checkpoints: {value} is neither an epoch nor a .safetensors file.")
+        return str(path)
+    return _integer("checkpoints", value, 0)
+
+
+def _refuse_checkpoints(checkpoints: tuple[int | str, ...], named: Scale) -> None:
+    """Refuse epochs that pre-training at a scale does not have, files without an epoch, and a mixture."""
+    epochs = [entry for entry in checkpoints if isinstance(entry, int)]
+    last = named.source.epochs
+    if epochs and max(epochs) > last:
+        raise ValueError(
+            f"checkpoints: there is no epoch {max(epochs)} of pre-training at scale {named.name!r}; "
+            f"choose from 0 to {last}."
+        )
+    if any(epochs) and len(epochs) < len(checkpoints):
+        raise ValueError("checkpoints: give epochs of P or files of your own, not both (0 may stand beside).")
+    try:
+        _distinct("checkpoints", tuple(map(scales.epoch_of, checkpoints)))
+    except TlbookError as error:
+        raise ValueError(f"checkpoints: {error}") from None
 
 
 def _number(name: str, value: Any) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
 import torch
 
-from tlbook import metrics, results, runs, train
+from tlbook import metrics, results, runs, scales, train, weight_files
 from tlbook.models import build
 from tlbook.scales import TARGETS, Scale
 from tlbook.specs import RunSpec
@@ -34,6 +36,35 @@ def plan(
         seen |= specs
         rows.append({"question": question} | _count(new))
     return pd.DataFrame([*rows, {"question": "all"} | _count(list(seen.values()))])
+
+
+def of_every_scale(question: str, targets: Sequence[str]) -> pd.DataFrame:
+    """What a question needs at each scale as it stands, counted as declared, without a look at real images.
+
+    Columns: scale; runs, all that it reads; shared, those that earlier questions train anyway; new; and the
+    image-passes of the new ones in millions.
+    """
+    rows = []
+    with _without_real_images():
+        for name, scale in scales.SCALES.items():
+            if scale.pretrained == "shipped" and not weight_files.is_shipped(name):
+                scale = scale.replace(pretrained="train")
+            new = plan(scale, targets, scale.seeds).set_index("question").loc[question]
+            needed = len(results.study(question).runs(scale, targets, scale.seeds))
+            counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
+            rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
+    return pd.DataFrame(rows)
+
+
+@contextmanager
+def _without_real_images() -> Iterator[None]:
+    """As on a machine that has none: decoding a scale's images only to count them would take minutes."""
+    before = os.environ.pop("TLBOOK_DATA", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["TLBOOK_DATA"] = before
 
 
 def throughput(scale: Scale, seconds: float = 2.0) -> float:

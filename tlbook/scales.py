@@ -7,8 +7,10 @@ everything trains. The protocol (optimiser, schedule, shuffles, metrics) is the 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -65,9 +67,11 @@ class Scale:
     ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
     many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
-    fine-tunes from, around the source's own steps; ``constant_epochs`` is the length of a second pre-training
-    without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
-    only shows that all works.
+    fine-tunes from, around the source's own steps (or a reader's own files, see `epoch_of`), at the rates
+    ``checkpoint_rates``; ``constant_epochs`` is the length of a second pre-training without steps,
+    independent of P, which questions 3 and 5 compare with, and ``constant_checkpoints`` are the epochs of it
+    that question 5 fine-tunes from, at P-T's main rate (none: that part is left out). ``judged`` is False
+    where a scale only shows that all works.
 
     Question 1's controls: ``redrawn_seeds`` says on how many seeds a role runs the inits of `CONTROLS`, at
     ``redrawn_rate``, unshuffled and at those of ``redrawn_blocks`` that are among the block sizes; and both
@@ -82,6 +86,7 @@ class Scale:
     as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
     at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
     ``map_seeds``. The number is computed for the first ``number_seeds``.
+
     Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
     other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
     P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
@@ -105,7 +110,7 @@ class Scale:
     shuffle_epochs: int
     shuffle_seeds: int
     shuffle_second_rate: bool
-    checkpoints: tuple[int, ...]
+    checkpoints: tuple[int | str, ...]
     checkpoint_epochs: int
     checkpoint_seeds: int
     constant_epochs: int
@@ -134,6 +139,8 @@ class Scale:
     flat_directions: int
     detailed_pairs: int
     basin_deltas: tuple[float, ...]
+    checkpoint_rates: tuple[str, ...]
+    constant_checkpoints: tuple[int, ...]
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -193,6 +200,18 @@ def valid_block_sizes(side: int) -> tuple[str | int, ...]:
     return (PIXELS, *(size for size in range(1, side + 1) if side % size == 0))
 
 
+def epoch_of(checkpoint: int | str) -> int:
+    """The epochs of pre-training behind an entry of ``checkpoints``: itself, or the last number in the name
+    of a reader's own file (12 for ``run3/epoch-012.safetensors``). A name without a number is refused."""
+    if isinstance(checkpoint, int):
+        return checkpoint
+    numbers = re.findall(r"\d+", Path(checkpoint).stem)
+    if not numbers:
+        like = "name checkpoints like epoch-012.safetensors"
+        raise TlbookError(f"The name of {checkpoint} does not say after how many epochs it was kept; {like}.")
+    return int(numbers[-1])
+
+
 def _tasks(datasets: tuple[str, str, str, str], shared: dict, xray: dict) -> dict[str, Task]:
     """The four targets: shared values, and what differs on xray (AUC, affine, no mixup, constant rate)."""
     natural = {"metric": "accuracy"} | shared
@@ -227,8 +246,8 @@ SMOKE = Scale(
     shuffle_epochs=30,
     shuffle_seeds=1,
     shuffle_second_rate=False,
-    checkpoints=(0, 1, 2, 4, 8, 12),
-    checkpoint_epochs=30,
+    checkpoints=(0, 1, 2, 4, 5, 8, 12),
+    checkpoint_epochs=20,
     checkpoint_seeds=1,
     constant_epochs=6,
     redrawn_seeds={"real": 1},
@@ -256,6 +275,8 @@ SMOKE = Scale(
     flat_directions=2,
     detailed_pairs=1,
     basin_deltas=(0.5,),
+    checkpoint_rates=("low",),
+    constant_checkpoints=(4, 5),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -285,7 +306,7 @@ LAPTOP = Scale(
     checkpoints=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
-    constant_epochs=15,
+    constant_epochs=18,
     redrawn_seeds=dict.fromkeys(TARGETS, 3),
     redrawn_rate="high",
     redrawn_blocks=("*", 8, 32),
@@ -311,6 +332,8 @@ LAPTOP = Scale(
     flat_directions=5,
     detailed_pairs=3,
     basin_deltas=(0.1, 0.5),
+    checkpoint_rates=RATES,
+    constant_checkpoints=(13, 14, 18),
     pretrained="shipped",
 )
 
@@ -339,6 +362,7 @@ GPU = LAPTOP.replace(
     path_points=9,
     noise_draws=3,
     map_seeds=3,
+    constant_checkpoints=(20, 21, 30),
     pretrained="train",
 )
 
@@ -395,6 +419,8 @@ PAPER = Scale(
     flat_directions=5,
     detailed_pairs=3,
     basin_deltas=(0.1, 0.5),
+    checkpoint_rates=RATES,
+    constant_checkpoints=(30, 31, 45),
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -109,13 +110,14 @@ class RunSpec:
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that determine the weights, as plain values."""
-        names = [f.name for f in dataclasses.fields(self) if f.compare]
-        plain = {name: value for name, value in dataclasses.asdict(self).items() if name in names}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
+        nested = {name for name, value in fields.items() if dataclasses.is_dataclass(value)}
+        plain = {name: dataclasses.asdict(v) if name in nested else v for name, v in fields.items()}
         if self.dataset.startswith(FOLDER):
             plain["dataset"] = FOLDER  # the same images elsewhere are the same images
         return plain
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """The first 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON."""
         canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))

@@ -719,8 +719,86 @@ _CHECKPOINTS = (
     Table(
         "checkpoints",
         "source_accuracy",
-        "The source's accuracy at each checkpoint of pre-training.",
+        "The source's accuracy at each checkpoint of pre-training, and, on split train, rate: the raw "
+        "learning rate that its last epoch was trained at. Of a reader's own files neither is known: NaN.",
         (CHECKPOINT, CHECKPOINT_FRACTION, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "checkpoints",
+        "tuning_curves",
+        "The runs of finetuned epoch by epoch: the role's metric on the training set, in evaluation mode.",
+        (ROLE, CHECKPOINT, RATE, SEED, EPOCH, METRIC, VALUE),
+    ),
+    Table(
+        "checkpoints",
+        "constant_rate",
+        "As finetuned, from checkpoints of a second pre-training at a constant rate (another draw, another "
+        "order). Rows of role source are that pre-training's own test accuracy, with rate '-' and seed 0. "
+        "checkpoint_fraction is of P's pre-training, so that the two can be laid side by side.",
+        (
+            Column("role", "-", "a target, or source", values=(*TARGETS, SOURCE)),
+            CHECKPOINT,
+            CHECKPOINT_FRACTION,
+            Column("rate", "-", "rate of fine-tuning; '-' for the source", values=(*RATES, "-")),
+            SEED,
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+    ),
+    Table(
+        "checkpoints",
+        "behind_last",
+        "How far a checkpoint is behind the last one: mean over seeds of the last's test metric minus its "
+        "own, each at its better rate, in points (AUC times 100), with a 95 % interval from the noise pooled "
+        "over pre-trained checkpoints.",
+        (
+            ROLE,
+            CHECKPOINT,
+            CHECKPOINT_FRACTION,
+            Column("rate", "-", "the checkpoint's better rate, by mean dev metric", values=RATES),
+            Column("n", "seeds", "seeds that both have", "integer", low=1),
+            Column("value", "points", "the last's mean minus this one's", "number"),
+            Column("low", "points", "lower end of the interval; NaN with one seed", "number"),
+            Column("high", "points", "upper end of the interval; NaN with one seed", "number"),
+        ),
+        measured=("rate", "n", "value", "low", "high"),
+    ),
+    Table(
+        "checkpoints",
+        "saturation",
+        "Target on source accuracy over pre-trained checkpoints, mean over seeds at the better rate, fitted "
+        "by a constant, a line, and a power law that saturates: ceiling - scale (1 - source / 100) ^ "
+        "exponent. In points (AUC times 100); 95 % intervals from a bootstrap of the residuals.",
+        (
+            ROLE,
+            Column("model", "-", "what was fitted", values=("constant", "line", "power law")),
+            Column(
+                "metric",
+                "-",
+                "points (checkpoints fitted), aicc, weight (Akaike's), ceiling, exponent, slope (at the "
+                "highest source accuracy), stops_paying (source accuracy from which the slope is small)",
+                values=("points", "aicc", "weight", "ceiling", "exponent", "slope", "stops_paying"),
+            ),
+            Column("value", "by metric", "points, points per point, or percent; NaN if undefined", "number"),
+            Column("low", "by metric", "lower end of the interval; NaN where there is none", "number"),
+            Column("high", "by metric", "upper end of the interval; NaN where there is none", "number"),
+        ),
+        measured=("value", "low", "high"),
+    ),
+    Table(
+        "checkpoints",
+        "saturation_curve",
+        "The fits of saturation as curves, with 95 % bands, over the range of source accuracy.",
+        (
+            ROLE,
+            Column("model", "-", "what was fitted", values=("constant", "line", "power law")),
+            Column("source", "percent", "source accuracy", "number", low=0.0, high=100.0),
+            Column("value", "by role", "fitted accuracy in percent, or AUC 0-1", "number"),
+            Column("low", "by role", "lower end of the band", "number"),
+            Column("high", "by role", "upper end of the band", "number"),
+        ),
+        measured=("value", "low", "high"),
     ),
 )
 

@@ -38,6 +38,17 @@ def optimisation_speed(history: pd.DataFrame, metric: str) -> float:
     return float(train.value.mean(skipna=False))
 
 
+def at_end(history: pd.DataFrame) -> pd.DataFrame:
+    """The last epoch of one run's history, and its optimisation speed as the training metric ``mean_…``."""
+    final = history[history.epoch == history.epoch.max()]
+    speed = [
+        {"epoch": final.epoch.iloc[0], "split": "train", "metric": f"mean_{metric}",
+         "value": optimisation_speed(history, metric)}
+        for metric in final.loc[final.split == "train", "metric"].unique()
+    ]  # fmt: skip
+    return pd.concat([final, pd.DataFrame(speed)], ignore_index=True)
+
+
 def convergence(curves: pd.DataFrame, metrics: dict[str, str], images: dict[str, int]) -> pd.DataFrame:
     """When each unshuffled run first reached the level that RI-T ends with.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from tlbook import data
-from tlbook.analysis.convergence import convergence, optimisation_speed
+from tlbook.analysis.convergence import at_end, convergence
 from tlbook.runs import ensure, ensure_all, find
 from tlbook.scales import INITS, RATES, SOURCE, Scale
 from tlbook.specs import RunSpec, unique
@@ -71,15 +71,8 @@ def shuffled_runs(
 
 
 def final_rows(spec: RunSpec) -> pd.DataFrame:
-    """A run's last epoch, and its optimisation speed as the training metric ``mean_…``."""
-    history = ensure(spec).history()
-    final = history[history.epoch == spec.epochs]
-    at_end = {"epoch": spec.epochs, "split": "train"}
-    speed = [
-        at_end | {"metric": f"mean_{metric}", "value": optimisation_speed(history, metric)}
-        for metric in final.loc[final.split == "train", "metric"].unique()
-    ]
-    return pd.concat([final, pd.DataFrame(speed)])
+    """A run's last epoch, and its optimisation speed."""
+    return at_end(ensure(spec).history())
 
 
 def long(parts) -> pd.DataFrame:

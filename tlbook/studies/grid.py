@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -59,16 +60,21 @@ def pretrained(scale: Scale) -> Weights:
         return Checkpoint(source(scale).id, scale.source.epochs)
     if scale.pretrained == "shipped":
         return weight_files.shipped(scale.name)
-    file = weight_files.register(Path(scale.pretrained).expanduser(), runs.own_files())
-    _refuse_misfit(file, scale.network)
+    return _own_file(scale.pretrained, scale.network)
+
+
+def _own_file(path: str, network: str) -> File:
+    """A user's weights to start from, registered, and refused where the network cannot start from them."""
+    file = weight_files.register(Path(path).expanduser(), runs.own_files())
+    _refuse_misfit(file, network)
     return file
 
 
 @functools.lru_cache(maxsize=8)
-def _refuse_misfit(file: File, network: str) -> None:
+def _refuse_misfit(which: Weights, network: str) -> None:
     """Refuse weights that this network cannot start from, before anything is trained."""
     with torch.random.fork_rng(devices=[]):
-        start_from(build(network, 2), runs.weights(file))
+        start_from(build(network, 2), runs.weights(which))
 
 
 def pretraining(scale: Scale) -> list[RunSpec]:
@@ -76,14 +82,22 @@ def pretraining(scale: Scale) -> list[RunSpec]:
     return [source(scale)] if scale.pretrained == "train" else []
 
 
-def checkpoint(scale: Scale, epoch: int) -> Init:
-    """Where fine-tuning from an epoch of P's pre-training starts; epoch 0 is random weights.
+def checkpoint(scale: Scale, epoch: int | str) -> Init:
+    """Where fine-tuning from an epoch of P's pre-training starts, or from a user's file; 0 is random weights.
 
-    A P from a user's file has no checkpoints, and a shipped P only those that are shipped: refused.
+    An epoch beyond the pre-training is refused; a P from a user's file has no checkpoints of its own, and a
+    shipped P only those that are shipped. A file that is not whole, or of another network, is refused too.
     """
+    if isinstance(epoch, str):
+        if not Path(epoch).expanduser().is_file():
+            raise TlbookError(f"There is no checkpoint file {epoch}.")
+        return Init("from", _own_file(epoch, scale.network))
     if epoch == 0:
         return Init("random")
     if scale.pretrained == "train":
+        if not 0 < epoch <= scale.source.epochs:
+            there = f"it has 0 to {scale.source.epochs}"
+            raise TlbookError(f"There is no epoch {epoch} of pre-training at scale {scale.name}; {there}.")
         return Init("from", Checkpoint(source(scale).id, epoch))
     if scale.pretrained == "shipped":
         return Init("from", weight_files.shipped(scale.name, epoch))
@@ -91,6 +105,17 @@ def checkpoint(scale: Scale, epoch: int) -> Init:
         f"P is the file {scale.pretrained}, so there are no earlier epochs of its pre-training; "
         "set pretrained to 'train' or 'shipped'."
     )
+
+
+def refuse_misfits(specs: Iterable[RunSpec]) -> None:
+    """Refuse weights that a run cannot start from, and files that are not whole, before anything is trained.
+
+    Weights of runs that are yet to be trained are left out.
+    """
+    wanted = {(spec.init.weights, spec.network) for spec in specs if spec.init.weights is not None}
+    for which, network in wanted:
+        if isinstance(which, File) or runs.find(which.run) is not None:
+            _refuse_misfit.__wrapped__(which, network)  # not what it found earlier: files can be damaged
 
 
 def p_t(scale: Scale, role: str, rate: str, seed: int, **how) -> RunSpec:
