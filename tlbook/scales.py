@@ -63,11 +63,11 @@ class Scale:
     without steps, independent of P, which questions 3 and 5 compare with. ``judged`` is False where a scale
     only shows that all works.
 
-    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
-    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
-    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
-    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
-    ``map_seeds``. The number is computed for the first ``number_seeds``.
+    Question 4: every seed's modules go back to epoch 0. For the first ``whole_seeds`` they also go to others
+    of at most ``rewind_epochs`` kept epochs and to ``redraws`` fresh draws, and have a criticality. Paths are
+    measured on at most ``path_images`` training images (and as many test images) at ``path_points`` points,
+    under ``noise_draws`` draws times ``noise`` of both signs, at the end of the direct one times
+    ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Scale:
     noise: tuple[float, ...]
     end_noise: tuple[float, ...]
     map_seeds: int
-    number_seeds: int
+    whole_seeds: int
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
@@ -201,7 +201,7 @@ SMOKE = Scale(
     noise=(0.25,),
     end_noise=(0.5, 0.125),
     map_seeds=1,
-    number_seeds=1,
+    whole_seeds=1,
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -240,7 +240,7 @@ LAPTOP = Scale(
     noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
     end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
     map_seeds=1,
-    number_seeds=3,
+    whole_seeds=3,
     pretrained="shipped",
 )
 
@@ -306,7 +306,7 @@ PAPER = Scale(
     noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
     end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
     map_seeds=1,
-    number_seeds=3,
+    whole_seeds=3,
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}
