@@ -13,6 +13,7 @@ from tlbook.figures import criticality as figures
 from tlbook.figures import style
 
 ROLES = ("real", "xray")
+UNITS = {"test accuracy lost (points)", "train AUC", "training AUC", r"criticality $\mu$", "train − test AUC"}
 BLUE, VERMILLION = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
 
 
@@ -70,7 +71,9 @@ def test_every_figure_has_axes_with_words_and_a_text_for_who_cannot_see_it(figur
     figure = figure_of(name)
     assert len(figure.alt.split()) >= 6 and "\n" not in figure.alt
     shown = list(panels(figure).values())
-    assert shown[-1].get_xlabel() and all(ax.get_ylabel() or ax.get_yticklabels() for ax in shown)
+    assert shown[-1].get_xlabel()
+    assert all(ax.get_ylabel() or len(ax.get_yticks()) for ax in shown)
+    assert {ax.get_ylabel() for ax in figure.axes} & UNITS
     assert figure.get_facecolor() == (1, 1, 1, 1)
 
 

@@ -61,10 +61,10 @@ def test_rewinding_has_every_module_stage_and_way_back(study, tiny):
     rewind = study[0].tables["rewind"]
     test = rewind[(rewind.split == "test") & (rewind.role == "xray") & (rewind.metric == "auc")]
     modules = {"conv1", *(f"layer{i}" for i in (1, 2, 3, 4)), *(f"layer{i}.0" for i in (1, 2, 3, 4)), "fc"}
-    for _, own in test.groupby(["init", "rate", "seed"]):
+    for (_, _, seed), own in test.groupby(["init", "rate", "seed"]):
         back = own[(own.method == "rewind") & (own.module != "none")]
-        assert set(back.module) == modules and set(back.to_epoch) == {0, 2}
-        assert set(own[own.method == "redraw"].module) == modules
+        assert set(back.module) == modules and set(back.to_epoch) == ({0, 2} if seed == 0 else {0})
+        assert set(own[own.method == "redraw"].module) == (modules if seed == 0 else set())
     assert set(rewind[rewind.split == "train"].module) == {"none"}
 
 

@@ -81,11 +81,11 @@ class Scale:
 
     Question 2: ``similarity_images`` caps the test images on which features are compared.
 
-    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
-    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
-    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
-    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
-    ``map_seeds``. The number is computed for the first ``number_seeds``.
+    Question 4: every seed's modules go back to epoch 0. For the first ``whole_seeds`` they also go to others
+    of at most ``rewind_epochs`` kept epochs and to ``redraws`` fresh draws, and have a criticality. Paths are
+    measured on at most ``path_images`` training images (and as many test images) at ``path_points`` points,
+    under ``noise_draws`` draws times ``noise`` of both signs, at the end of the direct one times
+    ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``.
 
     Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
     other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
@@ -129,7 +129,7 @@ class Scale:
     noise: tuple[float, ...]
     end_noise: tuple[float, ...]
     map_seeds: int
-    number_seeds: int
+    whole_seeds: int
     line_points: Mapping[str, int]
     line_outside: int
     partners: int
@@ -265,7 +265,7 @@ SMOKE = Scale(
     noise=(0.25,),
     end_noise=(0.5, 0.125),
     map_seeds=1,
-    number_seeds=1,
+    whole_seeds=1,
     line_points=dict.fromkeys(TARGETS, 5),
     line_outside=1,
     partners=1,
@@ -322,7 +322,7 @@ LAPTOP = Scale(
     noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
     end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
     map_seeds=1,
-    number_seeds=3,
+    whole_seeds=3,
     line_points=dict.fromkeys(TARGETS, 21),
     line_outside=5,
     partners=2,
@@ -409,7 +409,7 @@ PAPER = Scale(
     noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
     end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
     map_seeds=1,
-    number_seeds=3,
+    whole_seeds=3,
     line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
     line_outside=5,
     partners=2,

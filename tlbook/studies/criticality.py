@@ -40,7 +40,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     for keys, spec in _runs(scale, targets, seeds):
         run = open_run(spec)
         parts = {
-            "rewind": _rewound(scale, run),
+            "rewind": _rewound(scale, run, keys["seed"] in seeds[: scale.whole_seeds]),
             "paths": _paths(scale, run, keys, seeds),
             "criticality": _criticality(scale, run, keys, seeds),
         }
@@ -127,17 +127,17 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
     return [epochs[place] for place in dict.fromkeys(places.tolist())]
 
 
-def _rewound(scale: Scale, run: Opened) -> pd.DataFrame:
-    """Figure 5, on test: to several epochs and to fresh draws; on train the network itself only."""
+def _rewound(scale: Scale, run: Opened, whole: bool) -> pd.DataFrame:
+    """Figure 5, on test: to epoch 0, if ``whole`` to later epochs and fresh draws too; on train the network
+    itself only."""
     before = [epoch for epoch in run.checkpoints if epoch != run.spec.epochs]
-    earlier = {epoch: run.checkpoints[epoch] for epoch in spread(before, scale.rewind_epochs)}
+    epochs = spread(before, scale.rewind_epochs if whole else 1)
+    earlier = {epoch: run.checkpoints[epoch] for epoch in epochs}
+    fresh = [redrawn(run, number) for number in range(scale.redraws if whole else 0)]
     parts = []
-    for split, back, fresh in (
-        ("train", {}, []),
-        ("test", earlier, [redrawn(run, number) for number in range(scale.redraws)]),
-    ):
+    for split, back, anew in (("train", {}, []), ("test", earlier, fresh)):
         examples = run.batches(getattr(run.domain, split))
-        rows = analysis.rewind(run.chain, examples, run.spec.metric, back, fresh)
+        rows = analysis.rewind(run.chain, examples, run.spec.metric, back, anew)
         parts.append(rows.assign(split=split))
     columns = ["module", "method", "to_epoch", "split", "metric", "value"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -195,7 +195,7 @@ def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd
 
 def _criticality(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
     """The criticality of every module of the first seeds' runs, on training images."""
-    if keys["seed"] not in seeds[: scale.number_seeds]:
+    if keys["seed"] not in seeds[: scale.whole_seeds]:
         return pd.DataFrame()
     examples = run.batches(run.domain.train, scale.path_images)
     labels = torch.cat([answers for _, answers in examples]).cpu()
