@@ -36,6 +36,21 @@ def test_a_filter_step_is_as_long_as_each_filter_and_leaves_biases_and_scales():
     assert torch.equal(torch.sign(step["fc.weight"]), torch.sign(steps(state, "raw")["fc.weight"]))
 
 
+def test_a_step_does_not_depend_on_the_order_in_which_weights_were_read():
+    """safetensors gives the tensors of a file in another order in every process."""
+    state = filled(SMALL).state_dict()
+    turned = dict(reversed(state.items()))
+    for normalisation in flatness.NORMALISATIONS:
+        one, other = steps(state, normalisation), steps(turned, normalisation)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    losses = []
+    for order in (state, turned):
+        seen = []
+        basin(lambda s: seen.append(s["fc.weight"]) or 0.0, order, order, 1.0, on_line=[0, 0])  # noqa: B023
+        losses.append(seen[0])
+    assert torch.equal(*losses)
+
+
 def test_a_filter_of_zeros_stays():
     state = build(SMALL, 3).state_dict()
     assert (steps(state, "filter")["layer1.0.conv2.weight"] == 0).all()  # Fixup starts there

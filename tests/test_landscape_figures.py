@@ -169,7 +169,7 @@ def test_basins_are_counted_for_each_delta(found):
     table = numbers.basins(found["basins"]).set_index(["role", "pair"])
     own = table.loc["real", "P-T & P-T"]
     assert (own["one basin, δ = 0.1"], own["one basin, δ = 0.5"]) == ("0 of 3", "3 of 3")
-    assert own["rise/2, δ = 0.5"] == pytest.approx(0.1) and own.spread == 0.05
+    assert own["rise/2, δ = 0.5"] == pytest.approx(0.1) and own.spread == pytest.approx(0.05)
     assert table.loc["real", "RI-T & RI-T"]["one basin, δ = 0.5"] == "0 of 3"
 
 

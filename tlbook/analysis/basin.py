@@ -65,7 +65,7 @@ def basin(
 def _noisy(state: Mapping[str, Tensor], delta: float, draws: int):
     """Copies with Gaussian noise whose expected squared length is delta^2."""
     generator = torch.Generator().manual_seed(SEED)
-    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    floats = {name: state[name] for name in sorted(state) if state[name].is_floating_point()}
     scale = delta / sum(tensor.numel() for tensor in floats.values()) ** 0.5
     for _ in range(draws):
         noise = {name: torch.randn(t.shape, generator=generator).to(t.device) for name, t in floats.items()}

@@ -34,7 +34,8 @@ def direction(
     if normalisation not in NORMALISATIONS:
         names = ", ".join(NORMALISATIONS)
         raise TlbookError(f"There is no normalisation {normalisation!r} of steps; choose from {names}.")
-    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    # by name, since a file of weights is read in no fixed order and the draws must not depend on it
+    floats = {name: state[name] for name in sorted(state) if state[name].is_floating_point()}
     drawn = {name: torch.randn(t.shape, generator=generator).to(t) for name, t in floats.items()}
     if normalisation == "raw":
         length = norm(floats) / norm(drawn)

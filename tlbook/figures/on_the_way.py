@@ -75,7 +75,7 @@ def _image(ax: Axes, image: np.ndarray | None, said) -> None:
     if image is None:
         ax.text(0.5, 0.5, said.label, ha="center", va="center", fontsize="x-small", wrap=True)
     else:
-        ax.imshow(image)
+        ax.imshow(image, interpolation="nearest")
     right = said.prediction in said.label.split(" + ")
     ax.set_title(
         f"{said.prediction}\n{100 * said.confidence:.0f} %",

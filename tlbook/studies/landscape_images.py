@@ -14,7 +14,7 @@ from tlbook.data import augment
 from tlbook.models.interpolation import check_pair, interpolate
 from tlbook.scales import Scale
 
-PLACES, IMAGES = 9, 6  # at most so many places on a line; so many images
+PLACES, IMAGES = 7, 5  # at most so many places on a line; so many images
 
 
 def said_on_the_way(
