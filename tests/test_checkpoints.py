@@ -45,8 +45,9 @@ def study(place, small):
 
 
 def test_tables_are_valid_and_all_there(study):
+    """All but the fits: two pre-trained checkpoints are too few for them."""
     found = study[0].tables
-    assert set(found) == set(tables.of_question("checkpoints"))
+    assert set(tables.of_question("checkpoints")) - set(found) == {"saturation", "saturation_curve"}
     for name, frame in found.items():
         assert len(tables.check(name, frame))
 
@@ -81,8 +82,8 @@ def test_source_accuracy_has_every_epoch_and_its_rate(study, small):
     own = table[table.metric == "accuracy"].set_index("checkpoint")
     assert own.value.to_dict() == test.to_dict() and list(own.checkpoint_fraction) == [0, 0.5, 1]
     rates = table[table.metric == "rate"].set_index("checkpoint").value
-    assert rates.to_dict() == pytest.approx({0: 0.1, 1: 0.1, 2: 0.01})  # two epochs, steps at 1 and 1
-    assert grid.source(small).steps == (1, 1) or rates[2] == pytest.approx(0.01)
+    assert grid.source(small).steps == (1, 1)  # both thirds of two epochs
+    assert rates.to_dict() == pytest.approx({0: 0.1, 1: 0.1, 2: 0.001})
 
 
 def test_the_second_pre_training_stands_beside(study, small):
