@@ -26,6 +26,11 @@ def test_smoke_stays_within_the_passes_of_the_design(counted):
     assert counted.passes["all"] <= 1.8 * MILLION
 
 
+def test_the_second_question_trains_nothing_new(counted):
+    """It compares the runs of Figure 2, which question 1 counts."""
+    assert counted.passes["differences"] == 0 and counted.runs["differences"] == 0
+
+
 def test_a_shared_run_is_counted_once(counted):
     assert counted.runs["all"] == counted.drop("all").runs.sum()
     assert counted.passes["all"] == pytest.approx(counted.drop("all").passes.sum(), abs=5)

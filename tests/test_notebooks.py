@@ -28,7 +28,7 @@ from tlbook.parameters import NAMES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SETUP, REUSE = "00_setup", "01_feature_reuse"
+SETUP, REUSE, DIFFERENCES = "00_setup", "01_feature_reuse", "02_differences"
 DECLARED = re.compile(r"(\w+): (str|list|int|float|bool) = (.+?)  # \S.{9,}")
 of_every_notebook = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
@@ -67,7 +67,7 @@ def runs_in(folder: Path) -> dict:
 
 
 def test_the_notebooks_are_here():
-    assert {SETUP, REUSE} <= {path.stem for path in SOURCES}
+    assert {SETUP, REUSE, DIFFERENCES} <= {path.stem for path in SOURCES}
 
 
 @of_every_notebook
@@ -224,6 +224,41 @@ def test_an_unknown_parameter_stops_papermill_with_one_sentence(place, tmp_path)
     (error,) = (o for c in read(target).cells if c.cell_type == "code" for o in c.outputs if "ename" in o)
     assert (error.ename, len(error.traceback)) == ("TlbookError", 1)
     assert error.traceback[0] == f"TlbookError: {error.evalue}"
+
+
+@pytest.mark.filterwarnings("ignore::tlbook.analysis.similarity.ManyFeatures")
+def test_second_question_compares_the_runs_it_was_asked_for(tmp_path):
+    """Two runs of an epoch; every cell shows something, and distances are those of the runs' own weights."""
+    from tlbook import models, runs
+
+    models.save(models.build(scales.get("smoke").network, 16).state_dict(), tmp_path / "P.safetensors")
+    given = {
+        "targets": '["quickdraw"]', "seeds": "[0]", "epochs": 1, "images": 40, "workers": 1,
+        "pretrained": str(tmp_path / "P.safetensors"),
+    }  # fmt: skip
+    pages = [BeautifulSoup(html, "html.parser") for html in run_cells(source(DIFFERENCES), given)]
+    assert all(page.select("img, table, .tlb-text") for page in pages)
+    assert len(runs.every()) == 4  # both inits at both rates
+    low = [run for run in runs.every() if run.spec["identity"]["rate"] == scales.get("smoke").rates["low"]]
+    ends = {run.spec["identity"]["init"]["kind"]: run.weights("final") for run in low}
+    tables = [table for page in pages for table in page.select("table") if "both low" in table.text]
+    ratio = next(row for row in tables[0].select("tbody tr") if "RI-T & P" in row.text).select("td")
+    p = models.load(tmp_path / "P.safetensors")
+    far, near = (_sum_of_modules(ends[kind], p) for kind in ("random", "from"))
+    assert float(ratio[5].text) == pytest.approx(far / near, rel=0.01)
+    labels = [frame["data-label"] for page in pages for frame in page.select(".tlb-frame")]
+    assert {"P-T & P", "layer3", "both right"} <= set(labels)
+
+
+def _sum_of_modules(one: dict, p: dict) -> float:
+    from tlbook.models import module_of
+
+    squares: dict = {}
+    for name in p:
+        if not name.startswith("fc"):
+            module = module_of(name) or name
+            squares[module] = squares.get(module, 0) + (one[name] - p[name]).double().square().sum().item()
+    return sum(square**0.5 for square in squares.values())
 
 
 # -- refused ----------------------------------------------------------------------------------------------

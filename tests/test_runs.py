@@ -88,7 +88,7 @@ def test_every_start_is_another_run(init):
 
 def test_ids_are_stable():
     """Shipped weights and records name runs: this id may change with PROTOCOL only."""
-    assert LITERAL.id == "2111b4c3de31"
+    assert (LITERAL.protocol, LITERAL.id) == (2, "b9f3708ffd1f")
     assert len(LITERAL.id) == 12
 
 

@@ -92,4 +92,4 @@ def test_what_the_package_ships_is_whole_small_and_fits_its_scale():
             assert entry["dtype"] == ("torch.float32" if int(epoch) == known["final"] else "torch.bfloat16")
         others = [e["name"] for k, e in known["files"].items() if int(k) != known["final"]]
         assert sum((card.parent / name).stat().st_size for name in others) <= 12e6
-        assert known["test_accuracy"][str(known["final"])] > 30  # chance is 0.5
+        assert known["test_accuracy"][str(known["final"])] >= 35  # chance is 0.5

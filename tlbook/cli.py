@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from tlbook.scales import FOLDER
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 runs_app = typer.Typer(no_args_is_help=True, help="Look at trained runs.")
 app.add_typer(runs_app, name="runs")
+data_app = typer.Typer(no_args_is_help=True, help="Get data sets, and look at what is there.")
+app.add_typer(data_app, name="data")
 
 ScaleName = Annotated[str, typer.Option("--scale", help=f"One of {', '.join(scales.SCALES)}.")]
 Targets = Annotated[
@@ -37,9 +40,22 @@ Data = Annotated[
     typer.Option(help="Folder of the real images (default: TLBOOK_DATA), or folder:/path for one --target."),
 ]
 Pretrained = Annotated[
-    str, typer.Option(help="'train', 'shipped', or a .safetensors file; default: the scale's.")
+    str,
+    typer.Option(
+        help="'train', 'shipped', or a file: .safetensors, or a .pth.tar of the official code; default: "
+        "the scale's."
+    ),
 ]
 Epochs = Annotated[int, typer.Option(min=0, help="Epochs of every target run; 0 means the scale's.")]
+# To try a scale at a small price: each of them, left at 0 or empty, means the scale's.
+Images = Annotated[int, typer.Option(min=0, help="At most so many training images of a target.")]
+TestImages = Annotated[int, typer.Option(min=0, help="At most so many test images of every set.")]
+SourceImages = Annotated[int, typer.Option(min=0, help="At most so many training images of the source.")]
+SourceEpochs = Annotated[int, typer.Option(min=0, help="Epochs of pre-training.")]
+BlockSizes = Annotated[
+    list[str] | None,
+    typer.Option("--block-size", help="'*' or pixels, again for more; the side itself is always added."),
+]
 
 
 def main() -> None:
@@ -55,10 +71,10 @@ def main() -> None:
 
 
 def _scale(
-    name: str, pretrained: str = "", data: str = "", epochs: int = 0, targets: Sequence[str] = ()
+    name: str, pretrained: str = "", data: str = "", epochs: int = 0, targets: Sequence[str] = (), **less
 ) -> scales.Scale:
-    """The scale with what was given; ``data`` may be one target's own images."""
-    scale = scales.get(name)
+    """The scale with what was given; ``data`` may be one target's own images, ``less`` is `_smaller`'s."""
+    scale = _smaller(scales.get(name), **less)
     changes: dict = {"pretrained": pretrained} if pretrained else {}
     if epochs:
         changes["epochs"] = epochs
@@ -73,6 +89,41 @@ def _scale(
     elif data:
         os.environ["TLBOOK_DATA"] = data
     return scale.replace(**changes) if changes else scale
+
+
+def _smaller(
+    scale: scales.Scale,
+    images: int = 0,
+    test_images: int = 0,
+    source_images: int = 0,
+    source_epochs: int = 0,
+    block_sizes: Sequence[str] | None = None,
+) -> scales.Scale:
+    """The scale with counts turned down, to try it; 0 or none of them leaves it as it is."""
+    changes: dict = {}
+    targets = {name: value for name, value in (("train", images), ("test", test_images)) if value}
+    if targets:
+        changes["tasks"] = {role: dataclasses.replace(t, **targets) for role, t in scale.tasks.items()}
+    given = {"train": source_images, "test": test_images, "epochs": source_epochs}
+    if source := {name: value for name, value in given.items() if value}:
+        changes["source"] = dataclasses.replace(scale.source, **source)
+    if source_epochs:
+        earlier = {epoch for epoch in scale.checkpoints if epoch < source_epochs}
+        changes["checkpoints"] = tuple(sorted(earlier | {source_epochs}))
+        changes["constant_epochs"] = min(scale.constant_epochs, source_epochs)
+    if block_sizes:
+        changes["block_sizes"] = _block_sizes(block_sizes, scale.side)
+    return scale.replace(**changes) if changes else scale
+
+
+def _block_sizes(given: Sequence[str], side: int) -> tuple[str | int, ...]:
+    """'*' first, then by size, the side itself always among them; others are refused."""
+    valid = scales.valid_block_sizes(side)
+    wanted = {*given, str(side)}
+    if wrong := sorted(wanted - set(map(str, valid))):
+        sizes = ", ".join(map(str, valid))
+        raise TlbookError(f"--block-size {wrong[0]} does not divide the side of {side} px; valid: {sizes}.")
+    return tuple(size for size in valid if str(size) in wanted)
 
 
 def _seeds(given: list[int] | None) -> tuple[int, ...]:
@@ -145,6 +196,65 @@ def show_run(run_id: Annotated[str, typer.Argument(help="A run's id, or its firs
     print(history.groupby(["split", "metric"]).tail(1).to_string(index=False))
 
 
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(help="tiny-imagenet, pacs, domainnet, domainnet/real, …")],
+    data: Annotated[str, typer.Option(help="Folder of the data sets (default: TLBOOK_DATA).")] = "",
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of a folder that has the archives, tried first; again for more."),
+    ] = None,
+    archive: Annotated[
+        list[str] | None, typer.Option(help="An archive that you have, or a folder of them; again for more.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep downloaded archives.")] = False,
+) -> None:
+    """Download a data set, check and unpack it; or say what to put where."""
+    from tlbook.data import get
+
+    root = _data_folder(data)
+    for line in get.get(name, root, mirror or (), [Path(path).expanduser() for path in archive or ()], keep):
+        print(line)
+
+
+@data_app.command("check")
+def check_data(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or folder:/path. Default: all.")
+    ] = None,
+    data: Annotated[str, typer.Option(help="Folder of the data sets (default: TLBOOK_DATA).")] = "",
+    decode: Annotated[bool, typer.Option("--decode", help="Decode every image too: takes minutes.")] = False,
+) -> None:
+    """What is there, complete or broken. Exit code 1 if one is broken, or one that you name is not whole."""
+    from tlbook.data import get, layouts, sources
+
+    if data or not all(name.startswith(FOLDER) for name in names or [""]):
+        os.environ["TLBOOK_DATA"] = str(_data_folder(data, must_exist=True))
+    groups = sources.GROUPS | {"pacs": tuple(name for name in layouts.DATASETS if name.startswith("pacs/"))}
+    wanted = [part for name in names or () for part in groups.get(name, (name,))]
+    for name in wanted:
+        if name not in layouts.DATASETS and not name.startswith(FOLDER):
+            raise TlbookError(f"There is no data set {name!r}; choose from {', '.join(layouts.DATASETS)}.")
+    found = [get.check(name, decode) for name in wanted or layouts.DATASETS]
+    for state in found:
+        print(f"{state.dataset:20} {state.state:10} {state.said}")
+    good = (get.COMPLETE,) if names else (get.COMPLETE, get.ABSENT, get.INCOMPLETE)
+    if any(state.state not in good for state in found):
+        sys.exit(1)
+
+
+def _data_folder(given: str, must_exist: bool = False) -> Path:
+    """The folder of the data sets, as given or as TLBOOK_DATA says; made if need be unless it must exist."""
+    text = given or os.environ.get("TLBOOK_DATA", "").strip()
+    if not text:
+        raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
+    folder = Path(text).expanduser().absolute()
+    if must_exist and not folder.is_dir():
+        raise TlbookError(f"There is no folder {folder}; --data names the folder that holds the data sets.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @app.command()
 def plan(
     scale: ScaleName,
@@ -153,13 +263,20 @@ def plan(
     data: Data = "",
     pretrained: Pretrained = "",
     epochs: Epochs = 0,
+    images: Images = 0,
+    test_images: TestImages = 0,
+    source_images: SourceImages = 0,
+    source_epochs: SourceEpochs = 0,
+    block_size: BlockSizes = None,
 ) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook import plan as planning
     from tlbook import runs, weight_files
 
     targets = _targets(target)
-    value = _scale(scale, pretrained, data, epochs, targets)
+    less = dict(images=images, test_images=test_images, source_images=source_images)
+    less |= dict(source_epochs=source_epochs, block_sizes=block_size)
+    value = _scale(scale, pretrained, data, epochs, targets, **less)
     if value.pretrained == "shipped" and not weight_files.is_shipped(scale):
         print(f"No P is shipped for scale {scale} yet, so its pre-training is counted too.")
         value = value.replace(pretrained="train")
@@ -182,15 +299,24 @@ def reproduce(
     data: Data = "",
     pretrained: Pretrained = "",
     epochs: Epochs = 0,
+    images: Images = 0,
+    test_images: TestImages = 0,
+    source_images: SourceImages = 0,
+    source_epochs: SourceEpochs = 0,
+    block_size: BlockSizes = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train anew even what is finished.")] = False,
 ) -> None:
     """Train what is missing for the questions, print their tables' sizes, and record them if asked."""
     from tlbook import results
 
     targets = _targets(target)
-    value = _scale(scale, pretrained, data, epochs, targets)
+    less = dict(images=images, test_images=test_images, source_images=source_images)
+    less |= dict(source_epochs=source_epochs, block_sizes=block_size)
+    value = _scale(scale, pretrained, data, epochs, targets, **less)
     if record and value != scales.get(scale):
-        raise TlbookError("Only a scale as it stands is recorded: without --epochs, --pretrained or folder:.")
+        raise TlbookError(
+            "Only a scale as it stands is recorded: without --pretrained, folder: or other counts and epochs."
+        )
     questions = list(dict.fromkeys(only or results.available()))
     for question in questions:
         results.study(question)  # refuses before anything is trained

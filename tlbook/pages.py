@@ -144,7 +144,7 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
     """
     frames = {}
     for label, result in best(found).items():
-        parts = claims.evaluate(result.tables, result.judged, which)
+        parts = claims.evaluate(result.beside | result.tables, result.judged, which)
         judged = Verdicts(claims.on_claims(parts, which), parts)
         frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
     return explorer.tabs(frames, label="Verdicts")
@@ -159,23 +159,13 @@ def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
             "statistic": parts.statistic,
             "paper": parts.paper,
             "ours": parts.value,
-            "95 % interval": [_interval(row) for row in parts.itertuples()],
+            "95 % interval": [claims.interval(row) for row in parts.itertuples()],
             "n": parts.n,
-            "asks": [_rule(row) for row in parts.itertuples()],
+            "asks": [claims.rule(row) for row in parts.itertuples()],
             "verdict": [f"{VERDICT_MARKS.get(verdict, '·')} {verdict}" for verdict in parts.verdict],
             "note": parts.note,
         }
     )
-
-
-def _interval(part) -> str:
-    return "–" if np.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
-
-
-def _rule(part) -> str:
-    if part.direction == "within":
-        return f"{part.against:g} ± {part.margin:g}"
-    return f"{part.direction} {part.against + (part.margin if part.direction == '>' else -part.margin):g}"
 
 
 def explore(
@@ -226,6 +216,53 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
     """
     try:
         return samples(scales.get(result.scale) if result.recorded else scale, role, count)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+
+
+def gallery(
+    found: Mapping[str, Results], scale: scales.Scale, draw: Callable[[pd.DataFrame, Mapping], object]
+) -> explorer.Explorer:
+    """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over the sets.
+
+    Images are read from where they lie; where those very files are not on this machine, the rows are shown.
+    """
+
+    def frames(result: Results, role: str) -> dict[str, object]:
+        table = result.tables["mistake_examples"]
+        own = table[table.role == role]
+        images = _pictures(scales.get(result.scale) if result.recorded else scale, role, own)
+        shown = {}
+        for name, rows in own.groupby("examples", sort=False):
+            less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
+            shown[name.replace("_", " ")] = draw(rows, images) if images else Table(less)
+        return shown
+
+    return explore(found, frames, label="Examples")
+
+
+def _pictures(scale: scales.Scale, role: str, rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """Test images by (path, digest), as far as they, and torch, are on this machine."""
+    wanted = list(zip(rows.path, rows.digest, strict=True))
+    try:
+        from tlbook.studies import differences
+
+        images = differences.pictures(scale, role, wanted)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+    return {key: image for key, image in zip(wanted, images, strict=True) if image is not None}
+def images_if_here(
+    result: Results, scale: scales.Scale, role: str, paths: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Test images of a role by path, uint8 (side, side, 3), or nothing where they (or torch) are not here.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        from tlbook.studies import landscape_images
+
+        own = scales.get(result.scale) if result.recorded else scale
+        return landscape_images.images(own, role, paths)
     except (TlbookError, ModuleNotFoundError):
         return {}
 

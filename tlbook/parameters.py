@@ -33,10 +33,11 @@ class Parameters(BaseModel):
     scale: str = "smoke"
     results: Literal["run", "records"] = "run"
     data: str = ""  # '': TLBOOK_DATA; the folder that holds the data sets; or folder:/path for one target
-    pretrained: str = ""  # '': as the scale says; "train"; or the path of a .safetensors file
+    pretrained: str = ""  # '': as the scale says; "train"; or a path of .safetensors or official .pth.tar
     targets: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     block_sizes: tuple[str | int, ...] = ()  # pixels, each dividing the side; '*' shuffles single values
+    points: int | None = None  # on the line between two models, both ends included
     epochs: int | None = None  # of every target run, shuffled ones included
     rates: tuple[float, ...] = ()  # two raw learning rates, low and high
     images: int | None = None  # cap on the training images of every target
@@ -79,9 +80,10 @@ class Parameters(BaseModel):
         if text in ("", "train", "shipped"):
             return text
         path = Path(text).expanduser().absolute()
-        if path.suffix != ".safetensors" or not path.is_file():
+        if not path.name.endswith((".safetensors", ".pth.tar", ".pth", ".pt")) or not path.is_file():
             raise ValueError(
-                f"pretrained: {path} is no .safetensors file; give one, 'train', or '' for the scale's."
+                f"pretrained: {path} is no .safetensors file, nor a .pth.tar of the official code; give one, "
+                "'train', or '' for the scale's."
             )
         return str(path)
 
@@ -114,6 +116,13 @@ class Parameters(BaseModel):
         if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
             raise ValueError(f"rates: {list(rates)} must be two positive numbers, the low rate first.")
         return rates
+
+    @field_validator("points", mode="before")
+    @classmethod
+    def _points(cls, value: Any) -> int | None:
+        if not isinstance(value, bool) and value in UNSET:
+            return None
+        return _integer("points", value, 3)
 
     @field_validator("epochs", "images", "workers", mode="before")
     @classmethod
@@ -163,7 +172,7 @@ class Parameters(BaseModel):
     @property
     def changes(self) -> tuple[str, ...]:
         """The given parameters that make another scale value, so that no record fits it."""
-        given = ("pretrained", "block_sizes", "epochs", "rates", "images", "checkpoints")
+        given = ("pretrained", "block_sizes", "points", "epochs", "rates", "images", "checkpoints")
         names = tuple(name for name in given if getattr(self, name))
         return (*(["data"] if self.data.startswith(FOLDER) else []), *names)
 
@@ -180,6 +189,8 @@ class Parameters(BaseModel):
             changes["pretrained"] = self.pretrained
         if self.block_sizes:
             changes["block_sizes"] = _ordered(self.block_sizes, named.side)
+        if self.points:
+            changes["line_points"] = dict.fromkeys(scales.TARGETS, self.points)
         if self.epochs:
             changes["epochs"] = self.epochs
         if self.rates:

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from tlbook.errors import TlbookError
 from tlbook.scales import Scale
 from tlbook.tables import QUESTIONS
 
+BESIDE = "feature_reuse"  # the question whose tables claims of the others read too
+READ_BESIDE = ("learning_curves", "domains")
 LIBRARIES = ("torch", "numpy", "pandas", "scipy", "scikit-learn")  # noted with every result
 
 
@@ -30,6 +32,7 @@ class Results:
     tables: dict[str, pd.DataFrame]
     provenance: dict
     recorded: bool = False
+    beside: dict[str, pd.DataFrame] = field(default_factory=dict)  # of question 1, which its claims read too
 
     @property
     def roles(self) -> list[str]:
@@ -88,14 +91,36 @@ def run(
         "date": records.now(),
     }
     # The paper's claims are about its own setting: another number of epochs or images judges nothing.
-    return Results(question, scale.name, scale.judged and as_it_stands, found, made)
+    result = Results(question, scale.name, scale.judged and as_it_stands, found, made)
+    return with_curves(result, scale)
 
 
 def recorded(question: str, scale: str) -> Results:
     """A question's records at a scale; refused in one sentence where there are none."""
     judged = scales.get(scale).judged
     found, made = records.load_all(scale, question), records.provenance(scale, question)
-    return Results(question, scale, judged, found, made, recorded=True)
+    return with_curves(Results(question, scale, judged, found, made, recorded=True))
+
+
+def with_curves(result: Results, scale: Scale | None = None) -> Results:
+    """The result with the tables of question 1 that its claims read ``beside`` its own, as far as they exist.
+
+    Recorded results get recorded ones. A result of this build (``scale`` is what it ran at) gets the learning
+    curves of the runs that are finished, and `domains`: nothing is trained for them.
+    """
+    if result.question == BESIDE:
+        return result
+    targets = result.provenance["targets"]
+    if result.recorded:
+        there = [name for name in READ_BESIDE if result.scale in records.recorded(BESIDE, name)]
+        found = {name: records.load(result.scale, BESIDE, name) for name in there}
+    else:
+        first = study(BESIDE)
+        found = {
+            "learning_curves": first.finished_curves(scale, targets, result.provenance["seeds"]),
+            "domains": first.domains(scale, targets),
+        }
+    return dataclasses.replace(result, beside={n: _of_roles(frame, targets) for n, frame in found.items()})
 
 
 def only(result: Results, targets: Sequence[str]) -> Results:
@@ -106,11 +131,17 @@ def only(result: Results, targets: Sequence[str]) -> Results:
     if not roles:
         there = f"only {', '.join(result.roles)} at scale {result.scale}"
         raise TlbookError(f"Question {result.question} is not recorded for {', '.join(targets)}, {there}.")
-    cut = {
-        name: frame[frame.role.isin([*roles, scales.SOURCE])] if "role" in frame else frame
-        for name, frame in result.tables.items()
-    }
-    return dataclasses.replace(result, tables=cut, provenance=result.provenance | {"targets": roles})
+    tables, beside = (
+        {name: _of_roles(frame, roles) for name, frame in found.items()}
+        for found in (result.tables, result.beside)
+    )
+    made = result.provenance | {"targets": roles}
+    return dataclasses.replace(result, tables=tables, beside=beside, provenance=made)
+
+
+def _of_roles(frame: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
+    """The rows of these roles and of the source; all of a table without roles."""
+    return frame[frame.role.isin([*roles, scales.SOURCE])] if "role" in frame else frame
 
 
 def for_page(

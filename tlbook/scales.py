@@ -23,6 +23,10 @@ RATES = ("low", "high")
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+MAPPINGS = (
+    "tasks", "rates", "second_rate_seeds", "main_rates", "line_points", "same_init_seeds", "control_seeds",
+)  # fmt: skip
+
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
@@ -66,6 +70,21 @@ class Scale:
     independent of P, which questions 3 and 5 compare with, and ``constant_checkpoints`` are the epochs of it
     that question 5 fine-tunes from, at P-T's main rate (none: that part is left out). ``judged`` is False
     where a scale only shows that all works.
+
+    Question 2: ``similarity_images`` caps the test images on which features are compared.
+
+    Question 4: modules go back to at most ``rewind_epochs`` kept epochs (0 and the last before the end among
+    them) and to ``redraws`` fresh draws. Paths are measured on at most ``path_images`` training images (and
+    as many test images) at ``path_points`` points, under ``noise_draws`` draws times ``noise`` of both signs,
+    at the end of the direct one times ``end_noise`` too: conv1 for every seed, all modules for the first
+    ``map_seeds``. The number is computed for the first ``number_seeds``.
+    Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
+    other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
+    P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
+    control (order, head, other source), by role; flatness is measured at ``flat_distances`` (relative; one
+    near 0.1) along ``flat_directions`` directions. ``detailed_pairs`` of a kind are followed beyond their
+    ends, aligned, and held to the definition of a basin with noise of ``basin_deltas`` (relative to the
+    weights' norm).
     """
 
     name: str
@@ -88,13 +107,32 @@ class Scale:
     constant_epochs: int
     checkpoint_rates: tuple[str, ...]
     constant_checkpoints: tuple[int, ...]
+    similarity_images: int
+    rewind_epochs: int
+    redraws: int
+    path_images: int
+    path_points: int
+    noise_draws: int
+    noise: tuple[float, ...]
+    end_noise: tuple[float, ...]
+    map_seeds: int
+    number_seeds: int
+    line_points: Mapping[str, int]
+    line_outside: int
+    partners: int
+    same_init_seeds: Mapping[str, int]
+    control_seeds: Mapping[str, int]
+    flat_distances: tuple[float, ...]
+    flat_directions: int
+    detailed_pairs: int
+    basin_deltas: tuple[float, ...]
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "rates", "second_rate_seeds", "main_rates"):  # frozen all the way down
+        for name in MAPPINGS:  # frozen all the way down
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
@@ -198,6 +236,25 @@ SMOKE = Scale(
     constant_epochs=6,
     checkpoint_rates=("low",),
     constant_checkpoints=(4, 5),
+    similarity_images=300,
+    rewind_epochs=2,
+    redraws=1,
+    path_images=40,
+    path_points=3,
+    noise_draws=1,
+    noise=(0.25,),
+    end_noise=(0.5, 0.125),
+    map_seeds=1,
+    number_seeds=1,
+    line_points=dict.fromkeys(TARGETS, 5),
+    line_outside=1,
+    partners=1,
+    same_init_seeds={"quickdraw": 3},
+    control_seeds={"quickdraw": 2},
+    flat_distances=(0.1, 0.3),
+    flat_directions=2,
+    detailed_pairs=1,
+    basin_deltas=(0.5,),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -208,10 +265,10 @@ LAPTOP = Scale(
     side=32,
     precision="fp32",
     source=Task(
-        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=128, epochs=24,
-        steps=(10 / 24, 20 / 24), augmentation="crop-flip", normalisation="own",
+        dataset="tiny-imagenet", metric="accuracy", train=100_000, test=10_000, batch=64, epochs=39,
+        steps=SOURCE_STEPS, augmentation="crop-flip", normalisation="own", mixup=0.0,
     ),
-    source_rate=0.2,
+    source_rate=0.05,
     tasks=_tasks(
         ("pacs/photo", "pacs/cartoon", "pacs/sketch", "chest-xray"),
         dict(train=300, test=1000, batch=32, epochs=200, steps=LATE_STEPS, augmentation="crop-flip",
@@ -221,15 +278,34 @@ LAPTOP = Scale(
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 3),
     block_sizes=("*", 1, 4, 8, 32),
-    shuffle_epochs=30,
+    shuffle_epochs=60,
     shuffle_seeds=3,
     shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 5, 10, 11, 20, 21, 24),
+    checkpoints=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
     checkpoint_epochs=40,
     checkpoint_seeds=3,
     constant_epochs=15,
     checkpoint_rates=RATES,
     constant_checkpoints=(10, 11, 15),
+    similarity_images=1000,
+    rewind_epochs=4,
+    redraws=2,
+    path_images=150,
+    path_points=5,
+    noise_draws=2,
+    noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+    end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 21),
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
     pretrained="shipped",
 )
 
@@ -239,7 +315,7 @@ GPU = LAPTOP.replace(
     network="fixup_resnet50_small",
     side=64,
     source=dataclasses.replace(
-        LAPTOP.source, batch=256, epochs=60, steps=SOURCE_STEPS, augmentation="resized-crop-flip"
+        LAPTOP.source, batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7
     ),
     source_rate=0.1,
     tasks={
@@ -251,6 +327,13 @@ GPU = LAPTOP.replace(
     checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
     constant_epochs=30,
     constant_checkpoints=(20, 21, 30),
+    similarity_images=1000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=300,
+    path_points=9,
+    noise_draws=3,
+    map_seeds=3,
     pretrained="train",
 )
 
@@ -284,6 +367,25 @@ PAPER = Scale(
     constant_epochs=45,
     checkpoint_rates=RATES,
     constant_checkpoints=(30, 31, 45),
+    similarity_images=20_000,
+    rewind_epochs=10,
+    redraws=3,
+    path_images=1000,
+    path_points=11,
+    noise_draws=5,
+    noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+    end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    map_seeds=1,
+    number_seeds=3,
+    line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
+    line_outside=5,
+    partners=2,
+    same_init_seeds=dict.fromkeys(TARGETS, 3),
+    control_seeds=dict.fromkeys(TARGETS, 3),
+    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+    flat_directions=5,
+    detailed_pairs=3,
+    basin_deltas=(0.1, 0.5),
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

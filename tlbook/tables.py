@@ -28,6 +28,7 @@ METRIC_RANGES = {
     "mean_auc": (0.0, 1.0),
     "loss": (0.0, float("inf")),
     "mean_loss": (0.0, float("inf")),
+    "calibrated_loss": (0.0, float("inf")),
 }
 
 
@@ -195,7 +196,101 @@ _DIFFERENCES = (
         "kappa: error consistency, agreement in being right or wrong beyond independent errors of the "
         "same rates; "
         "agreement: same prediction. Several labels: over example-label pairs.",
-        (*PAIR, Column("metric", "-", "shared, kappa, agreement, …"), VALUE),
+        (
+            *PAIR,
+            Column(
+                "metric",
+                "-",
+                "shared, shared_low, shared_high, kappa, kappa_low, kappa_high (95 % over examples), "
+                "shared_expected (if errors were independent), agreement, same_wrong (of shared mistakes, "
+                "those with the same answer), and the shares both_right, only_first_wrong, "
+                "only_second_wrong, both_wrong",
+            ),
+            VALUE,
+        ),
+    ),
+    Table(
+        "differences",
+        "mistakes_by_class",
+        "The same on the test examples of one class (several labels: the decisions on one label), at the "
+        "paper's rates. NaN where a measure is undefined.",
+        (
+            *PAIR,
+            Column("label", "-", "the class, or the label"),
+            Column(
+                "metric",
+                "-",
+                "shared, kappa; wrong and wrong_b: the share that each model gets wrong",
+                values=("shared", "kappa", "wrong", "wrong_b"),
+            ),
+            Column("value", "fraction", "as in mistakes", "number", low=-1.0, high=1.0),
+        ),
+    ),
+    Table(
+        "differences",
+        "difficulty_test",
+        "Are the examples that only P-T gets wrong harder than those that only RI-T gets wrong? By pair, at "
+        "the paper's rates.",
+        (
+            *PAIR,
+            Column(
+                "judges",
+                "-",
+                "which models outside the comparison say how hard an example is",
+                values=("all", *INITS),
+            ),
+            Column(
+                "metric",
+                "-",
+                "difference (of mean difficulty), difference_low and _high (95 %, bootstrap over examples), "
+                "cliffs_delta (size of the effect, -1 to 1), p_value (Mann-Whitney, two-sided)",
+                values=("difference", "difference_low", "difference_high", "cliffs_delta", "p_value"),
+            ),
+            Column("value", "by metric", "NaN where a set is empty", "number", low=-1.0, high=1.0),
+        ),
+    ),
+    Table(
+        "differences",
+        "mistake_examples",
+        "A few test examples of each set of a P-T & RI-T pair, evenly spread over the set; never pixels.",
+        (
+            *PAIR,
+            Column(
+                "examples",
+                "-",
+                "which set",
+                values=("only_first_wrong", "only_second_wrong", "both_wrong", "both_right"),
+            ),
+            Column("place", "-", "counts the examples shown of a set", "integer", low=0),
+            Column("dataset", "-", "name of the data set"),
+            Column("path", "-", "the file, relative to the data set's folder"),
+            Column("digest", "-", "SHA-256 of the file"),
+            Column("answer", "-", "the true class; with several labels, the label and whether it holds"),
+            Column("prediction", "-", "what the first model says"),
+            Column("prediction_b", "-", "what the second model says"),
+            Column("confidence", "fraction", "the first model's probability", "number", low=0.0, high=1.0),
+            Column("confidence_b", "fraction", "the second model's", "number", low=0.0, high=1.0),
+            Column("difficulty", "fraction", "as in mistake_difficulty", "number", low=0.0, high=1.0),
+        ),
+        measured=(
+            "dataset", "path", "digest", "answer", "prediction", "prediction_b", "confidence",
+            "confidence_b", "difficulty",
+        ),  # fmt: skip
+    ),
+    Table(
+        "differences",
+        "feature_shapes",
+        "What each module puts out for an image, and on how many test images models were compared.",
+        (
+            ROLE,
+            MODULE,
+            Column("channels", "channels", "channels of the output", "integer", low=1),
+            Column("positions", "positions", "positions of the feature map; 1 for fc", "integer", low=1),
+            Column("features", "features", "channels x positions, as `cka` sees them", "integer", low=1),
+            Column("images", "images", "test images compared on", "integer", low=1),
+            Column("positions_used", "rows", "rows that `cka_positions` sees", "integer", low=1),
+        ),
+        measured=("channels", "positions", "features", "images", "positions_used"),
     ),
     Table(
         "differences",
@@ -225,16 +320,24 @@ _DIFFERENCES = (
             *PAIR,
             MODULE,
             Column("module_b", "-", "the second model's module"),
-            Column("metric", "-", "cka (linear, plain), cka_debiased, cka_null, neighbours, …"),
+            Column(
+                "metric",
+                "-",
+                "cka (linear, plain, whole feature maps), cka_debiased, cka_positions (a row a position), "
+                "cka_null and cka_null_high (mean and largest of plain CKA if the examples are permuted), "
+                "neighbours (mean share of common nearest neighbours), neighbours_null (by chance); NaN for "
+                "constant features. Other modules' pairs (at the paper's rates): cka and cka_debiased",
+            ),
             VALUE,
         ),
     ),
     Table(
         "differences",
         "distance",
-        "l2 in parameter space over modules both have. module 'all': metric l2 is the root of the summed "
-        "squares, "
-        "l2_sum the sum of the modules' l2.",
+        "l2 in parameter space over modules both have, by epoch. module 'all': metric l2 is the root of the "
+        "summed squares, l2_sum the sum of the modules' l2; 'body': the same without fc. l2_per_root is per "
+        "root of the number of weights. Modules at the last epoch, and at the paper's rates at every one. "
+        "Where runs are of different lengths, the last row compares their ends.",
         (
             *PAIR,
             EPOCH,
@@ -245,6 +348,21 @@ _DIFFERENCES = (
     ),
 )
 
+PAIRING = Column("pairing", "-", "what the two models share")
+ALPHA = Column("alpha", "-", "place on the line: 0 the first model, 1 the second", "number")
+_BARRIER = Column(
+    "quantity", "-", "what of the barrier", values=("height", "place", "width", "lowest")
+)  # fmt: skip
+_DELTA = Column("delta", "fraction", "length of the noise / mean norm of the two", "number", low=0.0)
+_BASIN = Column(
+    "quantity",
+    "-",
+    "nats, but for distance",
+    values=(
+        "distance", "mean", "spread", "noise_rise", "beyond_rise", "epsilon_low", "epsilon_high",
+    ),
+)  # fmt: skip
+
 _LOSS_LANDSCAPE = (
     Table(
         "loss_landscape",
@@ -252,13 +370,39 @@ _LOSS_LANDSCAPE = (
         "Metrics along (1-alpha) first + alpha second (Figures 4 and 16). pairing says what the two share: "
         "independent (nothing, or P), same_init (same random weights, other order), same_run (two epochs "
         "of one "
-        "run), and the controls order, head, rate, other_source.",
+        "run), and the controls order, head, rate, other_source. calibrated_loss is the test loss of logits "
+        "divided by the temperature that suits dev best.",
+        (*PAIR, PAIRING, _kept(""), _kept("_b"), ALPHA, SPLIT, METRIC, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "barriers",
+        "What stands in the way on each line of interpolation, 0 <= alpha <= 1. height: the largest drop "
+        "below the straight line between the two ends (rise, for a loss), in the metric's unit; place: the "
+        "alpha where it stands; width: the length of alpha over which the drop exceeds half of that; lowest: "
+        "the worst value.",
+        (*PAIR, PAIRING, _kept(""), _kept("_b"), SPLIT, METRIC, _BARRIER, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "basins",
+        "The paper's definition of a basin for the segment between two final models, in training loss. "
+        "mean and spread (mean absolute deviation) of the loss on the segment; noise_rise and beyond_rise "
+        "over that mean after noise at the ends and past them; the pair is in one basin for each epsilon "
+        "from epsilon_low to epsilon_high. distance is that of the two models (l2).",
+        (*PAIR, PAIRING, _DELTA, _BASIN, VALUE),
+    ),
+    Table(
+        "loss_landscape",
+        "around",
+        "Training loss after a step from either end as long as a part of the line between two final models: "
+        "on along the line, or in random directions (mean). Fraction 0 is the end itself.",
         (
             *PAIR,
-            Column("pairing", "-", "what the two models share"),
-            _kept(""),
-            _kept("_b"),
-            Column("alpha", "-", "place on the line: 0 the first model, 1 the second", "number"),
+            PAIRING,
+            Column("direction", "-", "along the line, past its end; or random", values=("line", "random")),
+            Column("end", "-", "from which model", values=("first", "second")),
+            Column("fraction", "fraction", "length of the step / distance of the two", "number", low=0.0),
             SPLIT,
             METRIC,
             VALUE,
@@ -284,11 +428,82 @@ _LOSS_LANDSCAPE = (
     ),
 )
 
+_LOSS_LANDSCAPE += (
+    Table(
+        "loss_landscape",
+        "twins",
+        "Flatness of a model and of its rescaled twin, which computes the same with other weights.",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            Column("normalisation", "-", "raw or filter", values=("raw", "filter")),
+            Column("factor", "-", "of the rescaling; 1 is the model itself", "number", low=0.0),
+            Column("distance", "relative", "length of the step; 0 is the model itself", "number", low=0.0),
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+    ),
+    Table(
+        "loss_landscape",
+        "alignment",
+        "Lines between two final models: raw, with the second one's units permuted to match the first's "
+        "(aligned), and both with their statistics renormalised (raw_repaired, repaired).",
+        (
+            *PAIR,
+            Column("method", "-", "how the second model was changed",
+                   values=("raw", "raw_repaired", "aligned", "repaired")),
+            ALPHA,
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+    ),
+    Table(
+        "loss_landscape",
+        "soups",
+        "Averages of final weights (soup) beside the mean of their members, the member best on dev, and the "
+        "members' averaged probabilities (ensemble).",
+        (
+            ROLE,
+            INIT,
+            Column("rate", "-", "the members' rate; both where it is what they differ in",
+                   values=(*RATES, "both")),
+            PAIRING,
+            Column("left_out", "-", "the seed left out; '-' for none"),
+            Column("members", "models", "how many are averaged", "integer", low=2),
+            Column("kind", "-", "what was measured", values=("soup", "members", "best", "ensemble")),
+            SPLIT,
+            METRIC,
+            VALUE,
+        ),
+        measured=("members", "value"),
+    ),
+    Table(
+        "loss_landscape",
+        "predictions",
+        "What models on a line say to a few test images, first those on which they change their minds.",
+        (
+            *PAIR,
+            ALPHA,
+            Column("path", "-", "the image's path in its data set"),
+            Column("sha256", "-", "digest of the image's file"),
+            Column("label", "-", "what is right"),
+            Column("prediction", "-", "the class or finding rated highest"),
+            Column("confidence", "fraction", "its probability", "number", low=0.0, high=1.0),
+        ),
+        measured=("sha256", "label", "prediction", "confidence"),
+    ),
+)
+
 _CRITICALITY = (
     Table(
         "criticality",
         "rewind",
-        "Final models with one module set back (Figure 5); module 'none' is the model itself.",
+        "Final models with one module, or a whole stage, set back (Figure 5); module 'none' is the model "
+        "itself, the only one on train. redraw is a mean over draws.",
         (
             ROLE,
             INIT,
@@ -330,6 +545,49 @@ _CRITICALITY = (
             VALUE,
         ),
         measured=("distance", "value"),
+    ),
+    Table(
+        "criticality",
+        "criticality",
+        "Module criticality (Chatterji, Neyshabur & Sedghi 2020): the smallest distance^2 / noise^2 on a "
+        "path from the initial to the final value at which the training error, mean over draws of the noise, "
+        "is at most epsilon above the final model's. relative: distance and noise of each weight tensor in "
+        "units of its root mean square at the end, biases without noise. Noise is searched from 2^-12 to 1 "
+        "in steps of 2^(1/4), and 0 is a module that may go all the way back. A diverged run has none (NaN).",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            MODULE,
+            Column("path", "-", "direct or optimisation", values=("direct", "optimisation")),
+            Column("norm", "-", "raw or relative", values=("raw", "relative")),
+            Column("value", "squared ratio", "distance^2 / noise^2 at the best point", "number", low=0.0),
+            Column("lowest", "squared ratio", "the lowest by a single draw at that point", "number", low=0.0),
+            Column("highest", "squared ratio", "the highest by a single draw there", "number", low=0.0),
+            Column("fraction", "fraction", "the best point's place on the path", "number", low=0.0, high=1.0),
+            Column("noise", "l2 or relative", "the noise borne there", "number", low=0.0),
+            Column("epsilon", "fraction", "what the training error may rise by", "number", low=0.0, high=1.0),
+            Column("images", "images", "training images measured", "integer", low=1),
+            Column("draws", "draws", "draws of the noise", "integer", low=1),
+        ),
+        measured=("value", "lowest", "highest", "fraction", "noise", "epsilon", "images", "draws"),
+    ),
+    Table(
+        "criticality",
+        "network_criticality",
+        "The sum of a network's module criticalities, beside its generalisation gap.",
+        (
+            ROLE,
+            INIT,
+            RATE,
+            SEED,
+            Column("path", "-", "direct or optimisation", values=("direct", "optimisation")),
+            Column("norm", "-", "raw or relative", values=("raw", "relative")),
+            Column("value", "squared ratio", "sum over modules", "number", low=0.0),
+            Column("gap", "percent or AUC", "training minus test metric at the end", "number"),
+        ),
+        measured=("value", "gap"),
     ),
 )
 

@@ -60,7 +60,10 @@ def locate(file: File, folder: Path) -> Path:
 
 
 def register(path: Path, folder: Path) -> File:
-    """A user's safetensors file as weights to start from: checked, and copied to ``folder`` by its digest."""
+    """A user's weights to start from: checked, and kept as safetensors in ``folder`` under their digest.
+
+    A safetensors file, or a checkpoint of the official code (by its ending, `models.OFFICIAL`).
+    """
     if not path.is_file():
         raise TlbookError(f"There is no file {path}; pretrained is 'train', 'shipped' or a weights file.")
     status = path.stat()
@@ -70,14 +73,18 @@ def register(path: Path, folder: Path) -> File:
 @functools.lru_cache(maxsize=8)
 def _registered(path: Path, size: int, changed: int, folder: Path) -> File:
     """`register`, done once for a file as it stands, since every spec of a P-T asks."""
-    models.load(path)
-    file = File(models.sha256(path))
-    copy = folder / f"{file.sha256}.safetensors"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        partial = copy.with_suffix(f".{os.getpid()}.partial")
-        shutil.copyfile(path, partial)
-        os.replace(partial, copy)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{os.getpid()}.partial"
+    try:
+        if path.name.endswith(models.OFFICIAL):
+            models.save(models.load_official(path), partial)
+        else:
+            models.load(path)
+            shutil.copyfile(path, partial)
+        file = File(models.sha256(partial))
+        os.replace(partial, folder / f"{file.sha256}.safetensors")
+    finally:
+        partial.unlink(missing_ok=True)
     return file
 
 

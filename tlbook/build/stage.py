@@ -11,7 +11,6 @@ from tlbook.errors import TlbookError
 
 FILES = ("_config.yml", "_toc.yml")
 FOLDERS = ("book",)  # notebooks are not copied: Papermill writes executed ones into the staged folder
-SKIPPED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
 def mode_of(root: Path, scale: str) -> str:
@@ -59,8 +58,9 @@ def notebooks(folder: Path) -> list[Path]:
 
 
 def _mirror(source: Path, target: Path) -> None:
-    """Make ``target`` hold the files of ``source`` and no others."""
-    wanted = {p.relative_to(source) for p in source.rglob("*") if p.is_file() and not SKIPPED & set(p.parts)}
+    """Make ``target`` hold the files of ``source`` and no others; hidden ones and caches stay behind."""
+    files = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    wanted = {file for file in files if not any(part.startswith((".", "__")) for part in file.parts)}
     for relative in wanted:
         _copy(source / relative, target / relative)
     for path in sorted(target.rglob("*"), reverse=True):

@@ -166,17 +166,23 @@ def report(
     return "\n".join(lines)
 
 
+def rule(part) -> str:
+    """What a part asks for, in signs: "> 0", "< 0.5", "0 ± 2"; ``part`` is a row of `evaluate`."""
+    if part.direction == "within":
+        return f"{part.against:g} ± {part.margin:g}"
+    return f"{part.direction} {part.against + (part.margin if part.direction == '>' else -part.margin):g}"
+
+
+def interval(part) -> str:
+    """The 95 % interval of a row of `evaluate`, in three digits; "–" where there is none."""
+    return "–" if math.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
+
+
 def _part_line(part) -> str:
-    rule = {
-        ">": f"> {part.against + part.margin:g}",
-        "<": f"< {part.against - part.margin:g}",
-        "within": f"{part.against:g} ± {part.margin:g}",
-    }[part.direction]
-    interval = "no interval" if math.isnan(part.low) else f"{part.low:.3g} to {part.high:.3g}"
     theirs = "no value" if math.isnan(part.paper) else f"{part.paper:.3g}"
     line = (
-        f"{part.role}: {part.statistic}: {part.value:.3g} ({interval}, n={part.n}; paper {theirs}; "
-        f"asks {rule}): {part.verdict}"
+        f"{part.role}: {part.statistic}: {part.value:.3g} ({interval(part)}, n={part.n}; paper {theirs}; "
+        f"asks {rule(part)}): {part.verdict}"
     )
     return f"{line} [{part.note}]" if part.note else line
 

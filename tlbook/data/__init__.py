@@ -1,4 +1,4 @@
-"""Role -> tensors: every data set as one `Domain` of resident uint8 images with its splits."""
+"""Role -> images: every data set as one `Domain` with its splits, resident in memory or streamed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tlbook.data import decode, embedded, layouts, splits
+from tlbook.data import decode, embedded, layouts, splits, stream
 from tlbook.data.layouts import MissingData
+from tlbook.data.stream import Stream
 from tlbook.scales import SOURCE, Scale
 
 __all__ = ["Domain", "Examples", "MissingData", "Request", "load", "request"]
@@ -21,10 +22,10 @@ EMBEDDED = "embedded/"
 
 @dataclass(frozen=True)
 class Examples:
-    """One split: images uint8 (n, 3, s, s); labels int64 (n,), or float32 (n, k) of 0 and 1 if several hold
-    at once; paths and SHA-256 digests of the files, in the order of the images."""
+    """One split: images uint8 (n, 3, s, s), or a `Stream` of as many; labels int64 (n,), or float32 (n, k) of
+    0 and 1 if several hold at once; paths and SHA-256 digests of the files, in the order of the images."""
 
-    images: torch.Tensor
+    images: torch.Tensor | Stream
     labels: torch.Tensor
     paths: tuple[str, ...]
     digests: tuple[str, ...]
@@ -62,10 +63,12 @@ class Domain:
     @functools.cached_property
     def mean_and_std(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of the training pixels per channel, on the scale 0 to 255."""
-        chunks = self.train.images.split(4096)
-        count = self.train.images[:, 0].numel()
-        mean = sum(c.double().sum((0, 2, 3)) for c in chunks) / count
-        square = sum(c.double().square().sum((0, 2, 3)) for c in chunks) / count
+        count, total, squares = 0, 0, 0
+        for chunk in self.train.images.split(4096):
+            count += chunk[:, 0].numel()
+            total = total + chunk.double().sum((0, 2, 3))
+            squares = squares + chunk.double().square().sum((0, 2, 3))
+        mean, square = total / count, squares / count
         return mean.float(), (square - mean.square()).clamp_min(1).sqrt().float()
 
 
@@ -84,11 +87,16 @@ class Request:
 
 
 def request(scale: Scale, role: str) -> Request:
-    """The images of a role at a scale, at the side that the scale's augmentation needs."""
+    """The images of a role at a scale: larger than the network's side where random crops are cut from them.
+
+    The paper's test crop goes with its random resized crops; other augmentations see the whole short side.
+    """
     task = scale.task(role)
-    resized = round(scale.side * decode.RESIZE_RATIO)
-    stored = resized if task.augmentation == "resized-crop-flip" else scale.side
-    return Request(task.dataset, stored, resized, task.train, task.dev, task.test, role != SOURCE)
+    whole = layouts.reads_files(task.dataset)  # then crops are cut while files are decoded
+    crops = task.augmentation == "resized-crop-flip"
+    short = round(scale.side * decode.RESIZE_RATIO) if crops or whole else scale.side
+    stored = scale.side if whole else short
+    return Request(task.dataset, stored, short, task.train, task.dev, task.test, role != SOURCE)
 
 
 def load(wanted: Request) -> Domain:
@@ -107,12 +115,10 @@ def _load(wanted: Request, root: Path | None) -> Domain:
         parts = {name: _generated(role, name, count, wanted.side) for name, count in counts.items()}
         return Domain(wanted.dataset, embedded.CLASSES[role], **parts)
     found = layouts.listing(wanted.dataset)
-    indices = splits.split(found.labels, found.classes, found.split, dev=wanted.chooses)
-    limits = {"train": wanted.train, "dev": len(found.paths), "test": wanted.test}
-    parts = {
-        name: _read(found, splits.cap(chosen, found.labels, limits[name], found.classes), wanted)
-        for name, chosen in indices.items()
-    }
+    indices = splits.parts(found, wanted.train, wanted.test, wanted.chooses)
+    count = sum(map(len, indices.values()))
+    streams = found.chain != "square" or not stream.fits(3 * wanted.side**2 * count)
+    parts = {name: _read(found, chosen, wanted, streams) for name, chosen in indices.items()}
     return Domain(wanted.dataset, found.classes, **parts)
 
 
@@ -127,11 +133,17 @@ def _generated(role: str, split: str, count: int, side: int) -> Examples:
     return Examples(images, labels, paths, tuple(hashlib.sha256(line.encode()).hexdigest() for line in drawn))
 
 
-def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request) -> Examples:
+def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request, streams: bool) -> Examples:
     paths = tuple(found.paths[i] for i in chosen)
-    labels = torch.tensor([found.labels[i] for i in chosen], dtype=torch.int64)
+    several = isinstance(found.labels[0], tuple)
+    labels = torch.tensor([found.labels[i] for i in chosen], dtype=torch.float32 if several else torch.int64)
+    labels = labels.reshape(len(paths), -1) if several else labels
     if not paths:
         return Examples(torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8), labels, (), ())
+    if streams:
+        digests = stream.digests(found.folder, paths)
+        images = Stream(found.folder, paths, digests, found.chain, wanted.side, wanted.resized)
+        return Examples(images, labels, paths, digests)
     digests = decode.digest_files(found.folder, paths)
     images = decode.decoded(found.folder, paths, digests, wanted.side, wanted.resized)
     return Examples(images, labels, paths, digests)

@@ -1,14 +1,15 @@
-"""Resident images -> batches that a network can read: cropped or augmented, normalised, then shuffled."""
+"""Images -> batches that a network can read: cropped or augmented, normalised, then shuffled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from tlbook.data import Domain, Examples, augment, shuffles
+from tlbook.data.stream import Stream
 from tlbook.errors import TlbookError
 
 CHUNK = 2048  # images prepared at once: large enough to be fast, small enough to stay in cache
@@ -60,8 +61,27 @@ def training(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One epoch of batches in random order, images augmented anew; the last, smaller one is kept."""
     order = torch.from_numpy(rng.permutation(len(examples)))
-    for part in order.split(CHUNK - CHUNK % batch or batch):
-        images = examples.images[part].to(device).float()
-        views = augment.augment(augmentation, images, view.side, view.mean.to(device), rng)
+    if isinstance(examples.images, Stream) and examples.images.augments(augmentation):
+        yield from _drawn_from_files(examples, view, order.split(batch), rng, device)
+        return
+    parts = order.split(CHUNK - CHUNK % batch or batch)
+    for part, images in zip(parts, _gathered(examples, parts), strict=True):
+        views = augment.augment(augmentation, images.to(device).float(), view.side, view.mean.to(device), rng)
         labels = examples.labels[part].to(device)
         yield from zip(view.finish(views).split(batch), labels.split(batch), strict=True)
+
+
+def _gathered(examples: Examples, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The stored images of each part, one part at a time."""
+    if isinstance(examples.images, Stream):
+        return examples.images.gather(parts)
+    return (examples.images[part] for part in parts)
+
+
+def _drawn_from_files(
+    examples: Examples, view: View, parts: Sequence[torch.Tensor], rng: np.random.Generator, device: str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches whose images are augmented while their files are decoded, each image from a seed of its own."""
+    seeds = torch.from_numpy(rng.integers(2**62, size=len(examples))).split(len(parts[0]))
+    for part, images in zip(parts, examples.images.gather(parts, seeds), strict=True):
+        yield view.finish(images.to(device).float()), examples.labels[part].to(device)

@@ -48,18 +48,23 @@ def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
     Grey, palette, CMYK and transparent images become RGB (transparency over white). Raises TlbookError that
     names the file where it is not an image or is cut short.
     """
-    try:
-        with Image.open(path) as opened:
-            image = _rgb(opened)
-    except UnidentifiedImageError as error:
-        raise TlbookError(f"The file {path} is not an image, or one in an unknown format.") from error
-    except Exception as error:  # decoders of broken files raise whatever they stumble over
-        raise TlbookError(f"The image {path} is corrupt ({' '.join(str(error).split())}).") from error
+    image = open_image(path)
     ratio = resized / min(image.size)
     size = tuple(max(resized, round(ratio * length)) for length in image.size)
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = ((length - side) // 2 for length in image.size)
     return np.asarray(image.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
+
+
+def open_image(path: Path, mode: str = "RGB") -> Image.Image:
+    """An image file, whole, as RGB or as grey ("L"); refusals as in `decode_image`."""
+    try:
+        with Image.open(path) as opened:
+            return opened.copy() if opened.mode == mode == "L" else _rgb(opened).convert(mode)
+    except UnidentifiedImageError as error:
+        raise TlbookError(f"The file {path} is not an image, or one in an unknown format.") from error
+    except Exception as error:  # decoders of broken files raise whatever they stumble over
+        raise TlbookError(f"The image {path} is corrupt ({' '.join(str(error).split())}).") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

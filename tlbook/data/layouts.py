@@ -2,135 +2,69 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+import csv
+import dataclasses
 from pathlib import Path
 
+from tlbook.data.folders import (
+    Listing,
+    MissingData,
+    class_folders,
+    data_root,
+    folders,
+    images,
+    labelled,
+    lines,
+    official,
+)
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+__all__ = ["DATASETS", "Listing", "MissingData", "class_folders", "data_root", "listing"]
+
 PACS_DOMAINS = ("photo", "cartoon", "sketch")
-ROLES_OF_FOLDERS = {"train": "train", "test": "test", "val": "test"}
+DOMAINNET_DOMAINS = ("real", "clipart", "quickdraw")
 
+# Where each set lies under the data root; of several names the first that is there counts.
+IMAGENET = ("imagenet", "ILSVRC2012")
+DOMAINNET = ("domainnet", "DomainNet")
+CHEXPERT = ("CheXpert-v1.0-img224", "CheXpert-v1.0-small", "CheXpert-v1.0")  # the first is the paper's
 
-@dataclass(frozen=True)
-class Listing:
-    """Files of a data set: paths relative to ``folder``, their class indices, and an official split if any.
-
-    ``split`` holds "train" or "test" per file, or is empty where the data set leaves the split to us.
-    """
-
-    folder: Path
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-    classes: tuple[str, ...]
-    split: tuple[str, ...] = ()
-
-
-class MissingData(TlbookError):
-    """The images of a data set are not where they should be."""
-
-
-def data_root() -> Path | None:
-    """The folder named by ``TLBOOK_DATA``, or None."""
-    named = os.environ.get("TLBOOK_DATA", "").strip()
-    return Path(named).expanduser() if named else None
+# CheXpert's five labels (paper, section 2), and what an uncertain one counts as (official code).
+FINDINGS = {"Cardiomegaly": 0, "Edema": 1, "Consolidation": 0, "Atelectasis": 1, "Pleural Effusion": 0}
 
 
 def listing(dataset: str) -> Listing:
-    """The files of a data set: ``tiny-imagenet``, ``pacs/<domain>``, ``chest-xray`` or ``folder:/path``.
+    """The files of a data set: one of `DATASETS`, or ``folder:/path``.
 
     Raises MissingData where its folder does not exist, and TlbookError where the folder is not laid out as
     it should be; either sentence says what was expected.
     """
     if dataset.startswith(FOLDER):
         return class_folders(Path(dataset.removeprefix(FOLDER)).expanduser(), dataset)
-    if dataset == "tiny-imagenet":
-        return _tiny_imagenet(_official("tiny-imagenet-200", dataset))
-    if dataset.startswith("pacs/") and dataset.removeprefix("pacs/") in PACS_DOMAINS:
-        return class_folders(_official(f"PACS/{dataset.removeprefix('pacs/')}", dataset), dataset)
-    if dataset == "chest-xray":
-        return class_folders(_official("xray", dataset), dataset)
-    if dataset == "imagenet" or dataset == "chexpert" or dataset.startswith("domainnet/"):
-        raise MissingData(
-            f"The data set {dataset} belongs to the scale 'paper', whose image readers are not part of this "
-            "version; use the scales smoke, laptop or gpu, or folder:/path for images of your own."
-        )
-    pacs = ", ".join(f"pacs/{domain}" for domain in PACS_DOMAINS)
+    if dataset in DATASETS:
+        return DATASETS[dataset](dataset)
     raise TlbookError(
-        f"There is no data set {dataset!r}; choose tiny-imagenet, {pacs}, chest-xray, embedded/<role>, or "
+        f"There is no data set {dataset!r}; choose {', '.join(DATASETS)}, embedded/<role>, or "
         "folder:/path for a folder of class folders."
     )
 
 
-def _official(folder: str, dataset: str) -> Path:
-    root = data_root()
-    if root is None:
-        raise MissingData(
-            f"The data set {dataset} needs the environment variable TLBOOK_DATA (or the parameter data) to "
-            f"name the folder that holds {folder}/."
-        )
-    if not (root / folder).is_dir():
-        raise MissingData(f"The data set {dataset} was expected in {root / folder}, which is not a folder.")
-    return root / folder
-
-
-def class_folders(folder: Path, dataset: str) -> Listing:
-    """A folder of class folders, or of ``train`` and ``test`` (else ``val``) that each hold class folders.
-
-    Files that are not images by their ending, and hidden ones, are passed over. Refused: a folder without
-    class folders, a class without images, a class in test only.
-    """
-    if not folder.is_dir():
-        raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
-    found = set(_folders(folder))
-    held_out = {"val"} if "test" in found else set()  # of the two, test is the one that is reported
-    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(found - held_out) if name in ROLES_OF_FOLDERS}
-    if set(parts.values()) != {"train", "test"}:
-        return _labelled(folder, {"": ""})
-    return _labelled(folder, parts)
-
-
-def _labelled(folder: Path, parts: dict[str, str]) -> Listing:
-    """Class folders under each part of ``folder``; a part's value is its split ('' leaves it to us)."""
-    found = {
-        (part, name): _images(folder / part / name)
-        for part in parts
-        for name in sorted(_folders(folder / part))
-    }
-    classes = tuple(sorted({name for part, name in found if parts[part] != "test"}))
-    if len(classes) < 2:
-        raise TlbookError(
-            f"The folder {folder} holds {len(classes)} class folder(s); at least 2 are needed, one per class."
-        )
-    paths, labels, split = [], [], []
-    for (part, name), files in found.items():
-        if name not in classes:
-            raise TlbookError(f"The class {name!r} stands in {folder / part} only, not in the training part.")
-        if not files:
-            raise TlbookError(f"The class folder {folder / part / name} holds no image.")
-        for file in files:
-            paths.append("/".join(filter(None, (part, name, file))))
-            labels.append(classes.index(name))
-            split.append(parts[part])
-    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split) if any(split) else ())
-
-
-def _tiny_imagenet(folder: Path) -> Listing:
+def _tiny_imagenet(dataset: str) -> Listing:
     """Stanford CS231n's layout; the official validation images are the test split."""
-    wnids = tuple(sorted(_lines(folder / "wnids.txt")))
-    words = {wnid: name for wnid, _, name in (line.partition("\t") for line in _lines(folder / "words.txt"))}
+    folder = official(dataset, "tiny-imagenet-200")
+    wnids = tuple(sorted(lines(folder / "wnids.txt")))
+    words = {wnid: name for wnid, _, name in (line.partition("\t") for line in lines(folder / "words.txt"))}
     paths, labels, split = [], [], []
     for label, wnid in enumerate(wnids):
-        files = _images(folder / "train" / wnid / "images")
+        files = images(folder / "train" / wnid / "images")
         if not files:
             raise TlbookError(f"The class folder {folder}/train/{wnid}/images holds no image.")
         for file in files:
             paths.append(f"train/{wnid}/images/{file}")
             labels.append(label)
             split.append("train")
-    for line in _lines(folder / "val" / "val_annotations.txt"):
+    for line in lines(folder / "val" / "val_annotations.txt"):
         file, wnid, *_ = [*line.split("\t"), ""]
         if wnid not in wnids:
             raise TlbookError(f"The class {wnid!r} of {folder}/val/{file} stands in test only.")
@@ -141,18 +75,97 @@ def _tiny_imagenet(folder: Path) -> Listing:
     return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split))
 
 
-def _lines(path: Path) -> list[str]:
+def _pacs(dataset: str) -> Listing:
+    return class_folders(official(dataset, f"PACS/{dataset.removeprefix('pacs/')}"), dataset)
+
+
+def _chest_xray(dataset: str) -> Listing:
+    return class_folders(official(dataset, "xray"), dataset)
+
+
+def _imagenet(dataset: str) -> Listing:
+    """``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, as torchvision's ImageFolder reads them."""
+    folder = official(dataset, *IMAGENET)
+    for part in ("train", "val"):
+        if not (folder / part).is_dir():
+            raise MissingData(f"The folder {folder / part} of the official layout is missing.")
+        if not folders(folder / part):
+            raise TlbookError(
+                f"The folder {folder / part} holds no class folders; sort its images into {part}/<wnid>/."
+            )
+    return dataclasses.replace(labelled(folder, {"train": "train", "val": "test"}), chain="natural")
+
+
+def _domainnet(dataset: str) -> Listing:
+    """The official split lists, in their order: lines ``<domain>/<class>/<file> <class index>``."""
+    folder, domain = official(dataset, *DOMAINNET), dataset.removeprefix("domainnet/")
+    paths, labels, split = [], [], []
+    names: dict[int, str] = {}
+    for part in ("train", "test"):
+        file = folder / f"{domain}_{part}.txt"
+        for line in lines(file):
+            path, _, number = line.strip().rpartition(" ")
+            pieces = path.split("/")
+            if not number.isdecimal() or len(pieces) != 3 or ".." in pieces:
+                raise TlbookError(f"The line {line!r} of {file} is not <domain>/<class>/<file> <number>.")
+            if names.setdefault(int(number), pieces[1]) != pieces[1]:
+                first = names[int(number)]
+                raise TlbookError(f"The class {number} of {file} is {first!r} and {pieces[1]!r} at once.")
+            paths.append(path)
+            labels.append(int(number))
+            split.append(part)
+    if len(names) < 2 or sorted(names) != list(range(len(names))):
+        raise TlbookError(f"The classes in {folder}/{domain}_train.txt and _test.txt are not 0, 1, 2, ….")
+    classes = tuple(names[label] for label in range(len(names)))
+    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split), "domainnet", "natural")
+
+
+def _chexpert(dataset: str) -> Listing:
+    """``train.csv`` and ``valid.csv`` of CheXpert-v1.0 or a smaller version; frontal and lateral views."""
+    folder = official(dataset, *CHEXPERT)
+    paths, labels, split = [], [], []
+    for part, name in (("train", "train.csv"), ("dev", "valid.csv")):
+        for number, row in enumerate(_rows(folder / name), start=2):
+            paths.append(_inside(row["Path"]))
+            labels.append(tuple(_finding(row, finding, folder / name, number) for finding in FINDINGS))
+            split.append(part)
+    return Listing(folder, tuple(paths), tuple(labels), tuple(FINDINGS), tuple(split), "chexpert", "chest")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise MissingData(f"The file {path} of the official layout is missing.")
-    return [line for line in path.read_text().splitlines() if line.strip()]
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        if missing := sorted({"Path", *FINDINGS} - set(reader.fieldnames or ())):
+            raise TlbookError(f"The file {path} has no column {missing[0]!r}.")
+        return list(reader)
 
 
-def _folders(path: Path) -> list[str]:
-    return [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
+def _inside(path: str) -> str:
+    """A path of the CSV relative to the set's folder: all versions begin with their own folder's name."""
+    first, _, rest = path.partition("/")
+    return rest if first in CHEXPERT else path
 
 
-def _images(path: Path) -> list[str]:
-    if not path.is_dir():
-        raise MissingData(f"The folder {path} of the official layout is missing.")
-    files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
-    return sorted(name for name in files if Path(name).suffix.lower() in EXTENSIONS)
+def _finding(row: dict[str, str], finding: str, path: Path, number: int) -> int:
+    """Blank is 0; uncertain (-1) is 1 for Edema and Atelectasis and 0 for the others."""
+    values = {"": 0, "0.0": 0, "1.0": 1, "-1.0": FINDINGS[finding]}
+    if row[finding] not in values:
+        raise TlbookError(f"{finding} is {row[finding]!r} in line {number} of {path}; valid: 1.0, 0.0, -1.0.")
+    return values[row[finding]]
+
+
+DATASETS = {
+    "tiny-imagenet": _tiny_imagenet,
+    **{f"pacs/{domain}": _pacs for domain in PACS_DOMAINS},
+    "chest-xray": _chest_xray,
+    "imagenet": _imagenet,
+    **{f"domainnet/{domain}": _domainnet for domain in DOMAINNET_DOMAINS},
+    "chexpert": _chexpert,
+}
+
+
+def reads_files(dataset: str) -> bool:
+    """Whether a set's random crops and turns read whole files, as in the paper, at every scale."""
+    return dataset in ("imagenet", "chexpert") or dataset.startswith("domainnet/")

@@ -1,4 +1,4 @@
-"""Which images train, choose (dev) and test: stratified, from one fixed seed, before any cap."""
+"""Which images train, choose (dev) and test: from fixed seeds, and stratified unless the paper says how."""
 
 from __future__ import annotations
 
@@ -7,11 +7,80 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from tlbook.data.folders import Listing
 from tlbook.errors import TlbookError
 
 SPLIT_SEED = 2020  # the seed of the official DomainNet subsample
+CHEXPERT_SEED = 1234  # of the official order of CheXpert's rows
 DEV_SHARE = 0.1
+DOMAINNET_DEV_SHARE = 0.05  # of the training images
+REPEATED = ("Cardiomegaly", "Consolidation")  # a training row with either comes twice (official code)
 MIN_PER_CLASS = 4  # one each for test and dev, and two to train on
+
+
+def parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
+    """Indices of train, dev and test into a listing, in the order of the examples; an index may come twice.
+
+    ``train`` and ``test`` cap the counts; without ``dev`` that part is empty. How depends on the listing's
+    ``scheme``: "stratified" (ours: `split`, then `cap`), "domainnet" or "chexpert" (the official code's).
+    """
+    return _SCHEMES[found.scheme](found, train, test, dev)
+
+
+def _stratified_parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
+    limits = {"train": train, "dev": len(found.paths), "test": test}
+    chosen = split(found.labels, found.classes, found.split, dev)
+    return {name: cap(part, found.labels, limits[name], found.classes) for name, part in chosen.items()}
+
+
+def _domainnet_parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
+    """The official subsample of each list; dev from training lines outside it, else 5 % of the training."""
+    listed = {name: np.flatnonzero(np.asarray(found.split) == name) for name in ("train", "test")}
+    chosen = {"train": subsample(listed["train"], train), "test": subsample(listed["test"], test)}
+    if not dev:
+        return {"train": chosen["train"], "dev": listed["train"][:0], "test": chosen["test"]}
+    count = max(1, round(DOMAINNET_DEV_SHARE * len(chosen["train"])))
+    left = np.setdiff1d(listed["train"], chosen["train"])
+    held_out = np.sort(subsample(left if len(left) >= count else chosen["train"], count))
+    kept = chosen["train"][~np.isin(chosen["train"], held_out)]
+    return {"train": kept, "dev": held_out, "test": chosen["test"]}
+
+
+def subsample(indices: np.ndarray, size: int) -> np.ndarray:
+    """``size`` of the indices in drawn order, all of them in their own order if there are no more (official
+    DomainNet class: a fresh generator for each list)."""
+    if size >= len(indices):
+        return indices
+    return indices[np.random.RandomState(SPLIT_SEED).choice(len(indices), size, replace=False)]
+
+
+def _chexpert_parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
+    """Rows of train.csv in a permuted order: the first train, the next test; dev is the official validation.
+
+    A training row with Cardiomegaly or Consolidation comes twice in a row. The split is by image, so a
+    patient can be in both.
+    """
+    rows = np.flatnonzero(np.asarray(found.split) == "train")
+    if train + test > len(rows):
+        few = f"train.csv of CheXpert has {len(rows)} rows, fewer than the {train} + {test} images"
+        raise TlbookError(f"{few} that are to train and test.")
+    order = rows[np.random.RandomState(CHEXPERT_SEED).permutation(len(rows))]
+    first = order[:train]
+    doubled = [found.classes.index(name) for name in REPEATED]
+    twice = np.asarray([found.labels[i] for i in first])[:, doubled].any(1)
+    held_out = np.flatnonzero(np.asarray(found.split) == "dev")
+    return {
+        "train": np.repeat(first, 1 + twice),
+        "dev": held_out if dev else held_out[:0],
+        "test": order[train : train + test],
+    }
+
+
+_SCHEMES = {
+    "stratified": _stratified_parts,
+    "domainnet": _domainnet_parts,
+    "chexpert": _chexpert_parts,
+}
 
 
 def split(

@@ -46,7 +46,7 @@ def learning_curves(curves: pd.DataFrame, split: str = "test") -> Figure:
         **PANEL,
     )
     for ax, role in zip(grid.axes.flat, style.roles(shown), strict=True):
-        _epoch_axis(ax, shown.epoch[shown.role == role].max())
+        epoch_axis(ax, shown.epoch[shown.role == role].max())
     grid.set_axis_labels("epoch (0: before training)", "")
     grid.set_titles("{col_name}")
     grid.legend.set_title("init, rate")
@@ -171,7 +171,7 @@ def convergence(table: pd.DataFrame) -> Figure:
                 color=colour,
                 markerfacecolor=colour if row.reached else "white",
             )
-        _epoch_axis(ax, shown.value.max())
+        epoch_axis(ax, shown.value.max())
         ax.set_title(role)
         ax.set_xlabel("epochs")
     axes[0].set_yticks(range(len(order)), order)
@@ -227,7 +227,7 @@ def _place(fractions) -> np.ndarray:
     return np.where(fractions > 0, np.log2(np.maximum(fractions, 1e-9)), -9.0)
 
 
-def _epoch_axis(ax: Axes, last: float) -> None:
+def epoch_axis(ax: Axes, last: float) -> None:
     """Epochs up to ``last`` (at least 1; NaN counts as 1) on a symmetric log axis that shows epoch 0 too."""
     last = max(int(np.nan_to_num(last)), 1)
     ax.set_xscale("symlog", linthresh=1, linscale=0.5)

@@ -18,6 +18,14 @@ INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
 ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
 ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
+PAIR_COLOURS = {
+    "P-T & P-T": "#0072B2",
+    "P-T & RI-T": "#009E73",
+    "RI-T & RI-T": "#D55E00",
+    "P-T & P": "#000000",
+    "RI-T & P": "#CC79A7",
+}
+PAIR_MARKERS = {"P-T & P-T": "o", "P-T & RI-T": "D", "RI-T & RI-T": "s", "P-T & P": "^", "RI-T & P": "v"}
 PAPER = {"color": "0.35", "marker": "x", "linestyle": "none"}
 RANGE = ("pi", 100)  # seaborn: the band or bar spans all runs
 WORDS = {"accuracy": "accuracy (%)", "auc": "AUC", "loss": "loss (nats)"}

@@ -1,13 +1,20 @@
-"""Weights on disk (safetensors only, never a pickle), and starting a network from another's weights."""
+"""Weights on disk, and starting a network from another's weights.
+
+We write and read safetensors. The one other format is that of the official code's checkpoints, which
+`load_official` reads without running what a pickle could run.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -16,6 +23,11 @@ from torch import Tensor, nn
 from tlbook.errors import TlbookError
 
 HEAD = ("fc.weight", "fc.bias")
+OFFICIAL = (".pth.tar", ".pth", ".pt")  # endings of the official code's checkpoints, ckpt-E090.pth.tar
+
+# What a CheXpert checkpoint holds besides tensors: its best AUC as a NumPy number, under either of two names.
+_SCALAR = np._core.multiarray.scalar
+_NUMPY_FLOAT = [(_SCALAR, "numpy.core.multiarray.scalar"), _SCALAR, np.dtype, np.dtypes.Float64DType]
 
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
@@ -49,6 +61,32 @@ def load(path: str | os.PathLike) -> dict[str, Tensor]:
         pickle = content.startswith((b"PK\x03\x04", b"\x80"))
         kind = "a pickle, and these are never read" if pickle else "truncated, damaged or another format"
         raise TlbookError(f"{path} is not a whole safetensors file: it is {kind}.") from error
+
+
+def load_official(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The state dict of a checkpoint of the official code, on the CPU, its names without ``module.``.
+
+    Read by torch's restricted unpickler (``weights_only``), which knows tensors and plain values; a NumPy
+    number is allowed besides, since CheXpert's checkpoints hold one. A file with anything else in it, or
+    without a ``state_dict`` of tensors, is refused by name and nothing in it is run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TlbookError(f"There is no weights file {path}.")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_FLOAT):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        name = re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error))
+        what = f"holds {name.group(1)}" if name else "is damaged, or holds something"
+        raise TlbookError(f"{path} {what}, which is neither weights nor a plain value.") from error
+    except Exception as error:  # a broken file makes its readers raise whatever they stumble over
+        raise TlbookError(f"{path} is not a whole checkpoint: it is truncated or damaged.") from error
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    tensors = isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())
+    if not tensors or not all(isinstance(name, str) for name in state):
+        raise TlbookError(f"{path} is no checkpoint of the official code: it has no state_dict of tensors.")
+    return without_prefix(state)
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -8,15 +8,16 @@ import pandas as pd
 
 from tlbook import data
 from tlbook.analysis.convergence import at_end, convergence
-from tlbook.runs import ensure, ensure_all
+from tlbook.runs import ensure, ensure_all, find
 from tlbook.scales import INITS, RATES, SOURCE, Scale
 from tlbook.specs import RunSpec, unique
 from tlbook.studies import grid
+from tlbook.tables import TABLES
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """All runs of the question: P if we train it, then Figure 2's and Figure 3's."""
-    planned = [spec for _, spec in _curves(scale, targets, seeds)] + [
+    planned = [spec for _, spec in unshuffled(scale, targets, seeds)] + [
         spec for _, spec in _shuffled(scale, targets, seeds)
     ]
     return unique([*grid.pretraining(scale), *planned])
@@ -25,7 +26,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
     ensure_all(runs(scale, targets, seeds), **how)
-    curves = _long((keys, ensure(spec).history()) for keys, spec in _curves(scale, targets, seeds))
+    curves = _long((keys, ensure(spec).history()) for keys, spec in unshuffled(scale, targets, seeds))
     shuffled = _long((keys, _final(spec)) for keys, spec in _shuffled(scale, targets, seeds))
     images = {role: len(data.load(data.request(scale, role)).train) for role in targets}
     return {
@@ -36,7 +37,14 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     }
 
 
-def _curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+def finished_curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """learning_curves of the runs that are there; trains nothing, and is empty if there are none."""
+    parts = [(keys, find(spec.id)) for keys, spec in unshuffled(scale, targets, seeds)]
+    there = [(keys, run.history()) for keys, run in parts if run is not None]
+    return _long(there) if there else pd.DataFrame(columns=TABLES["learning_curves"].names)
+
+
+def unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
     """Figure 2: unshuffled and augmented, both inits; the second rate on as many seeds as the scale says."""
     for role in targets:
         for init in INITS:

@@ -1,0 +1,87 @@
+"""The page of question 4: from records where torch is missing, and executed with next to nothing to train."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from test_notebooks import run_cells, source
+
+PAGE = "04_criticality"
+ROOT = Path(__file__).parents[1]
+
+WITHOUT_TORCH = """
+import json, sys
+from pathlib import Path
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, NoTorch())
+from made_up import provenance
+from made_up_criticality import every_table
+from tlbook import records
+root = Path(sys.argv[1])
+records.REPOSITORY = root
+records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question
+records.write("laptop", "criticality", every_table(("xray",)), provenance(("xray",)))
+from test_notebooks import run_cells, source
+given = {"scale": "laptop", "results": "records"}
+print(json.dumps(run_cells(source("04_criticality"), given)))
+"""
+
+
+def test_records_need_neither_torch_nor_images(tmp_path):
+    """Every cell shows something: figures and tables from the records, a sentence for the twin."""
+    call = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(call, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    pages = [BeautifulSoup(html, "html.parser") for html in json.loads(done.stdout)]
+    assert all(page.select(".tlb-panel") and page.select("img, table, .tlb-text") for page in pages)
+    silent = [page for page in pages if not page.select("img, table")]
+    assert [page.select_one(".tlb-text").text for page in silent] == [
+        "This needs the package torch, which is not installed here."
+    ]
+    explorer = next(page for page in pages if page.select("input[type=range]"))
+    frames = [frame["data-label"] for frame in explorer.select(".tlb-frame")]
+    assert frames[:3] == ["conv1, direct", "conv1, optimisation", "layer1.0, direct"] and len(frames) == 12
+    assert "book/records/laptop/criticality/rewind.csv" in pages[0].text
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """What the cells show for one target, two seeds of one epoch, from a P that was never trained."""
+    from tlbook import models, scales
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("page")
+        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
+        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
+        patch.setenv("TLBOOK_DEVICE", "cpu")
+        models.save(models.build(scales.get("smoke").network, 16).state_dict(), folder / "P.safetensors")
+        given = {"targets": ["real"], "seeds": [0, 1], "epochs": 2, "images": 40, "workers": 1}
+        given["pretrained"] = str(folder / "P.safetensors")
+        return [BeautifulSoup(html, "html.parser") for html in run_cells(source(PAGE), given)]
+
+
+def test_the_page_shows_what_it_measured(shown):
+    assert all(page.select("img, table") for page in shown)
+    tables = [table for page in shown for table in page.select("table")]
+    heads = {" ".join(th.text for th in table.select("th")): table for table in tables}
+    losses = heads["role init rate module n lost lowest highest redrawn paper"]
+    rows = [[td.text for td in row.select("td")] for row in losses.select("tbody tr")]
+    assert [row[:5] for row in rows[:2]] == [["real", "P-T", "low", m, "2"] for m in ("conv1", "layer1.0")]
+    assert len(rows) == 2 * 6 and all(row[-1] == "–" for row in rows)
+    twin = heads["network logits_differ raw relative"]
+    names = [row.td.text for row in twin.select("tbody tr")]
+    assert names == ["as trained", "rescaled"]
+
+
+def test_nothing_is_judged_at_smoke(shown):
+    text = shown[-1].text
+    assert "judges nothing" in text and "✓" not in text and "✗" not in text
+    assert "Rewinding a single module costs P-T little" in text

@@ -1,0 +1,127 @@
+"""Suffix evaluation against a full forward pass per variant, for every network and module."""
+
+import pytest
+import torch
+from torch import nn
+
+from tlbook import models
+from tlbook.analysis import suffix
+from tlbook.errors import TlbookError
+
+
+@pytest.fixture(scope="module", params=["fixup_small8", "fixup_resnet50_small"])
+def trained(request):
+    """A network away from its init (where whole branches are 0), as a chain, and images in two batches."""
+    torch.manual_seed(0)
+    model = models.build(request.param, 5)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.05 * torch.randn_like(value))
+    return suffix.chain(model), torch.randn(7, 3, 16, 16).split(4)
+
+
+def full(model, weights, batches):
+    """Logits with other weights, the slow way: a model of its own."""
+    own = models.build("fixup_small8" if len(model.layer1) == 1 else "fixup_resnet50_small", 5)
+    own.load_state_dict(model.state_dict() | dict(weights))
+    with torch.no_grad():
+        return torch.cat([own(batch) for batch in batches])
+
+
+def changed(chain, module, count=3):
+    """Variants of one module: noise on each of its parameters."""
+    state = chain.model.state_dict()
+    names = sorted(chain.members[module])
+    generator = torch.Generator().manual_seed(1)
+    return [
+        {name: state[name] + 0.1 * torch.randn(state[name].shape, generator=generator) for name in names}
+        for _ in range(count)
+    ]
+
+
+def test_suffix_and_full_evaluation_agree_at_every_module(trained):
+    chain, batches = trained
+    assert chain.modules == models.names(chain.model)
+    variants = {module: changed(chain, module) for module in chain.modules}
+    found = suffix.evaluate(chain, batches, variants)
+    for module, those in variants.items():
+        for logits, weights in zip(found[module], those, strict=True):
+            torch.testing.assert_close(logits, full(chain.model, weights, batches), rtol=1e-5, atol=1e-5)
+
+
+def test_a_variant_may_change_what_lies_behind_its_module(trained):
+    chain, batches = trained
+    weights = {}
+    for module in chain.modules[2:]:
+        weights |= changed(chain, module, 1)[0]
+    (found,) = suffix.evaluate(chain, batches, {chain.modules[2]: [weights]})[chain.modules[2]]
+    torch.testing.assert_close(found, full(chain.model, weights, batches), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [1, 2, 100])
+def test_how_many_go_together_changes_nothing(trained, together):
+    chain, batches = trained
+    module = chain.modules[1]
+    own = next(s for s in suffix.walk(chain, batches) if s.module == module)
+    variants = changed(chain, module, 5)
+    torch.testing.assert_close(
+        own.logits(variants, together), own.logits(variants), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_the_network_is_left_as_it_was_even_after_a_refusal(trained):
+    chain, batches = trained
+    before = {name: value.clone() for name, value in chain.model.state_dict().items()}
+    suffix.evaluate(chain, batches, {"conv1": changed(chain, "conv1")})
+    with pytest.raises(TlbookError, match="no parameter 'conv1.weight' of shape"):
+        suffix.evaluate(chain, batches, {"conv1": [{"conv1.weight": torch.zeros(2)}]})
+    with pytest.raises(RuntimeError, match="stop"), suffix.replaced(chain, {"bias1": torch.ones(1)}):
+        raise RuntimeError("stop")
+    after = chain.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_only_what_lies_behind_a_module_is_computed(trained):
+    """Blocks before the changed one run once in all, the others once a variant."""
+    chain, batches = trained
+    calls = dict.fromkeys(chain.modules, 0)
+
+    def counting(module, step):
+        def run(x):
+            calls[module] += 1
+            return step(x)
+
+        return run
+
+    counted = suffix.Chain(chain.model, {m: counting(m, step) for m, step in chain.steps.items()})
+    middle = chain.modules[len(chain.modules) // 2]
+    variants = changed(chain, middle, 4)
+    batch = batches[0]
+    last = suffix.evaluate(counted, [batch], {middle: [*variants, {"fc.bias": torch.zeros(5)}]})
+    assert len(last[middle]) == 5
+    before = chain.modules[: chain.modules.index(middle)]
+    assert {calls[module] for module in before} == {1}
+    assert calls["fc"] == calls[middle] == 5
+
+
+def test_memory_is_that_of_one_boundary(trained):
+    chain, batches = trained
+    held = {s.module: s.bytes for s in suffix.walk(chain, batches)}
+    assert held["conv1"] == 4 * 7 * 3 * 16 * 16
+    width = chain.model.fc.in_features
+    assert held["fc"] % (4 * 7 * width) == 0 and held["fc"] < held["layer2.0"]
+
+
+def test_a_module_that_does_not_exist_is_refused(trained, refused):
+    match = "no module 'layer9.0'; it has conv1, layer1.0, .*fc"
+    refused(match, suffix.evaluate, *trained, {"layer9.0": []})
+
+
+def test_any_network_can_be_a_chain():
+    """Linear modules, whose product is known."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
+    chain = suffix.Chain(model, {"0": model[0], "1": model[1]})
+    images, other = torch.randn(6, 4), torch.randn(3, 4)
+    (found,) = suffix.evaluate(chain, [images], {"0": [{"0.weight": other}]})["0"]
+    torch.testing.assert_close(found, images @ other.T @ model[1].weight.T)

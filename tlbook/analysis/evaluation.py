@@ -1,0 +1,148 @@
+"""Measure many sets of weights of one network fast: images stay on the device, weights are copied in place.
+
+Loading a state dict and iterating over files for every point of a line costs many times as much as the
+forward pass (`benchmarks/interpolation.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from tlbook import metrics
+from tlbook.data import Examples, batches
+from tlbook.errors import TlbookError
+
+RESIDENT_BYTES = 2 * 1024**3  # prepared images that may stay in memory; more are prepared anew each time
+STATISTICS = ("refuse", "re-estimate")
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+State = Mapping[str, Tensor]
+Measured = dict[tuple[str, str], float]  # (split, metric) -> value
+
+
+class Resident:
+    """The batches of a set of examples, prepared once if they fit, and iterated many times."""
+
+    def __init__(self, examples: Examples, view: batches.View, device: str = "cpu", batch: int = 512):
+        self._make = lambda: batches.evaluation(examples, view, device, batch)
+        size = len(examples) * examples.images[0].numel() * 4 if len(examples) else 0
+        self._kept = list(self._make()) if size <= RESIDENT_BYTES else None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self._kept) if self._kept is not None else self._make()
+
+
+class Evaluator:
+    """Metrics of any weights of one network on fixed images.
+
+    ``model`` is a network whose weights will be overwritten; ``splits`` maps train, dev, test (some of them)
+    to batches (images, labels) that can be iterated more than once. ``metric`` and ``precision`` as of a run.
+    A network with batch norm is refused, since statistics that belong to other weights say nothing at a
+    point between them, unless ``statistics`` is "re-estimate": then they are averaged anew over the images of
+    ``train`` at every point, the ends included.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        splits: Mapping[str, Batches],
+        metric: str = "accuracy",
+        precision: str = "fp32",
+        statistics: str = "refuse",
+    ):
+        if statistics not in STATISTICS:
+            raise TlbookError(f"There are no statistics {statistics!r}; choose from {', '.join(STATISTICS)}.")
+        normalised = any(isinstance(module, BATCH_NORM) for module in model.modules())
+        if normalised and statistics == "refuse":
+            raise TlbookError(
+                "The network has batch norm, whose running statistics belong to its own weights and not to a "
+                "point between two models; set statistics='re-estimate' to average them anew at every point."
+            )
+        if normalised and "train" not in splits:
+            raise TlbookError("Batch norm is re-estimated on the split train, which is missing.")
+        self.model, self.splits = model.eval(), dict(splits)
+        self.metric, self.precision, self._normalised = metric, precision, normalised
+
+    def load(self, state: State) -> nn.Module:
+        """The model with these weights, batch norm's statistics re-estimated where it has any."""
+        own = self.model.state_dict()
+        if own.keys() != state.keys():
+            some = sorted(own.keys() ^ state.keys())[0]
+            raise TlbookError(f"The weights are not of the evaluated network: {some} is in one of them only.")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+        if self._normalised:
+            re_estimate(self.model, self.splits["train"])
+        return self.model
+
+    def logits(self, state: State, split: str) -> tuple[Tensor, Tensor]:
+        """Logits float32 (n, k) and labels of a split, on the CPU."""
+        return self.predict(self.load(state), split)
+
+    def predict(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
+        """As `logits`, of any model that reads the same images."""
+        return metrics.predict(model, self.splits[split], self.precision)
+
+    def measure(self, state: State, splits: Iterable[str] = ()) -> Measured:
+        """(split, metric) -> value on the named splits (all, if none are named).
+
+        With both dev and test among them, ``calibrated_loss`` on test too: see `calibrated_loss`.
+        """
+        return self.measure_model(self.load(state), splits)
+
+    def measure_model(self, model: nn.Module, splits: Iterable[str] = ()) -> Measured:
+        """As `measure`, of any model that reads the same images."""
+        found, values = {}, {}
+        for split in splits or self.splits:
+            logits, labels = found[split] = self.predict(model, split)
+            values |= {(split, m): v for m, v in metrics.measure(logits, labels, self.metric).items()}
+        if {"dev", "test"} <= set(found):
+            values["test", "calibrated_loss"] = calibrated_loss(*found["dev"], *found["test"])
+        return values
+
+
+def re_estimate(model: nn.Module, train: Batches) -> None:
+    """Set batch norm's running statistics to their averages over the training images at these weights."""
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORM)]
+    before = [module.momentum for module in norms]
+    for module in norms:
+        module.reset_running_stats()
+        module.momentum = None  # a plain average over batches
+        module.train()
+    with torch.no_grad():
+        for images, _ in train:
+            model(images)
+    for module, momentum in zip(norms, before, strict=True):
+        module.momentum = momentum
+    model.eval()
+
+
+def temperature(logits: Tensor, labels: Tensor) -> float:
+    """The T in 0.01 … 100 at which softmax (or sigmoids) of logits / T has the lowest loss (Guo et al. 2017);
+    NaN for logits that are not finite, or none."""
+    if not len(logits) or not torch.isfinite(logits).all():
+        return float("nan")
+    doubles = logits.double()
+    at = lambda log_t: metrics.loss(doubles / np.exp(log_t), _answers(labels)).item()  # noqa: E731
+    return float(np.exp(minimize_scalar(at, bounds=(np.log(0.01), np.log(100)), method="bounded").x))
+
+
+def calibrated_loss(dev_logits: Tensor, dev_labels: Tensor, logits: Tensor, labels: Tensor) -> float:
+    """The loss of logits / T with the temperature T of the dev images.
+
+    A network that is sure of its mistakes has a high loss where its accuracy is fine; one number, fitted on
+    other images, takes that away.
+    """
+    scale = temperature(dev_logits, dev_labels)
+    return metrics.loss(logits.double() / scale, _answers(labels)).item()
+
+
+def _answers(labels: Tensor) -> Tensor:
+    return labels.double() if labels.ndim == 2 else labels

@@ -1,0 +1,271 @@
+"""How alike two models' features are: linear CKA, plain and debiased, its null, and shared neighbours.
+
+Features are float arrays whose rows are examples; what a row holds (a whole feature map flattened, or one
+position of it) is the caller's choice. Linear CKA (Kornblith et al. 2019) needs only inner products of the
+centred features, either of two sets of columns or of two Gram matrices, whichever is cheaper. Between all
+modules of all models, each Gram matrix is made once (`Chunk`). What does not fit is added up over chunks of
+examples, with the unbiased HSIC of Nguyen, Raghu & Kornblith (2021). NumPy only: no network is run here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlbook.errors import TlbookError
+
+LEAST = 4  # the unbiased estimate of HSIC divides by n (n - 3)
+DRAWS = 19  # permutations: what exceeds all of them is at the 5 % level
+NEIGHBOURS = 10
+CONSTANT = 1e-11  # features whose variance is below this share of their mean square vary by rounding only
+COLUMNS = 1 << 16  # products of Gram matrices are added up in float64 over so many entries at a time
+
+
+class ConstantFeatures(UserWarning):
+    """A module's features are the same for all examples, or not finite: its similarity is NaN."""
+
+
+class ManyFeatures(UserWarning):
+    """There are more features than examples, so plain CKA is biased upwards."""
+
+
+def centred(features) -> np.ndarray:
+    """Features as (n, p), columns centred; of NumPy or torch, (n, …) flattened. Zeros if they are constant.
+
+    Refused: fewer than four examples.
+    """
+    flat = features.reshape(len(features), -1) if len(features) else features
+    if hasattr(flat, "numpy") and not flat.is_cuda:
+        flat = flat.numpy()
+    if len(flat) < LEAST:
+        raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(flat)}.")
+    with np.errstate(invalid="ignore", over="ignore"):  # a diverged network; `normalised` names it
+        mean = flat.mean(0)
+        moved = flat - mean
+        spread, level = moved.reshape(-1) @ moved.reshape(-1), len(flat) * (mean @ mean)
+        constant = spread <= CONSTANT * (spread + level)
+    return moved * 0 if constant else moved
+
+
+def gram(features) -> np.ndarray:
+    """The Gram matrix (n, n) of centred features (n, …), computed where they are (a GPU too)."""
+    x = centred(features)
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = x @ x.T  # NumPy computes one triangle of it
+    product = product.cpu().numpy() if hasattr(product, "cpu") else product
+    return product if np.isfinite(np.diagonal(product)).all() else np.full_like(product, np.nan)
+
+
+def cka(first, second, debiased: bool = False) -> float:
+    """Linear CKA of two feature arrays (n, …) of the same n examples: 0 to 1; debiased, from below 0 to 1.
+
+    1 for features that are a rotation, scaling and shift of each other. Exact, in the cheaper of feature and
+    Gram form. Constant features give NaN and a warning.
+    """
+    if len(first) != len(second):
+        raise TlbookError(f"CKA compares the same examples, not {len(first)} of one and {len(second)}.")
+    widths = [int(np.prod(x.shape[1:])) for x in (first, second)]
+    _warn_if_many(len(first), dict(zip(("the first", "the second"), widths, strict=True)))
+    if sum(widths) < len(first):
+        products = inner_by_features([centred(first), centred(second)])
+    else:
+        chunk = Chunk(("the first", "the second"), len(first), neighbours=0)
+        for name, features in zip(chunk.names, (first, second), strict=True):
+            chunk.put(name, gram(features))
+        products = chunk.inner()
+    values = products.unbiased() if debiased else products.products
+    return float(normalised(values, ("the first features", "the second features"))[0, 1])
+
+
+def _warn_if_many(examples: int, widths: Mapping[str, int]) -> None:
+    many = [f"{name} {width}" for name, width in widths.items() if width > examples]
+    if many:
+        text = f"more features than the {examples} examples ({', '.join(many)}): plain CKA is biased upwards"
+        warnings.warn(text, ManyFeatures, stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Of the centred Gram matrices K of m feature sets over n examples: inner products <K, L> (m, m), inner
+    products of their diagonals (m, m), and traces (m,)."""
+
+    products: np.ndarray
+    diagonals: np.ndarray
+    traces: np.ndarray
+    n: int
+
+    def unbiased(self) -> np.ndarray:
+        """Unbiased HSIC (Song et al. 2012), from the sums that centring leaves of its three terms (m, m)."""
+        n, d = self.n, self.diagonals
+        constant = np.outer(self.traces, self.traces) / ((n - 1) * (n - 2))
+        return (self.products - d + constant - 2 / (n - 2) * d) / (n * (n - 3))
+
+    def of_permuted(self) -> np.ndarray:
+        """What <K, L> is on average if one side's examples are permuted (m, m)."""
+        return np.outer(self.traces, self.traces) / (self.n - 1)
+
+
+def inner_by_features(sets: Sequence[np.ndarray]) -> Inner:
+    """`Inner` of centred feature sets (n, p): <K, L> = ||X'Y||², so nothing of size n² is made."""
+    edges = np.cumsum([0] + [x.shape[1] for x in sets])
+    stacked = np.concatenate(sets, axis=1)
+    square = (stacked.T @ stacked).astype(float) ** 2
+    products = np.add.reduceat(np.add.reduceat(square, edges[:-1], 0), edges[:-1], 1)
+    lengths = np.array([(x.astype(float) ** 2).sum(1) for x in sets])
+    return Inner(products, lengths @ lengths.T, lengths.sum(1), len(stacked))
+
+
+class Chunk:
+    """The Gram matrices of m feature sets over n examples, one triangle each: 2 m n² bytes, and m n²/8 for
+    neighbours."""
+
+    def __init__(self, names: Iterable[Hashable], n: int, neighbours: int = NEIGHBOURS):
+        """``neighbours`` of each example are noted; 0 for none."""
+        self.names, self.n, self.neighbours = list(names), n, neighbours
+        if n < LEAST:
+            raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {n}.")
+        if not 0 <= neighbours < n:
+            raise TlbookError(f"An example has between 0 and {n - 1} neighbours here, not {neighbours}.")
+        m = len(self.names)
+        self.off = np.empty((m, n * (n - 1) // 2), dtype=np.float32)
+        self.diagonal = np.empty((m, n))
+        self.near = np.zeros((m, n, -(-n // 8)), dtype=np.uint8) if neighbours else None
+
+    def put(self, name: Hashable, k: np.ndarray) -> None:
+        """Take in the centred Gram matrix of one feature set."""
+        row = self.names.index(name)
+        _pack(k, self.off[row])
+        self.diagonal[row] = np.diagonal(k)
+        if self.near is not None:
+            self.near[row] = nearest(k, self.neighbours)
+
+    def inner(self) -> Inner:
+        """Inner products of all with all."""
+        off = sum(
+            (part @ part.T).astype(float)
+            for part in np.split(self.off, range(COLUMNS, self.off.shape[1], COLUMNS), axis=1)
+        )
+        diagonals = self.diagonal @ self.diagonal.T
+        return Inner(2 * off + diagonals, diagonals, self.diagonal.sum(1), self.n)
+
+    def shared_neighbours(self) -> np.ndarray:
+        """Mean share of the neighbours that two feature sets have in common, 0 to 1 (m, m)."""
+        m = len(self.names)
+        flat = self.near.reshape(m, -1)
+        share = np.empty((m, m))
+        for i in range(m):
+            common = np.bitwise_count(flat[i] & flat[i:]).sum(1, dtype=np.int64)
+            share[i, i:] = share[i:, i] = common / (self.n * self.neighbours)
+        return share
+
+    def permuted(self, groups: Sequence[Sequence[int]], draws: int, rng: np.random.Generator) -> np.ndarray:
+        """<K, L> with the examples of L permuted, for K and L of one group (draws, m, m); NaN elsewhere."""
+        m = len(self.names)
+        found = np.full((draws, m, m), np.nan)
+        for draw in range(draws):
+            order = rng.permutation(self.n)
+            entries = _entries(order)
+            for group in map(list, groups):
+                off = self.off[group] @ self.off[group][:, entries].T
+                diagonal = self.diagonal[group] @ self.diagonal[group][:, order].T
+                found[draw][np.ix_(group, group)] = 2 * off.astype(float) + diagonal
+        return found
+
+
+def _entries(order: np.ndarray) -> np.ndarray:
+    """Where the entries above the diagonal of a permuted Gram matrix stood among those of the original."""
+    n = len(order)
+    upper = np.triu_indices(n, 1)
+    pair = np.sort(np.stack([order[upper[0]], order[upper[1]]]), axis=0)
+    return pair[0] * n - pair[0] * (pair[0] + 1) // 2 + pair[1] - pair[0] - 1
+
+
+def _pack(k: np.ndarray, into: np.ndarray) -> None:
+    """Copy what is above the diagonal, row by row."""
+    start, n = 0, len(k)
+    for i in range(n - 1):
+        into[start : start + n - 1 - i] = k[i, i + 1 :]
+        start += n - 1 - i
+
+
+def nearest(k: np.ndarray, count: int) -> np.ndarray:
+    """Which examples are the ``count`` nearest of each, by the distances in a Gram matrix: bits (n, n/8)."""
+    n = len(k)
+    lengths = np.diagonal(k)
+    far = lengths[None, :] - 2 * k  # squared distances, up to each row's own length
+    far[np.arange(n), np.arange(n)] = np.inf
+    chosen = np.argpartition(far, count - 1, axis=1)[:, :count]
+    bits = np.zeros((n, n), dtype=bool)
+    np.put_along_axis(bits, chosen, True, axis=1)
+    return np.packbits(bits, axis=1)
+
+
+def normalised(values: np.ndarray, names: Sequence, by: np.ndarray | None = None) -> np.ndarray:
+    """values_ij / √(by_ii by_jj), ``by`` being the values unless given; NaN, with a warning that names it,
+    where a feature set has none of its own: constant, not finite, or a negative unbiased estimate."""
+    own = np.diagonal(values if by is None else by).copy()
+    bad = ~(np.isfinite(own) & (own > 0))
+    if bad.any():
+        which = ", ".join(_words(name) for name, is_bad in zip(names, bad, strict=True) if is_bad)
+        text = f"no similarity with {which}: the features are constant or not finite"
+        warnings.warn(text, ConstantFeatures, stacklevel=3)
+    own[bad] = np.nan
+    return values / np.sqrt(np.outer(own, own))
+
+
+def _words(name: Hashable) -> str:
+    return " ".join(map(_words, name)) if isinstance(name, tuple) else str(name)
+
+
+def compare(
+    chunks: Iterable[Chunk],
+    groups: Sequence[Sequence[int]] = (),
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Similarities of all feature sets with all, added up over chunks of examples: metric -> (m, m).
+
+    cka (plain, as biased as the number of examples in a chunk makes it), cka_debiased (sums of unbiased
+    estimates, which converge to what all examples give), cka_null (the mean of plain CKA over permutations of
+    the examples, exact), cka_null_high (the largest of ``draws`` such permutations, for feature sets of one
+    of the ``groups``), neighbours (mean share of common nearest neighbours).
+    """
+    rng = np.random.default_rng(seed)
+    total: dict[str, np.ndarray] = {}
+    names: list = []
+    for chunk in chunks:
+        inner, names = chunk.inner(), chunk.names
+        found = {"cka": inner.products, "cka_debiased": inner.unbiased(), "cka_null": inner.of_permuted()}
+        if groups and draws:
+            found["cka_null_high"] = chunk.permuted(groups, draws, rng)
+        if chunk.near is not None:
+            found["neighbours"] = chunk.shared_neighbours() * chunk.n
+        found["examples"] = np.array(chunk.n)
+        total = {name: total.get(name, 0) + value for name, value in found.items()}
+    if not total:
+        raise TlbookError("There are no examples to compare features on.")
+    plain = total["cka"]
+    return _finished(total, plain, names)
+
+
+def _finished(total: dict[str, np.ndarray], plain: np.ndarray, names: Sequence) -> dict[str, np.ndarray]:
+    """From sums over chunks to similarities; what is constant is named once."""
+    result = {"cka": normalised(plain, names)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantFeatures)
+        result["cka_debiased"] = normalised(total["cka_debiased"], names)
+        result["cka_null"] = normalised(total["cka_null"], names, by=plain)
+        if "cka_null_high" in total:
+            draws = [normalised(one, names, by=plain) for one in total["cka_null_high"]]
+            result["cka_null_high"] = np.max(draws, axis=0)
+    if "neighbours" in total:
+        result["neighbours"] = total["neighbours"] / total["examples"]
+    return result
+
+
+def cka_of_positions(sets: Sequence[np.ndarray], names: Sequence) -> np.ndarray:
+    """Plain CKA (m, m) of all with all where a row is one position of a map: sets (rows, channels)."""
+    return normalised(inner_by_features([centred(x) for x in sets]).products, names)

@@ -1,0 +1,119 @@
+"""Folders of images as listings of files: what every layout is made of."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlbook.errors import TlbookError
+
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+ROLES_OF_FOLDERS = {"train": "train", "test": "test", "val": "test"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files of a data set: paths relative to ``folder``, their labels, and an official split if any.
+
+    ``labels`` are class indices, or tuples of 0 and 1 where several classes hold at once. ``split`` holds
+    "train", "dev" or "test" per file, or is empty where the data set leaves the split to us. ``scheme`` says
+    how the parts are chosen (`tlbook.data.splits.parts`), ``chain`` how an image is read
+    (`tlbook.data.views.CHAINS`).
+    """
+
+    folder: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...] | tuple[tuple[int, ...], ...]
+    classes: tuple[str, ...]
+    split: tuple[str, ...] = ()
+    scheme: str = "stratified"
+    chain: str = "square"
+
+
+class MissingData(TlbookError):
+    """The images of a data set are not where they should be."""
+
+
+def data_root() -> Path | None:
+    """The folder named by ``TLBOOK_DATA``, or None."""
+    named = os.environ.get("TLBOOK_DATA", "").strip()
+    return Path(named).expanduser() if named else None
+
+
+def official(dataset: str, *names: str) -> Path:
+    """The folder of an official layout under the data root: the first of ``names`` that is there."""
+    root, first = data_root(), names[0]
+    if root is None:
+        raise MissingData(
+            f"The data set {dataset} needs the environment variable TLBOOK_DATA (or the parameter data) to "
+            f"name the folder that holds {first}/."
+        )
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    if len(names) > 1:
+        others = " or ".join(names[1:])
+        raise MissingData(f"The data set {dataset} was expected in {root / first} (or {others}), and is not.")
+    raise MissingData(f"The data set {dataset} was expected in {root / first}, which is not a folder.")
+
+
+def class_folders(folder: Path, dataset: str) -> Listing:
+    """A folder of class folders, or of ``train`` and ``test`` (else ``val``) that each hold class folders.
+
+    Files that are not images by their ending, and hidden ones, are passed over. Refused: a folder without
+    class folders, a class without images, a class in test only.
+    """
+    if not folder.is_dir():
+        raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
+    found = set(folders(folder))
+    held_out = {"val"} if "test" in found else set()  # of the two, test is the one that is reported
+    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(found - held_out) if name in ROLES_OF_FOLDERS}
+    if set(parts.values()) != {"train", "test"}:
+        return labelled(folder, {"": ""})
+    return labelled(folder, parts)
+
+
+def labelled(folder: Path, parts: dict[str, str]) -> Listing:
+    """Class folders under each part of ``folder``; a part's value is its split ('' leaves it to us)."""
+    found = {
+        (part, name): images(folder / part / name)
+        for part in parts
+        for name in sorted(folders(folder / part))
+    }
+    classes = tuple(sorted({name for part, name in found if parts[part] != "test"}))
+    if len(classes) < 2:
+        raise TlbookError(
+            f"The folder {folder} holds {len(classes)} class folder(s); at least 2 are needed, one per class."
+        )
+    paths, labels, split = [], [], []
+    for (part, name), files in found.items():
+        if name not in classes:
+            raise TlbookError(f"The class {name!r} stands in {folder / part} only, not in the training part.")
+        if not files:
+            raise TlbookError(f"The class folder {folder / part / name} holds no image.")
+        for file in files:
+            paths.append("/".join(filter(None, (part, name, file))))
+            labels.append(classes.index(name))
+            split.append(parts[part])
+    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split) if any(split) else ())
+
+
+def lines(path: Path) -> list[str]:
+    """The lines of a text file that are not blank; one that is missing is refused."""
+    if not path.is_file():
+        raise MissingData(f"The file {path} of the official layout is missing.")
+    return [line for line in path.read_text().splitlines() if line.strip()]
+
+
+def folders(path: Path) -> list[str]:
+    """The names of the folders in a folder, hidden ones aside, in no order."""
+    return [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def images(path: Path) -> list[str]:
+    """The names of the images in a folder (by their ending, hidden ones aside), sorted."""
+    if not path.is_dir():
+        raise MissingData(f"The folder {path} of the official layout is missing.")
+    files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
+    return sorted(name for name in files if Path(name).suffix.lower() in EXTENSIONS)

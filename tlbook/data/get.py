@@ -1,0 +1,199 @@
+"""`tlbook data get` and `tlbook data check`: bring a data set to where it is read, and say what is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from tlbook.data import decode, download, layouts, sources, unpack
+from tlbook.data.folders import Listing
+from tlbook.data.sources import Archive, Source
+from tlbook.errors import TlbookError
+
+DOWNLOADS = ".downloads"  # under the data root: what has come, and archives that users put there
+
+
+def get(
+    name: str,
+    root: Path,
+    mirrors: Sequence[str] = (),
+    archives: Sequence[Path] = (),
+    keep: bool = False,
+) -> list[str]:
+    """Get a data set (or a group, "domainnet") into ``root``; a line for each archive on what was done.
+
+    An archive is found by its name in ``archives`` (files, or folders that hold them), or in
+    ``root/.downloads``, else downloaded from one of ``mirrors`` (addresses of folders) or its own address.
+    Size and digest are checked wherever it comes from. It is unpacked, then removed if it was downloaded,
+    unless ``keep``. A single file stands for the one archive that is to be unpacked, whatever its name.
+    Refused in one sentence: what failed, and what to put where instead.
+    """
+    wanted = sources.of(name)
+    given = _named(wanted, archives)
+    (root / DOWNLOADS).mkdir(parents=True, exist_ok=True)
+    said = []
+    with FileLock(root / DOWNLOADS / "lock"):
+        for dataset, source in wanted.items():
+            if not source.archives:
+                raise TlbookError(f"{_by_hand(dataset, root)}.")
+            for archive in source.archives:
+                if (root / archive.proof).exists():
+                    said.append(f"{root / archive.proof} is there already")
+                    continue
+                path, ours = _obtained(dataset, archive, root, mirrors, given)
+                said.append(_placed(archive, path, root))
+                if ours and not keep:
+                    path.unlink()
+    return said
+
+
+def _named(wanted: Mapping[str, Source], archives: Sequence[Path]) -> dict[str, Path]:
+    """Archives that a user has, by the names that they are known by; another file is refused."""
+    names = {archive.name: archive for source in wanted.values() for archive in source.archives}
+    packed = [name for name, archive in names.items() if archive.packed]
+    found = {}
+    for path in archives:
+        if not path.exists():
+            raise TlbookError(f"There is no archive {path}.")
+        if path.is_dir():
+            found |= {name: path / name for name in names if (path / name).is_file()}
+        elif path.name in names or len(packed) == len(archives) == 1:
+            found[path.name if path.name in names else packed[0]] = path
+        else:
+            raise TlbookError(f"{path.name} is none of the archives wanted: {', '.join(names) or 'none'}.")
+    return found
+
+
+def _obtained(
+    dataset: str, archive: Archive, root: Path, mirrors: Sequence[str], given: Mapping[str, Path]
+) -> tuple[Path, bool]:
+    """The archive's file, checked, and whether it is a download of ours."""
+    local = root / DOWNLOADS / archive.name
+    path = given.get(archive.name, local)
+    if path.is_file():
+        download.verify(path, archive.size, archive.digest)
+        return path, False
+    addresses = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in mirrors]
+    addresses += [archive.url] if archive.url else []
+    if not addresses:
+        raise TlbookError(f"{_by_hand(dataset, root)}.")
+    for number, address in enumerate(addresses, start=1):
+        try:
+            return download.fetch(address, local, archive.size, archive.digest), True
+        except download.Failed as error:
+            if number == len(addresses):
+                reason = str(error).rstrip(".")
+                raise TlbookError(f"{reason}; {_instead(archive, root)}.") from error
+    raise AssertionError("an address was tried")
+
+
+def _placed(archive: Archive, path: Path, root: Path) -> str:
+    """Unpack an archive, or copy a list, to its place; what was done."""
+    into = root / archive.into
+    if not archive.packed:
+        into.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, into / archive.name)
+        return f"{into / archive.name} was written"
+    tops = unpack.unpack(path, into, archive.files, archive.bytes, archive.rename)
+    if not (root / archive.proof).exists():
+        names = ", ".join(top.name for top in tops)
+        raise TlbookError(f"{path.name} was unpacked in {into} and holds {names}, but not {archive.proof}.")
+    sha256 = "" if archive.digest else download.digest_of(path, "sha256")
+    note = f" (no digest of it is known; its SHA-256 is {sha256})" if sha256 else ""
+    return f"{root / archive.proof} was unpacked from {path.name}{note}"
+
+
+def _instead(archive: Archive, root: Path) -> str:
+    """What to do by hand, in words that end a sentence."""
+    unpacked = f", or unpack it so that {root / archive.proof} is there" if archive.packed else ""
+    return f"put {archive.name} into {root / DOWNLOADS}, or name it with --archive{unpacked}"
+
+
+def _by_hand(dataset: str, root: Path) -> str:
+    """Where a set that must be asked for comes from, and where it goes, in words that end a sentence."""
+    source = sources.SOURCES[dataset]
+    if not source.archives:
+        return f"{dataset} is not to be had without you: {source.about}; put it in {root / dataset}"
+    return f"{dataset} is not to be had without you: {source.about}; {_instead(source.archives[0], root)}"
+
+
+# What is there
+
+EXPECTED = {  # images of each part, as published
+    "tiny-imagenet": {"train": 100_000, "test": 10_000},
+    "pacs/photo": {"": 1_670},
+    "pacs/cartoon": {"": 2_344},
+    "pacs/sketch": {"": 3_929},
+    "imagenet": {"train": 1_281_167, "test": 50_000},
+    "domainnet/real": {"train": 120_906, "test": 52_041},
+    "domainnet/clipart": {"train": 33_525, "test": 14_604},
+    "domainnet/quickdraw": {"train": 120_750, "test": 51_750},
+    "chexpert": {"train": 223_414, "dev": 234},
+}
+ABSENT, COMPLETE, INCOMPLETE, BROKEN = "absent", "complete", "incomplete", "broken"
+
+
+@dataclass(frozen=True)
+class State:
+    """What `check` found of a data set: one of absent, complete, incomplete, broken, and why."""
+
+    dataset: str
+    state: str
+    said: str
+
+
+def check(dataset: str, decoding: bool = False) -> State:
+    """Whether a data set is where it is read, with every file and as many images as were published.
+
+    With ``decoding`` every image is decoded as well, which takes minutes; else files are only looked at.
+    """
+    try:
+        found = layouts.listing(dataset)
+    except layouts.MissingData as error:
+        return State(dataset, BROKEN if "official layout" in str(error) else ABSENT, str(error))
+    except TlbookError as error:
+        return State(dataset, BROKEN, str(error))
+    bad = _first_bad(found, decoding)
+    if bad:
+        return State(dataset, BROKEN, bad)
+    counts = _counts(found)
+    words = ", ".join(f"{count} {part or 'images'}" for part, count in counts.items())
+    where = f"{words}, {len(found.classes)} classes, in {found.folder}"
+    expected = EXPECTED.get(dataset, counts)
+    if counts != expected:
+        published = ", ".join(f"{count} {part or 'images'}" for part, count in expected.items())
+        return State(dataset, INCOMPLETE, f"{where}; published are {published}.")
+    return State(dataset, COMPLETE, f"{where}.")
+
+
+def _counts(found: Listing) -> dict[str, int]:
+    if not found.split:
+        return {"": len(found.paths)}
+    return {part: found.split.count(part) for part in dict.fromkeys(found.split)}
+
+
+def _first_bad(found: Listing, decoding: bool) -> str:
+    """How many files are missing, empty or (if decoded) broken, and the first of them; '' if none."""
+
+    def bad(path: str) -> str:
+        file = found.folder / path
+        try:
+            if os.stat(file).st_size == 0:
+                return f"{file} is empty"
+            if decoding:
+                decode.open_image(file)
+        except OSError:
+            return f"{file} is missing"
+        except TlbookError as error:
+            return str(error).rstrip(".")
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        problems = [problem for problem in pool.map(bad, found.paths, chunksize=256) if problem]
+    return f"{len(problems)} of {len(found.paths)} files: {problems[0]}." if problems else ""

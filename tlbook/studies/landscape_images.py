@@ -1,0 +1,80 @@
+"""What models on a line say of a few test images, and those images (for the page's explorer)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from tlbook import data
+from tlbook.analysis.evaluation import Evaluator
+from tlbook.data import augment
+from tlbook.models.interpolation import check_pair, interpolate
+from tlbook.scales import Scale
+
+PLACES, IMAGES = 9, 6  # at most so many places on a line; so many images
+
+
+def said_on_the_way(
+    evaluator: Evaluator,
+    domain: data.Domain,
+    first: Mapping[str, Tensor],
+    second: Mapping[str, Tensor],
+    places: Sequence[float],
+) -> pd.DataFrame:
+    """Predictions along a line for the images on which they change, as the table predictions.
+
+    ``places`` are thinned to `PLACES`. Where an image has several labels, the finding rated highest.
+    """
+    check_pair(first, second)
+    places = np.asarray(places)[np.linspace(0, len(places) - 1, min(PLACES, len(places))).round().astype(int)]
+    several = domain.test.labels.ndim == 2
+    answers = []
+    for place in places:
+        logits, _ = evaluator.logits(interpolate(first, second, float(place)), "test")
+        answers.append((logits.double().sigmoid() if several else logits.double().softmax(1)).max(1))
+    said = np.stack([best.indices.numpy() for best in answers])
+    rows = [
+        {
+            "alpha": float(place),
+            "path": domain.test.paths[number],
+            "sha256": domain.test.digests[number],
+            "label": label(domain, number),
+            "prediction": domain.classes[int(best.indices[number])],
+            "confidence": float(best.values[number]),
+        }
+        for number in changing(said, IMAGES)
+        for place, best in zip(places, answers, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def changing(said: np.ndarray, count: int) -> list[int]:
+    """Of images by their predictions (places, images): ``count``, those that change first, spread evenly."""
+    changes = (said != said[:1]).any(0)
+    spread = [
+        group[np.linspace(0, len(group) - 1, min(count, len(group))).astype(int)]
+        for group in (np.flatnonzero(changes), np.flatnonzero(~changes))
+        if len(group)
+    ]
+    return [int(number) for number in np.concatenate(spread)[:count]]
+
+
+def label(domain: data.Domain, number: int) -> str:
+    """What is right for a test image: its class, or its findings joined by " + ", or "none"."""
+    own = domain.test.labels[number]
+    if own.ndim == 0:
+        return domain.classes[int(own)]
+    held = [name for name, value in zip(domain.classes, own.tolist(), strict=True) if value]
+    return " + ".join(held) or "none"
+
+
+def images(scale: Scale, role: str, paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """Test images by their path, uint8 (side, side, 3); MissingData where they are not here."""
+    test = data.load(data.request(scale, role)).test
+    at = {path: number for number, path in enumerate(test.paths)}
+    chosen = [path for path in paths if path in at]
+    cropped = augment.centre_crop(test.images[[at[path] for path in chosen]], scale.side)
+    return dict(zip(chosen, cropped.permute(0, 2, 3, 1).numpy(), strict=True))
