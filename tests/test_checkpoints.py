@@ -307,7 +307,9 @@ def test_epochs_are_read_from_names(refused):
 
 @pytest.mark.parametrize("scale", scales.SCALES.values(), ids=lambda scale: scale.name)
 def test_scales_compare_with_what_they_train(scale):
-    """The second pre-training has the epochs that are compared, and P has the first of them."""
+    """Both pre-trainings have the epochs on the two sides of P's first step, and the rate to compare at."""
+    step = round(scale.source.steps[0] * scale.source.epochs)
+    assert {step, step + 1} <= set(scale.constant_checkpoints) & set(scale.checkpoints)
     assert 0 < min(scale.constant_checkpoints) and max(scale.constant_checkpoints) <= scale.constant_epochs
     assert set(scale.checkpoint_rates) <= set(scales.RATES)
     assert scale.main_rates["P-T"] in scale.checkpoint_rates  # that P's side of the comparison has too
