@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import claims, models, pages, parameters, plan, results, runs, scales, tables
+from tlbook import claims, models, pages, parameters, plan, results, runs, scales, tables, weight_files
 from tlbook.analysis.convergence import optimisation_speed
 from tlbook.specs import Checkpoint, File
 from tlbook.studies import checkpoints, feature_reuse, grid
@@ -45,8 +45,9 @@ def study(place, small):
 
 
 def test_tables_are_valid_and_all_there(study):
+    """All but the fits: two pre-trained checkpoints are too few for them."""
     found = study[0].tables
-    assert set(found) == set(tables.of_question("checkpoints"))
+    assert set(tables.of_question("checkpoints")) - set(found) == {"saturation", "saturation_curve"}
     for name, frame in found.items():
         assert len(tables.check(name, frame))
 
@@ -81,8 +82,8 @@ def test_source_accuracy_has_every_epoch_and_its_rate(study, small):
     own = table[table.metric == "accuracy"].set_index("checkpoint")
     assert own.value.to_dict() == test.to_dict() and list(own.checkpoint_fraction) == [0, 0.5, 1]
     rates = table[table.metric == "rate"].set_index("checkpoint").value
-    assert rates.to_dict() == pytest.approx({0: 0.1, 1: 0.1, 2: 0.01})  # two epochs, steps at 1 and 1
-    assert grid.source(small).steps == (1, 1) or rates[2] == pytest.approx(0.01)
+    assert grid.source(small).steps == (1, 1)  # both thirds of two epochs
+    assert rates.to_dict() == pytest.approx({0: 0.1, 1: 0.1, 2: 0.001})
 
 
 def test_the_second_pre_training_stands_beside(study, small):
@@ -147,17 +148,17 @@ def test_from_the_end_of_pre_training_it_is_figure_2s_run(name):
     assert all(spec.kept == (100,) for key, spec in specs.items() if key not in shared)
 
 
-def test_counts_of_every_scale():
-    """By hand: roles x (checkpoints x rates x seeds + constant ones x seeds), and the second pre-training."""
+def test_counts_of_every_scale(monkeypatch):
+    """By hand: roles x (checkpoints x rates x seeds + constant ones x seeds), and both pre-trainings."""
+    monkeypatch.setattr(weight_files, "is_shipped", lambda scale: False)
     found = plan.of_every_scale("checkpoints", ("real", "xray")).set_index("scale")
     for name, scale in scales.SCALES.items():
         seeds = scale.checkpoint_seeds
         per_role = len(scale.checkpoints) * len(scale.checkpoint_rates) * seeds
         per_role += len(scale.constant_checkpoints) * seeds
-        trained = scale.pretrained == "train"
-        assert found.runs[name] == 2 * per_role + 1 + trained
+        assert found.runs[name] == 2 * per_role + 2
     assert (found.runs == found.shared + found.new).all()
-    assert found.shared["smoke"] == 1 and found.shared["paper"] > 6
+    assert (found.shared >= 1).all() and found.shared["paper"] > 6
 
 
 def test_counting_puts_the_images_back(monkeypatch):
@@ -306,7 +307,9 @@ def test_epochs_are_read_from_names(refused):
 
 @pytest.mark.parametrize("scale", scales.SCALES.values(), ids=lambda scale: scale.name)
 def test_scales_compare_with_what_they_train(scale):
-    """The second pre-training has the epochs that are compared, and P has the first of them."""
+    """Both pre-trainings have the epochs on the two sides of P's first step, and the rate to compare at."""
+    step = round(scale.source.steps[0] * scale.source.epochs)
+    assert {step, step + 1} <= set(scale.constant_checkpoints) & set(scale.checkpoints)
     assert 0 < min(scale.constant_checkpoints) and max(scale.constant_checkpoints) <= scale.constant_epochs
     assert set(scale.checkpoint_rates) <= set(scales.RATES)
     assert scale.main_rates["P-T"] in scale.checkpoint_rates  # that P's side of the comparison has too
