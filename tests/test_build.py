@@ -306,9 +306,13 @@ def test_formulas_that_are_not_understood_are_refused(source):
 
 def test_every_formula_of_the_book_is_understood():
     root = Path(__file__).parents[1]
+    texts = [page.read_text() for page in (root / "book").glob("*.md")]
+    for page in (root / "notebooks").glob("*.ipynb"):
+        cells = json.loads(page.read_text())["cells"]
+        texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
     found = 0
-    for page in (root / "book").glob("*.md"):
-        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+    for text in texts:
+        text = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
         for block, inline in re.findall(r"\$\$(.+?)\$\$|\$(.+?)\$", text, flags=re.DOTALL):
             mathml.to_mathml(block or inline, bool(block))
             found += 1

@@ -104,7 +104,7 @@ BAD = {
     "plan --scale tiny --pretrained /nowhere.safetensors": "no file /nowhere.safetensors",
     "plan --scale tiny --pretrained yes": "no file yes; pretrained is 'train', 'shipped'",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
-    "train real --scale tiny --init P": "--init is one of P-T, RI-T, not 'P'",
+    "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",
     "train real --scale tiny --rate 0.1": "--rate is one of low, high, not '0.1'",
     "train real --scale tiny --init RI-T --block-size 5": "Block size 5 does not divide",
     "train real --scale tiny --init RI-T --block-size all": "Block size 'all' does not divide",
