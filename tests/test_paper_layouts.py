@@ -251,7 +251,8 @@ def test_plan_counts_what_is_turned_down(tlbook, root):
         code, out, _ = tlbook(*words, "--images", images_, "--test-images", 10, "--source-images", 10,
                               "--source-epochs", 1, "--epochs", 1, "--block-size", "*")  # fmt: skip
         assert code == 0
-        passes[images_] = int(out.splitlines()[-2].split()[3])
+        (row,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["feature_reuse"])
+        passes[images_] = int(row[3])
     # 4 curves and 8 shuffled runs of 1 epoch: trained once, measured twice
     assert passes[200] - passes[100] == pytest.approx(12 * 100 * (1 + 2 / 3), abs=1)
 

@@ -185,7 +185,8 @@ def test_p_t_starts_as_p_under_a_head_of_its_own(tiny):
 def test_another_start_than_random_or_weights_is_refused(refused):
     from tlbook.specs import File, Init
 
-    refused("'random', or 'from' with weights; not 'permuted'", Init, "permuted", File("0"))
+    refused("'random', or 'from', 'mean_var' or 'permuted' with weights; not 'half'", Init, "half", File("0"))
+    refused("not 'permuted' and None", Init, "permuted")
     refused("not 'from' and None", Init, "from")
     refused("not 'random' and File", Init, "random", File("0"))
 
