@@ -234,7 +234,7 @@ def test_intervals_hold_the_truth():
         exponents = np.quantile([each.exponent for each in again], [0.025, 0.975])
         stops = np.quantile([each.stops_paying(5.0) for each in again], [0.025, 0.975])
         held.append((exponents[0] <= 12 <= exponents[1], stops[0] <= truth.stops_paying(5.0) <= stops[1]))
-    assert (np.mean(held, axis=0) >= 0.8).all()
+    assert (np.mean(held, axis=0) >= 0.85).all()
 
 
 MADE = {

@@ -769,7 +769,7 @@ _CHECKPOINTS = (
         "saturation",
         "Target on source accuracy over pre-trained checkpoints, mean over seeds at the better rate, fitted "
         "by a constant, a line, and a power law that saturates: ceiling - scale (1 - source / 100) ^ "
-        "exponent. In points (AUC times 100); 95 % intervals from a bootstrap of the residuals.",
+        "exponent. In points (AUC times 100); 95 % intervals from a parametric bootstrap.",
         (
             ROLE,
             Column("model", "-", "what was fitted", values=("constant", "line", "power law")),

