@@ -49,13 +49,16 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict of a safetensors file, on the CPU; any other file is refused, naming it."""
+    """The state dict of a safetensors file, on the CPU, sorted by name; any other file is refused, naming it.
+
+    Sorted, since safetensors gives another order in each process, and sums and draws must be repeatable.
+    """
     path = Path(path)
     if not path.is_file():
         raise TlbookError(f"There is no weights file {path}.")
     content = path.read_bytes()
     try:
-        return safetensors.torch.load(content)
+        return dict(sorted(safetensors.torch.load(content).items()))
     except (SafetensorError, ValueError, KeyError) as error:
         # Looked at only now: a whole safetensors file may begin with the same bytes (its header's length).
         pickle = content.startswith((b"PK\x03\x04", b"\x80"))
