@@ -1,6 +1,7 @@
 """What all tests share: runs, caches and data folders of their own, and a scale of a second or two."""
 
 import dataclasses
+import sys
 
 import pytest
 
@@ -45,6 +46,22 @@ def one_sentence(error: pytest.ExceptionInfo | str) -> bool:
     """Is a refusal one sentence (dots inside names and numbers aside)?"""
     text = error if isinstance(error, str) else str(error.value)
     return text.endswith(".") and ". " not in text and "\n" not in text
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `tlbook` with some words in this process; its exit code, output and errors."""
+
+    def run(*words):
+        from tlbook import cli
+
+        monkeypatch.setattr(sys, "argv", ["tlbook", *(str(word) for word in words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return run
 
 
 @pytest.fixture

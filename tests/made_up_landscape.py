@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from made_up import METRIC
 
+from tlbook.analysis.barrier import barriers
+
 SEEDS = (0, 1, 2)
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RATE = {"P-T": "low", "RI-T": "high"}
@@ -161,12 +163,6 @@ def predictions(roles) -> pd.DataFrame:
 
 def tables(roles) -> dict[str, pd.DataFrame]:
     """All tables of question 3."""
-    from tlbook.analysis.barrier import barriers  # here, since pages are read without torch
-
-    return without_barriers(roles) | {"barriers": barriers(interpolation(roles))}
-
-
-def without_barriers(roles) -> dict[str, pd.DataFrame]:
-    """The tables that need no torch to be made."""
     made = (interpolation, basins, around, flatness, twins, alignment, soups, predictions)
-    return {table.__name__: table(roles) for table in made}
+    found = {table.__name__: table(roles) for table in made}
+    return found | {"barriers": barriers(found["interpolation"])}

@@ -48,6 +48,14 @@ def test_images_stay_with_their_labels():
         assert torch.allclose(raw, labels.float(), atol=1e-3)
 
 
+def test_some_examples_keep_their_labels():
+    whole = examples(20)
+    places = np.array([7, 0, 7])
+    part = whole.some(places)
+    assert part.labels.tolist() == [7, 0, 7] and (part.paths, part.digests) == ((), ())
+    assert torch.equal(part.images, whole.images[[7, 0, 7]]) and len(part) == 3
+
+
 def test_the_generator_alone_decides():
     def order(**how):
         return torch.cat([labels for _, labels in epoch(60, 16, **how)])

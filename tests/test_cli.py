@@ -10,24 +10,17 @@ import pytest
 from conftest import one_sentence
 from images import class_folders
 
-from tlbook import cli, records, results, runs, scales, weight_files
+from tlbook import records, results, runs, scales, weight_files
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def tlbook(monkeypatch, capsys, tiny):
+def tlbook(monkeypatch, command, tiny):
     """Run a command in this process, where there is a scale "tiny"; its exit code, output and errors."""
     monkeypatch.setitem(scales.SCALES, "tiny", tiny)
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tlbook", *(str(word) for word in words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return run
+    return command
 
 
 def test_plan(tlbook):

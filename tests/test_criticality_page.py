@@ -1,46 +1,21 @@
 """The page of question 4: from records where torch is missing, and executed with next to nothing to train."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import without_torch
 from bs4 import BeautifulSoup
+from made_up_criticality import every_table
 from test_notebooks import run_cells, source
 
 PAGE = "04_criticality"
 ROOT = Path(__file__).parents[1]
 
-WITHOUT_TORCH = """
-import json, sys
-from pathlib import Path
-class NoTorch:
-    def find_spec(self, name, *_):
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-sys.meta_path.insert(0, NoTorch())
-from made_up import provenance
-from made_up_criticality import every_table
-from tlbook import records
-root = Path(sys.argv[1])
-records.REPOSITORY = root
-records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question
-records.write("laptop", "criticality", every_table(("xray",)), provenance(("xray",)))
-from test_notebooks import run_cells, source
-given = {"scale": "laptop", "results": "records"}
-print(json.dumps(run_cells(source("04_criticality"), given)))
-"""
-
 
 def test_records_need_neither_torch_nor_images(tmp_path):
     """Every cell shows something: figures and tables from the records, a sentence for the twin."""
-    call = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(call, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    pages = [BeautifulSoup(html, "html.parser") for html in json.loads(done.stdout)]
+    roles = ("xray",)
+    (pages,) = without_torch.drawn(tmp_path, "criticality", every_table(roles), roles, PAGE)
     assert all(page.select(".tlb-panel") and page.select("img, table, .tlb-text") for page in pages)
     silent = [page for page in pages if not page.select("img, table")]
     assert [page.select_one(".tlb-text").text for page in silent] == [

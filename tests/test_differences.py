@@ -15,7 +15,7 @@ from tlbook.analysis import features, pairs, similarity
 from tlbook.data import batches
 from tlbook.figures import differences as figures
 from tlbook.figures import style
-from tlbook.studies import differences, feature_reuse, grid
+from tlbook.studies import differences, feature_reuse, grid, setup
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1)
 PAIR = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
@@ -242,7 +242,8 @@ def test_examples_are_named_and_never_shown(study, found, tiny, monkeypatch):
     domain = data.load(data.request(tiny, "xray"))
     first = own.iloc[0]
     wanted = [(first.path, first.digest), (first.path, "another digest"), ("no/such", first.digest)]
-    image, other, missing = differences.pictures(tiny, "xray", wanted)
+    pictures = setup.pictures(tiny, "xray", wanted)
+    image, other, missing = (pictures.get(file) for file in wanted)
     at = domain.test.paths.index(first.path)
     assert (image == domain.test.images[at].permute(1, 2, 0).numpy()).all()
     assert other is None and missing is None
@@ -430,7 +431,7 @@ def test_heat_map_has_the_first_model_on_the_vertical_axis(found):
 def test_gallery_shows_these_very_images(study, found, tiny):
     own = rows(found["mistake_examples"], role="quickdraw", examples="both_wrong")
     wanted = list(zip(own.path, own.digest, strict=True))
-    images = dict(zip(wanted, differences.pictures(tiny, "quickdraw", wanted), strict=True))
+    images = setup.pictures(tiny, "quickdraw", wanted)
     figure = figures.gallery(own, images)
     drawn = [image.get_array() for image in figure.axes[0].get_images()]
     assert len(drawn) == len(own) and (drawn[0] == images[wanted[0]]).all()
@@ -445,7 +446,7 @@ def test_gallery_on_a_page_falls_back_to_words(study, tiny, monkeypatch):
     build = {"build": study[0]}
     page = BeautifulSoup(pages.gallery(build, tiny, figures.gallery)._repr_html_(), "html.parser")
     assert len(page.select("img")) >= 4
-    monkeypatch.setattr(differences, "pictures", lambda *_: [None] * len(_[2]))
+    monkeypatch.setattr(setup, "pictures", lambda *_: {})
     page = BeautifulSoup(pages.gallery(build, tiny, figures.gallery)._repr_html_(), "html.parser")
     assert not page.select("img") and "prediction_b" in page.text and "digest" not in page.text
 

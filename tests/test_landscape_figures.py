@@ -200,15 +200,15 @@ def test_a_frame_for_each_place(found):
     assert titles == ["dog\n75 %"] * 6
     weights = [ax.title.get_fontweight() for ax in frames["0.50"].axes[1:]]
     assert weights == ["bold", "normal"] * 3  # a cat called dog is wrong
-    assert on_the_way.paths(found, "real") == ["real/cat.png", "real/dog.png"]
+    assert [path for path, _ in on_the_way.files(found, "real")] == ["real/cat.png", "real/dog.png"]
 
 
 def test_images_are_shown_where_they_are_at_hand(found):
-    image = np.zeros((8, 8, 3), np.uint8)
-    frame = on_the_way.frames(found, "real", {"real/cat.png": image})["0.00"]
+    image, files = np.zeros((8, 8, 3), np.uint8), on_the_way.files(found, "real")
+    frame = on_the_way.frames(found, "real", {files[0]: image})["0.00"]
     assert [len(ax.images) for ax in frame.axes[1:]] == [1, 0] * 3
 
 
 def test_a_role_without_predictions_has_a_sentence(found):
     (text,) = on_the_way.frames({}, "real", {}).values()
-    assert text.endswith("two seeds.") and on_the_way.paths({}, "real") == []
+    assert text.endswith("two seeds.") and on_the_way.files({}, "real") == []

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up_landscape
 import pytest
-from bs4 import BeautifulSoup
+import without_torch
 from test_notebooks import ROOT, outputs, read, run_cells, source, tables_by_head
 
 from tlbook import models, scales
 from tlbook.build import gate
 from tlbook.errors import TlbookError
+from tlbook.tables import TABLES
 
 NAME = "03_loss_landscape"
 
@@ -62,38 +64,10 @@ def test_bad_parameters_stop_before_anything_is_trained(given, sentence, tmp_pat
 
 
 def test_records_need_neither_torch_nor_images(tmp_path):
-    from made_up_landscape import tables
-
-    tables(("real", "xray"))["barriers"].to_pickle(tmp_path / "barriers.pkl")
-    call = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(call, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    pages = [BeautifulSoup(html, "html.parser") for html in json.loads(done.stdout)]
+    roles = ("real", "xray")
+    made = {name: frame[TABLES[name].names] for name, frame in made_up_landscape.tables(roles).items()}
+    (pages,) = without_torch.drawn(tmp_path, "loss_landscape", made, roles, NAME)
     assert all(page.select(".tlb-panel") for page in pages)
     texts = [text.text for page in pages for text in page.select(".tlb-text")]
     assert texts == ["This needs the package torch, which is not installed here."]
     assert sum(len(page.select("img")) for page in pages) >= 7 and len(pages[-1].select("details")) == 5
-
-
-WITHOUT_TORCH = """
-import json, sys
-from pathlib import Path
-class NoTorch:
-    def find_spec(self, name, *_):
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-sys.meta_path.insert(0, NoTorch())
-import pandas as pd
-from made_up import provenance
-from made_up_landscape import without_barriers
-from tlbook import records, tables
-root = Path(sys.argv[1])
-records.REPOSITORY = root
-records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question
-made = without_barriers(("real", "xray")) | {"barriers": pd.read_pickle(root / "barriers.pkl")}
-made = {name: frame[tables.TABLES[name].names] for name, frame in made.items()}
-records.write("laptop", "loss_landscape", made, provenance(("real", "xray")))
-from test_notebooks import run_cells, source
-print(json.dumps(run_cells(source("03_loss_landscape"), {"scale": "laptop", "results": "records"})))
-"""

@@ -6,7 +6,7 @@ import pytest
 
 from tlbook import claims, results, runs, scales, tables
 from tlbook.analysis.barrier import alphas
-from tlbook.studies import feature_reuse, grid, landscape_images, landscape_lines, loss_landscape
+from tlbook.studies import feature_reuse, grid, landscape_images, landscape_lines, loss_landscape, setup
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1, 2)
 PAIR = list(landscape_lines.PAIR)
@@ -190,13 +190,14 @@ def test_predictions_start_with_images_that_change(study):
     assert landscape_images.changing(shown, 1) == [1]
 
 
-def test_images_of_a_line_by_path(scale):
+def test_images_of_a_line_by_file(scale):
     from tlbook import data
 
     test = data.load(data.request(scale, "real")).test
-    found = landscape_images.images(scale, "real", [test.paths[3], "elsewhere"])
-    assert list(found) == [test.paths[3]] and found[test.paths[3]].shape == (32, 32, 3)
-    assert (found[test.paths[3]] == test.images[3].permute(1, 2, 0).numpy()).all()
+    file = test.paths[3], test.digests[3]
+    found = setup.pictures(scale, "real", [file, (test.paths[3], "other"), ("elsewhere", test.digests[3])])
+    assert list(found) == [file] and found[file].shape == (32, 32, 3)
+    assert (found[file] == test.images[3].permute(1, 2, 0).numpy()).all()
 
 
 def test_claims_can_be_read_from_the_tables_with_question_ones(study):

@@ -2,16 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import papermill
 import pytest
 import torch
-from bs4 import BeautifulSoup
+import without_torch
 from conftest import one_sentence
+from made_up_checkpoints import tables
 from test_notebooks import ROOT, outputs, read, run_cells, source, tables_by_head
 
 from tlbook import models, runs
@@ -78,11 +77,8 @@ def test_bad_checkpoints_stop_before_anything_is_trained(what, tmp_path):
 
 def test_records_need_neither_torch_nor_images(tmp_path):
     """In a process that cannot import torch every cell shows something: figures, tables, or a sentence."""
-    call = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(call, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    pages = [BeautifulSoup(html, "html.parser") for html in json.loads(done.stdout)]
+    roles = ("real", "xray")
+    (pages,) = without_torch.drawn(tmp_path, "checkpoints", tables(roles), roles, "05_checkpoints")
     assert all(page.select("img, table, .tlb-text") for page in pages)
     assert sum(len(page.select("img")) > 0 for page in pages) == 6
     texts = {text.text for page in pages for text in page.select(".tlb-text")}
@@ -90,23 +86,3 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     assert "book/records/laptop/checkpoints/finetuned.csv" in pages[0].text
     first = pd.DataFrame([[cell.text for cell in row.select("td")] for row in pages[4].select("tbody tr")])
     assert list(first[0]) == ["real", "xray"]
-
-
-WITHOUT_TORCH = """
-import json, sys
-from pathlib import Path
-class NoTorch:
-    def find_spec(self, name, *_):
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-sys.meta_path.insert(0, NoTorch())
-from made_up import provenance
-from made_up_checkpoints import tables
-from tlbook import records
-root = Path(sys.argv[1])
-records.REPOSITORY = root
-records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question
-records.write("laptop", "checkpoints", tables(("real", "xray")), provenance(("real", "xray")))
-from test_notebooks import run_cells, source
-print(json.dumps(run_cells(source("05_checkpoints"), {"scale": "laptop", "results": "records"})))
-"""

@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up
 import nbformat
 import papermill
 import pytest
+import without_torch
 from bs4 import BeautifulSoup
 from conftest import one_sentence
 from images import class_folders
@@ -334,37 +336,12 @@ def test_records_of_laptop_are_shown_or_said_to_be_missing():
 
 def test_records_need_neither_torch_nor_images(tmp_path):
     """Both pages in a process that cannot import torch: every cell shows something, figures or a sentence."""
-    call = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path)]
-    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(call, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    reuse, setup = json.loads(done.stdout)
-    pages = [BeautifulSoup(html, "html.parser") for html in reuse]
+    roles = ("real", "xray")
+    pages, setup = without_torch.drawn(tmp_path, "feature_reuse", made_up.tables(roles), roles, REUSE, SETUP)
     assert [len(page.select("img")) for page in pages[:3]] == [1, 0, 1]
     assert all(page.select("img, table") and page.select(".tlb-panel") for page in pages)
     assert "book/records/laptop/feature_reuse/learning_curves.csv" in pages[0].text
-    domains, *others = [BeautifulSoup(html, "html.parser") for html in setup]
+    domains, *others = setup
     assert [row.td.text for row in domains.select("tbody tr")] == ["source", "real", "xray"]
     texts = [text.text for page in others for text in page.select(".tlb-text")]
     assert len(texts) == 6 and set(texts) == {"This needs the package torch, which is not installed here."}
-
-
-WITHOUT_TORCH = """
-import json, sys
-from pathlib import Path
-class NoTorch:
-    def find_spec(self, name, *_):
-        if name == "torch":
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
-sys.meta_path.insert(0, NoTorch())
-from made_up import provenance, tables
-from tlbook import records
-root = Path(sys.argv[1])
-own = root / "book" / "records" / "laptop" / "feature_reuse"
-records.REPOSITORY = root
-records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question
-records.write("laptop", "feature_reuse", tables(("real", "xray")), provenance(("real", "xray")))
-from test_notebooks import REUSE, SETUP, run_cells, source
-given = {"scale": "laptop", "results": "records"}
-print(json.dumps([run_cells(source(name), given) for name in (REUSE, SETUP)]))
-"""

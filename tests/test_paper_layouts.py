@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import images
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import cli, data, records, runs, scales
+from tlbook import data, records, runs, scales
 from tlbook.data import layouts, splits
 from tlbook.data.folders import Listing
 
@@ -207,19 +206,11 @@ def test_chexpert_refusals(root, refused):
 
 
 @pytest.fixture
-def tlbook(monkeypatch, capsys):
+def tlbook(monkeypatch, command):
     """Run a command in this process, with a `paper` of small images and networks."""
     small = PAPER.replace(network="fixup_small8", side=28, block_sizes=("*", 1, 2, 4, 7, 14, 28))
     monkeypatch.setitem(scales.SCALES, "paper", small)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tlbook", *(str(word) for word in words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return run
+    return command
 
 
 def test_reproduce_at_scale_paper_with_counts_turned_down(tlbook, root):

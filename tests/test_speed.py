@@ -11,6 +11,7 @@ from scipy import stats
 
 from tlbook import tables
 from tlbook.analysis import speed
+from tlbook.analysis.intervals import student
 
 METRICS, IMAGES = {"real": "accuracy", "xray": "auc"}, {"real": 100, "xray": 50}
 RATE = {"RI-T": "high", "P-T": "low", "MeanVar-T": "high"}
@@ -106,7 +107,7 @@ def test_the_widest_interval_holds_that_of_any_values_in_the_box(box, random):
     lows, highs = [low for low, _ in box], [low + width for low, width in box]
     widest = speed.widest_interval(lows, highs)
     inside = [low + width * random.random() for low, width in box]
-    _, low, high = speed.t_interval(inside)
+    _, low, high = student(inside)
     assert widest[0] <= low + 1e-6 and high - 1e-6 <= widest[1]
 
 
@@ -116,12 +117,12 @@ def test_known_values_have_students_interval(values):
     found = speed.widest_interval(values, values)
     if np.ptp(values) > 1e-6:
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
-    assert speed.t_interval(values)[1:] == pytest.approx(found, abs=1e-6)
+    assert student(values)[1:] == pytest.approx(found, abs=1e-6)
 
 
 def test_one_seed_has_no_interval():
     assert all(map(math.isnan, speed.widest_interval([1], [2])))
-    mean, low, high = speed.t_interval([3.0])
+    mean, low, high = student([3.0])
     assert mean == 3 and math.isnan(low) and math.isnan(high)
 
 
@@ -133,8 +134,8 @@ def test_fiellers_bounds_are_where_a_paired_t_test_turns(n, ratio, seed):
     part = ratio * whole + rng.normal(size=n)
     value, low, high = speed.share(part, whole)
     if math.isnan(value):
-        _, _, bound = speed.t_interval(whole)
-        assert speed.t_interval(whole)[1] <= 0 <= bound  # whole itself may be 0
+        _, _, bound = student(whole)
+        assert student(whole)[1] <= 0 <= bound  # whole itself may be 0
         return
     critical = stats.t.ppf(0.975, n - 1)
     for bound in (low, high):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,7 +231,7 @@ def gallery(
     def frames(result: Results, role: str) -> dict[str, object]:
         table = result.tables["mistake_examples"]
         own = table[table.role == role]
-        images = _pictures(scales.get(result.scale) if result.recorded else scale, role, own)
+        images = pictures_if_here(result, scale, role, zip(own.path, own.digest, strict=True))
         shown = {}
         for name, rows in own.groupby("examples", sort=False):
             less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
@@ -241,28 +241,17 @@ def gallery(
     return explore(found, frames, label="Examples")
 
 
-def _pictures(scale: scales.Scale, role: str, rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
-    """Test images by (path, digest), as far as they, and torch, are on this machine."""
-    wanted = list(zip(rows.path, rows.digest, strict=True))
-    try:
-        from tlbook.studies import differences
-
-        images = differences.pictures(scale, role, wanted)
-    except (TlbookError, ModuleNotFoundError):
-        return {}
-    return {key: image for key, image in zip(wanted, images, strict=True) if image is not None}
-def images_if_here(
-    result: Results, scale: scales.Scale, role: str, paths: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Test images of a role by path, uint8 (side, side, 3), or nothing where they (or torch) are not here.
+def pictures_if_here(
+    result: Results, scale: scales.Scale, role: str, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], np.ndarray]:
+    """Test images by (path, digest), uint8 (side, side, 3), as far as they, and torch, are on this machine.
 
     ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
     """
     try:
-        from tlbook.studies import landscape_images
+        from tlbook.studies import setup
 
-        own = scales.get(result.scale) if result.recorded else scale
-        return landscape_images.images(own, role, paths)
+        return setup.pictures(scales.get(result.scale) if result.recorded else scale, role, wanted)
     except (TlbookError, ModuleNotFoundError):
         return {}
 

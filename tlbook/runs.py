@@ -459,6 +459,14 @@ def weights(which: Weights) -> dict[str, Tensor]:
     return models.load(weights_path(which))
 
 
+def network(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
+    """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
+    with torch.random.fork_rng(devices=[]):
+        model = models.build(name, state["fc.weight"].shape[0])
+    model.load_state_dict(state)
+    return model.to(device(), memory_format=torch.channels_last).eval()
+
+
 def weights_path(which: Weights) -> Path:
     """The safetensors file of weights; refused where it is not here, or not what its digest says."""
     if isinstance(which, File):

@@ -707,6 +707,7 @@ _CRITICALITY = (
     ),
 )
 
+_FITTED = Column("model", "-", "what was fitted", values=("constant", "line", "power law"))
 _CHECKPOINTS = (
     Table(
         "checkpoints",
@@ -772,7 +773,7 @@ _CHECKPOINTS = (
         "exponent. In points (AUC times 100); 95 % intervals from a parametric bootstrap.",
         (
             ROLE,
-            Column("model", "-", "what was fitted", values=("constant", "line", "power law")),
+            _FITTED,
             Column(
                 "metric",
                 "-",
@@ -792,7 +793,7 @@ _CHECKPOINTS = (
         "The fits of saturation as curves, with 95 % bands, over the range of source accuracy.",
         (
             ROLE,
-            Column("model", "-", "what was fitted", values=("constant", "line", "power law")),
+            _FITTED,
             Column("source", "percent", "source accuracy", "number", low=0.0, high=100.0),
             Column("value", "by role", "fitted accuracy in percent, or AUC 0-1", "number"),
             Column("low", "by role", "lower end of the band", "number"),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tlbook.models.interpolation import check_pair, interpolate, norm
+from tlbook.models.interpolation import check_pair, difference, interpolate, moved, norm
 
 POINTS = 9  # of the segment, for the mean over it (trapezoids)
 DRAWS = 2  # of the noise, at each end
@@ -69,12 +69,12 @@ def _noisy(state: Mapping[str, Tensor], delta: float, draws: int):
     scale = delta / sum(tensor.numel() for tensor in floats.values()) ** 0.5
     for _ in range(draws):
         noise = {name: torch.randn(t.shape, generator=generator).to(t.device) for name, t in floats.items()}
-        yield {name: t + scale * noise[name] if name in noise else t for name, t in state.items()}
+        yield moved(state, noise, scale)
 
 
 def _beyond(loss, first, second, delta: float, draws: int) -> float:
     """Mean loss past both ends, |N(0, delta^2)| further on: at the means of equal shares of that law."""
-    length = norm({name: second[name] - tensor for name, tensor in first.items()})
+    length = norm(difference(first, second))
     if length == 0:
         return float("nan")
     shares = torch.tensor([(k + 0.5) / draws for k in range(draws)], dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -25,11 +27,21 @@ def better_rate(curves: pd.DataFrame, metric: str, init: str) -> str:
     return max(means.index, key=lambda rate: (means[rate], rate == "low"))
 
 
-def at_last_epoch(curves: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each run's last epoch; a table without an epoch column holds only those."""
+def headline(table: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
+    """Rows of each role's metric: AUC where a role has one (xray), else accuracy; ``prefix`` as "mean_"."""
+    has_auc = set(table.loc[table.metric == f"{prefix}auc", "role"])
+    wanted = table.role.map(lambda role: f"{prefix}auc" if role in has_auc else f"{prefix}accuracy")
+    return table[table.metric == wanted]
+
+
+def at_last_epoch(curves: pd.DataFrame, keys: Sequence[str] = RUN) -> pd.DataFrame:
+    """The rows of each run's last epoch; a table without an epoch column holds only those.
+
+    ``keys`` are the columns that name a run, or whatever else has epochs.
+    """
     if "epoch" not in curves:
         return curves
-    return curves[curves.epoch == curves.groupby(RUN).epoch.transform("max")]
+    return curves[curves.epoch == curves.groupby(list(keys)).epoch.transform("max")]
 
 
 def optimisation_speed(history: pd.DataFrame, metric: str) -> float:

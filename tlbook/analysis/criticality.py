@@ -19,6 +19,7 @@ from torch import Tensor
 from tlbook import metrics
 from tlbook.analysis.suffix import Chain, Suffix, Weights, evaluate
 from tlbook.errors import TlbookError
+from tlbook.models.interpolation import interpolate
 
 EPSILON = 0.05  # what the training error may rise by: 5 of 100 images
 OCTAVES = 12  # noise between 2^-12 and 1 is searched
@@ -102,11 +103,7 @@ def direct_path(start: Weights, end: Weights, points: int) -> list[Place]:
     """(1 - a) start + a end for ``points`` values of a, evenly from 0 to 1; the ends are exact."""
     if points < 2:
         raise TlbookError(f"A path needs at least 2 points, its ends, not {points}.")
-    places = []
-    for a in np.linspace(0, 1, points).tolist():
-        between = {name: (1 - a) * start[name] + a * end[name] for name in end}
-        places.append(Place(a, start if a == 0 else end if a == 1 else between))
-    return places
+    return [Place(a, interpolate(start, end, a)) for a in np.linspace(0, 1, points).tolist()]
 
 
 def optimisation_path(checkpoints: Mapping[int, Weights]) -> list[Place]:
@@ -292,22 +289,3 @@ def criticality_of(
     if not torch.isfinite(end).all():
         return NOT_FOUND
     return criticality(error, distances, wrong(end, labels) + epsilon)
-
-
-def rescaled(state: Weights, block: str, factor: float) -> dict[str, Tensor]:
-    """A state dict with one block rescaled, which computes the same function (Dinh et al. 2017).
-
-    The block's first convolution and the biases up to the second one grow by ``factor`` > 0, the second
-    convolution shrinks by it; ReLU lets positive factors through.
-    """
-    if factor <= 0:
-        raise TlbookError(f"A rescaling needs a positive factor, not {factor}.")
-    up = {f"{block}.{name}" for name in ("conv1.weight", "bias1b", "bias2a")}
-    down = f"{block}.conv2.weight"
-    if down not in state:
-        blocks = sorted({name.rsplit(".", 2)[0] for name in state if name.endswith(".conv2.weight")})
-        raise TlbookError(f"The network has no block {block!r}; it has {', '.join(blocks)}.")
-    return {
-        name: value * factor if name in up else value / factor if name == down else value
-        for name, value in state.items()
-    }

@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from tlbook.analysis.intervals import LEVEL
 from tlbook.errors import TlbookError
 
-LEVEL = 0.95
 FEWEST = 3  # images of either domain: with one left out, there must still be pairs
 DEGREE = 3  # of the polynomial kernel, as in KID
 

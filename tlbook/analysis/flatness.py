@@ -15,8 +15,9 @@ from torch import Tensor
 
 from tlbook.analysis.evaluation import Evaluator
 from tlbook.errors import TlbookError
-from tlbook.models import architecture
-from tlbook.models.interpolation import moved, norm
+from tlbook.models import names
+from tlbook.models.interpolation import difference, moved, norm
+from tlbook.models.symmetry import rescaled
 
 NORMALISATIONS = ("raw", "filter")
 SEED = 0  # of the random directions, the same for every model
@@ -83,19 +84,13 @@ def flatness(
 def rescaled_twin(state: Mapping[str, Tensor], network: str, factor: float) -> dict[str, Tensor]:
     """A network that computes the same with other weights (Dinh et al. 2017).
 
-    In every residual block the first convolution, and the biases on both sides of the ReLU behind it, are
-    multiplied by ``factor`` and the next convolution is divided by it: relu(c x) = c relu(x) for c > 0, which
-    is what ``factor`` must be.
+    Every residual block is `rescaled` by ``factor``, which must be above 0.
     """
     if not factor > 0:
         raise TlbookError(f"A twin's factor must be above 0, not {factor!r}.")
-    twin = {name: tensor.clone() for name, tensor in state.items()}
-    for stage, blocks in enumerate(architecture(network).blocks, 1):
-        for number in range(blocks):
-            block = f"layer{stage}.{number}"
-            for name in ("conv1.weight", "bias1b", "bias2a"):
-                twin[f"{block}.{name}"] *= factor
-            twin[f"{block}.conv2.weight"] /= factor
+    twin = dict(state)
+    for block in names(network)[1:-1]:  # between conv1 and fc
+        twin = rescaled(twin, block, factor)
     return twin
 
 
@@ -112,7 +107,7 @@ def around(
     Columns end (first, second), fraction (length of the step / distance between the two), split, metric,
     value: mean over ``directions`` raw Gaussian directions.
     """
-    length = norm({name: second[name] - tensor for name, tensor in first.items()})
+    length = norm(difference(first, second))
     rows = []
     for end, state in (("first", first), ("second", second)):
         generator = torch.Generator().manual_seed(SEED)

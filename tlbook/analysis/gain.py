@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tlbook.analysis.convergence import at_better_rate, at_last_epoch
-from tlbook.analysis.speed import ORDER, between, t_interval
+from tlbook.analysis.convergence import at_better_rate, at_last_epoch, headline
+from tlbook.analysis.intervals import student
+from tlbook.analysis.speed import ORDER, between
 
 
 def gain(curves: pd.DataFrame, shuffled: pd.DataFrame, side: int) -> pd.DataFrame:
@@ -20,8 +21,7 @@ def gain(curves: pd.DataFrame, shuffled: pd.DataFrame, side: int) -> pd.DataFram
     ends = at_last_epoch(at_better_rate(curves)).assign(**unshuffled)
     rows = pd.concat([ends, at_better_rate(shuffled).assign(figure="3")])
     auc = set(rows.role[rows.metric == "auc"])
-    wanted = rows.role.map(lambda role: "auc" if role in auc else "accuracy")
-    rows = rows[(rows.split == "test") & (rows.metric == wanted)]
+    rows = headline(rows[rows.split == "test"])
     keys = ["role", "figure", "block_size", "block_fraction", "seed"]
     both = rows.pivot_table(index=keys, columns="init", values="value").dropna().reset_index()
     difference = both["P-T"] - both["RI-T"]
@@ -43,7 +43,7 @@ def gain_summary(gain: pd.DataFrame, distance: pd.DataFrame) -> pd.DataFrame:
     keys = ["role", "figure", "block_size", "block_fraction", "metric"]
     rows = []
     for found, runs in gain.groupby(keys):
-        mean, low, high = t_interval(runs.value)
+        mean, low, high = student(runs.value)
         over_seeds = {"n": len(runs), "mean": mean, "low": low, "high": high}
         rows.append(dict(zip(keys, found, strict=True)) | over_seeds)
     full = at_most_images(distance[(distance.metric == "kernel") & (distance.normalisation == "run")])
@@ -70,7 +70,7 @@ def few_images_to_read(table: pd.DataFrame) -> pd.DataFrame:
         metric = "auc" if "auc" in set(own.metric) else "accuracy"
         final = own[own.metric == metric].pivot_table(index="seed", columns=["init", "split"], values="value")
         ahead = (final["P-T", "test"] - final["RI-T", "test"]).dropna() * (100 if metric == "auc" else 1)
-        lead, low, high = t_interval(ahead)
+        lead, low, high = student(ahead)
         ends = {"P-T, test": final["P-T", "test"].mean(), "RI-T, test": final["RI-T", "test"].mean()}
         row = {"role": role, "images": images, "n": len(ahead)} | ends | {"lead": lead}
         row["95 % interval"] = between(pd.Series([low]), pd.Series([high]))[0]

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
+from tlbook.analysis.intervals import LEVEL
 from tlbook.errors import TlbookError
 
 DRAWS = 1000  # bootstrap samples of an interval
 CHUNK = 100  # of which so many are held at once
-LEVEL = 0.95
 SETS = ("both_right", "only_first_wrong", "only_second_wrong", "both_wrong")
 
 
@@ -51,7 +51,7 @@ def right(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def cells(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """For each example, how many of its decisions fall into each of `SETS`: (n, 4), from right (n,) or
     (n, k) of two models."""
-    kinds = np.stack([first & second, ~first & second, first & ~second, ~first & ~second], axis=-1)
+    kinds = np.stack(list(sets(first, second).values()), axis=-1)
     return kinds.reshape(len(first), -1, len(SETS)).sum(1)
 
 
@@ -177,12 +177,8 @@ def difficulty(hits: Mapping[tuple, np.ndarray], outside: Sequence[tuple]) -> np
 
 def sets(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
     """`SETS` as masks over decisions, from where each model is right."""
-    return {
-        "both_right": first & second,
-        "only_first_wrong": ~first & second,
-        "only_second_wrong": first & ~second,
-        "both_wrong": ~first & ~second,
-    }
+    masks = first & second, ~first & second, first & ~second, ~first & ~second
+    return dict(zip(SETS, masks, strict=True))
 
 
 def mean_difficulty(hardness: np.ndarray, chosen: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tlbook.analysis import convergence
 from tlbook.scales import RATES, TARGETS
 
 KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T", "P-T & P", "RI-T & P")
+PAIR = ["role", "init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 PAPER_RATES = {"P-T": "low", "RI-T": "high", "P": "-"}
 
 
@@ -23,8 +25,7 @@ def at_papers_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 def at_last_epoch(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of each pair's last epoch."""
-    pair = ["role", "init", "rate", "seed", "init_b", "rate_b", "seed_b"]
-    return table[table.epoch == table.groupby(pair).epoch.transform("max")]
+    return convergence.at_last_epoch(table, PAIR)
 
 
 def similarity_by_module(table: pd.DataFrame, paper: pd.DataFrame, metric: str = "cka") -> pd.DataFrame:
@@ -58,8 +59,7 @@ def difficulty_by_judges(table: pd.DataFrame) -> pd.DataFrame:
     """Means over pairs of the table difficulty_test: role, judges, n, difference, and how many pairs have an
     interval above and below 0, cliffs_delta, p_below_5 (pairs whose test has p < 0.05)."""
     keys = ["role", "judges"]
-    pairs = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
-    wide = table.pivot(index=[*keys, *pairs], columns="metric", values="value").dropna().reset_index()
+    wide = table.pivot(index=["judges", *PAIR], columns="metric", values="value").dropna().reset_index()
     wide["above_0"] = (wide.difference_low > 0).astype(int)
     wide["below_0"] = (wide.difference_high < 0).astype(int)
     wide["p_below_5"] = (wide.p_value < 0.05).astype(int)

@@ -13,31 +13,22 @@ import pandas as pd
 from scipy import stats
 
 from tlbook.analysis.convergence import RUN, at_last_epoch
+from tlbook.analysis.intervals import LEVEL, student
 from tlbook.scales import CONTROLS, INITS, RATES, TARGETS
 
-LEVEL = 0.95
 EARLY = 0.1  # of a run: where most of a head start lies
 OVER = ("end", "whole", "tenth")  # what a lead is over
 WORDS = (*TARGETS, *INITS, *CONTROLS, *RATES, "test", "train", *OVER)
 ORDER = {word: place for place, word in enumerate(WORDS)}  # numbers of images stand for themselves
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, low and high; NaN bounds for fewer than two values."""
-    x = np.asarray(values, float)
-    if len(x) < 2:
-        return float(x.mean()) if len(x) else np.nan, np.nan, np.nan
-    half = stats.t.ppf(0.5 + LEVEL / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
-
-
 def widest_interval(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
-    """The union of all `t_interval` of values that are known only to lie in [low_i, high_i].
+    """The union of all `student` intervals of values that are known only to lie in [low_i, high_i].
 
     The lower bound, mean - c sd, is concave in the values and the upper one convex, so both are extreme at
     corners of the box; all 2^n corners are tried. NaN for fewer than two values.
     """
-    corners = [t_interval(corner)[1:] for corner in itertools.product(*zip(lows, highs, strict=True))]
+    corners = [student(corner)[1:] for corner in itertools.product(*zip(lows, highs, strict=True))]
     return min(low for low, _ in corners), max(high for _, high in corners)
 
 
@@ -139,7 +130,7 @@ def lead_summary(lead: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for found, runs in _groups(lead, keys):
         row = dict(zip(keys, found, strict=True))
-        mean, low, high = t_interval(runs.value)
+        mean, low, high = student(runs.value)
         row |= {"n": len(runs), "mean": mean, "low": low, "high": high}
         here = (lead.role == row["role"]) & (lead.split == row["split"]) & (lead.over == row["over"])
         both = runs.merge(lead[here & (lead.init == "P-T")], on="seed")

@@ -149,6 +149,7 @@ class PaperTable(SphinxDirective):
     }
 
     def run(self):
+        """The table's nodes, or an error that Sphinx reports where what it names is not there."""
         rows, columns = (re.findall(r"\w+", self.options[side]) for side in ("rows", "columns"))
         where = parse_where(self.options.get("where", ""))
         try:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-LEVEL = 0.95
+from tlbook.analysis.intervals import around, student
+
 MINIMUM_RUNS = 3  # fewer say nothing about spread
 TRAINED = {"accuracy": 90.0, "auc": 0.90}  # an RI-T below has not fitted its training set: it proves nothing
 
@@ -69,16 +69,6 @@ class Sample:
         return student(self.values) if self.whole is None else jackknife(self.whole, self.values)
 
 
-def student(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and 95 % interval by Student's t with n - 1 degrees of freedom; NaN bounds for n < 2."""
-    array = np.asarray(values, dtype=float)
-    mean = float(array.mean()) if array.size else math.nan
-    if array.size < 2:
-        return mean, math.nan, math.nan
-    error = array.std(ddof=1) / math.sqrt(array.size)
-    return _around(mean, float(error), array.size)
-
-
 def jackknife(whole: float, without: Sequence[float]) -> tuple[float, float, float]:
     """Estimate and 95 % interval from delete-one-run values: variance (n-1)/n times the sum of their squared
     deviations from their mean, Student's t with n - 1 degrees of freedom; NaN bounds for n < 2."""
@@ -86,12 +76,7 @@ def jackknife(whole: float, without: Sequence[float]) -> tuple[float, float, flo
     if array.size < 2:
         return float(whole), math.nan, math.nan
     variance = (array.size - 1) / array.size * ((array - array.mean()) ** 2).sum()
-    return _around(float(whole), math.sqrt(variance), array.size)
-
-
-def _around(centre: float, error: float, n: int) -> tuple[float, float, float]:
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * error
-    return centre, centre - half, centre + half
+    return around(float(whole), math.sqrt(variance), array.size)
 
 
 def judge(low: float, high: float, direction: str, margin: float, against: float = 0.0) -> str:

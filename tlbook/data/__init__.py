@@ -33,6 +33,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def some(self, places: torch.Tensor | np.ndarray) -> Examples:
+        """Those examples without their names, in memory, also where they are streamed."""
+        places = torch.as_tensor(places)
+        return Examples(self.images[places], self.labels[places], (), ())
+
 
 @dataclass(frozen=True)
 class Domain:

@@ -27,12 +27,12 @@ def on_the_way(
     predictions: pd.DataFrame,
     role: str,
     alpha: float,
-    images: Mapping[str, np.ndarray] | None = None,
+    images: Mapping[tuple[str, str], np.ndarray] | None = None,
 ) -> Figure:
     """One place on the lines of a role, for the explorer: the metric, and what models there say of images.
 
-    ``lines`` is the table interpolation, ``predictions`` the table of that name; ``images`` maps paths to
-    uint8 (side, side, 3), as far as they are at hand. A bold name is wrong.
+    ``lines`` is the table interpolation, ``predictions`` the table of that name; ``images`` maps
+    (path, digest) to uint8 (side, side, 3), as far as they are at hand. A bold name is wrong.
     """
     style.apply()
     here = predictions[(predictions.role == role) & np.isclose(predictions.alpha, alpha)]
@@ -45,7 +45,7 @@ def on_the_way(
         of = of_kind(here, kind)
         for column, said in enumerate(of.itertuples()):
             ax = figure.add_subplot(grid[row, column + 1])
-            _image(ax, (images or {}).get(said.path), said)
+            _image(ax, (images or {}).get((said.path, said.sha256)), said)
             if column == 0:
                 ax.set_ylabel(kind.replace(" & ", "\n& "), fontsize="small", color=KIND_LOOKS[kind]["color"])
     return style.described(
@@ -85,14 +85,17 @@ def _image(ax: Axes, image: np.ndarray | None, said) -> None:
     )
 
 
-def paths(tables: Mapping[str, pd.DataFrame], role: str) -> list[str]:
-    """The images of a role that `frames` shows."""
+def files(tables: Mapping[str, pd.DataFrame], role: str) -> list[tuple[str, str]]:
+    """The images of a role that `frames` shows: (path, digest)."""
     said = tables.get("predictions")
-    return [] if said is None else list(said[said.role == role].path.unique())
+    if said is None:
+        return []
+    own = said[said.role == role].drop_duplicates("path")
+    return list(zip(own.path, own.sha256, strict=True))
 
 
 def frames(
-    tables: Mapping[str, pd.DataFrame], role: str, images: Mapping[str, np.ndarray]
+    tables: Mapping[str, pd.DataFrame], role: str, images: Mapping[tuple[str, str], np.ndarray]
 ) -> dict[str, Figure | str]:
     """A frame for each place on the way, for `tlbook.explorer`; a sentence where nothing was recorded."""
     said = tables.get("predictions")

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tlbook.analysis.convergence import headline as headline  # the role's metric
 from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 
 # Okabe & Ito's colours; inits also differ in marker, rates in dashes.
@@ -43,13 +44,6 @@ def apply() -> None:
         "legend.frameon": False,
         "figure.max_open_warning": 0,
     }
-
-
-def headline(table: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
-    """Rows of each role's metric: AUC where a role has one (xray), else accuracy; ``prefix`` as "mean_"."""
-    has_auc = set(table.loc[table.metric == f"{prefix}auc", "role"])
-    wanted = table.role.map(lambda role: f"{prefix}auc" if role in has_auc else f"{prefix}accuracy")
-    return table[table.metric == wanted]
 
 
 def roles(table: pd.DataFrame) -> list[str]:

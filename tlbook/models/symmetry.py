@@ -1,7 +1,8 @@
-"""The permutation symmetry of each network, as a table: which axis of which weight carries which units.
+"""Changes of weights that leave the function as it is: relabelled units, and rescaled blocks.
 
-Relabelling the units of a layer, and the inputs of the layers that read them, changes the weights and not the
-function. Fixup's biases and scales are one number for all units, so only weights take part.
+The permutation symmetry of a network is a table: which axis of which weight carries which units. Relabelling
+the units of a layer, and the inputs of the layers that read them, changes the weights and not the function.
+Fixup's biases and scales are one number for all units, so only weights take part.
 """
 
 from __future__ import annotations
@@ -76,3 +77,22 @@ def random_order(state: Mapping[str, Tensor], table: Table, generator: torch.Gen
     """A random permutation of every group."""
     sizes = group_sizes(state, table)
     return {group: torch.randperm(size, generator=generator) for group, size in sizes.items()}
+
+
+def rescaled(state: Mapping[str, Tensor], block: str, factor: float) -> dict[str, Tensor]:
+    """A state dict with one block rescaled, which computes the same function (Dinh et al. 2017).
+
+    The block's first convolution and the biases up to the second one grow by ``factor`` > 0, the second
+    convolution shrinks by it; ReLU lets positive factors through.
+    """
+    if factor <= 0:
+        raise TlbookError(f"A rescaling needs a positive factor, not {factor}.")
+    up = {f"{block}.{name}" for name in ("conv1.weight", "bias1b", "bias2a")}
+    down = f"{block}.conv2.weight"
+    if down not in state:
+        blocks = sorted({name.rsplit(".", 2)[0] for name in state if name.endswith(".conv2.weight")})
+        raise TlbookError(f"The network has no block {block!r}; it has {', '.join(blocks)}.")
+    return {
+        name: value * factor if name in up else value / factor if name == down else value
+        for name, value in state.items()
+    }

@@ -14,6 +14,7 @@ from tlbook.runs import ensure, ensure_all
 from tlbook.scales import SOURCE, Scale, epoch_of
 from tlbook.specs import Checkpoint, Init, RunSpec, unique
 from tlbook.studies import grid, setup
+from tlbook.studies.feature_reuse import long
 from tlbook.train import rate_factor
 
 BODY_SEED = 0  # of random weights: all runs of checkpoint 0 start from one body, as with any checkpoint
@@ -40,7 +41,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     grid.refuse_misfits(specs)
     ensure_all(specs, **how)
     tuned = [(keys, ensure(spec).history()) for keys, spec in _finetuned(scale, targets, seeds)]
-    finetuned = _long((keys, _ended(history)) for keys, history in tuned)
+    finetuned = long((keys, _ended(history)) for keys, history in tuned)
     source = source_accuracy(scale)
     fits, curves = measures.saturation(finetuned, source)
     found = {
@@ -119,12 +120,6 @@ def _ended(history: pd.DataFrame) -> pd.DataFrame:
     return at_end(history)[["split", "metric", "value"]]
 
 
-def _long(parts) -> pd.DataFrame:
-    """Measurements under their keys as one table, the keys first."""
-    frames = [frame.assign(**keys)[[*keys, *frame.columns]] for keys, frame in parts]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
 def _training(tuned: list[tuple[dict, pd.DataFrame]], scale: Scale) -> pd.DataFrame:
     """Each run's training metric by epoch."""
     parts = []
@@ -132,7 +127,7 @@ def _training(tuned: list[tuple[dict, pd.DataFrame]], scale: Scale) -> pd.DataFr
         own = history[(history.split == "train") & (history.metric == scale.metric[keys["role"]])]
         keys = {name: keys[name] for name in ("role", "checkpoint", "rate", "seed")}
         parts.append((keys, own[["epoch", "metric", "value"]]))
-    return _long(parts)
+    return long(parts)
 
 
 def _constant_rate(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
@@ -144,7 +139,7 @@ def _constant_rate(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -
     own = own.rename(columns={"epoch": "checkpoint"}).assign(role=SOURCE, rate="-", seed=0)
     own["checkpoint_fraction"] = own.checkpoint / whole(scale)
     tuned = _constant(scale, targets, seeds)
-    found = _long((keys, _ended(ensure(spec).history())) for keys, spec in tuned)
+    found = long((keys, _ended(ensure(spec).history())) for keys, spec in tuned)
     return pd.concat([found, own[found.columns]], ignore_index=True)
 
 

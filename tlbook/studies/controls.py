@@ -220,18 +220,13 @@ def _source_images(scale: Scale) -> tuple[data.Examples, data.Examples]:
     each = min(scale.distance_images, len(test) // 2)
     both = _some(test, 2 * each)
     places = torch.arange(2 * each)
-    return _only(both, places[:each]), _only(both, places[each:])
+    return both.some(places[:each]), both.some(places[each:])
 
 
 def _some(examples: data.Examples, count: int) -> data.Examples:
     """At most ``count`` examples in an order drawn once, since many sets are sorted by class."""
     order = np.random.RandomState(IMAGES_SEED).permutation(len(examples))
-    return _only(examples, torch.from_numpy(order[:count]))
-
-
-def _only(examples: data.Examples, chosen: torch.Tensor) -> data.Examples:
-    """Those examples, in memory, also where they are streamed."""
-    return data.Examples(examples.images[chosen], examples.labels[chosen], (), ())
+    return examples.some(order[:count])
 
 
 def _views(scale: Scale, role: str, size, seed: int, source: batches.View) -> dict[str, batches.View]:

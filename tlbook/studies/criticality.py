@@ -5,7 +5,7 @@ It trains nothing of its own: the runs are those of Figure 2, with their kept ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,11 @@ from tlbook.analysis.robustness import network_criticality
 from tlbook.analysis.suffix import Chain, Suffix, chain, walk
 from tlbook.data import Domain, Examples, batches
 from tlbook.errors import TlbookError
-from tlbook.scales import INITS, RATES, Scale
+from tlbook.models.symmetry import rescaled
+from tlbook.scales import Scale
 from tlbook.specs import RunSpec, unique
 from tlbook.studies import grid
+from tlbook.studies.feature_reuse import unshuffled
 
 REDRAW_SEED = 1000  # of fresh draws of the init: none that a run starts from
 FIRST = "conv1"  # the module of the paper's Figure 6
@@ -30,14 +32,14 @@ FIRST = "conv1"  # the module of the paper's Figure 6
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """All runs of the question: P if we train it, and Figure 2's P-T and RI-T at both rates."""
-    return unique([*grid.pretraining(scale), *(spec for _, spec in _runs(scale, targets, seeds))])
+    return unique([*grid.pretraining(scale), *(spec for _, spec in unshuffled(scale, targets, seeds))])
 
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
     trained.ensure_all(runs(scale, targets, seeds), **how)
     found: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
-    for keys, spec in _runs(scale, targets, seeds):
+    for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)
         parts = {
             "rewind": _rewound(scale, run, keys["seed"] in seeds[: scale.whole_seeds]),
@@ -49,17 +51,6 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
                 found[name].append(rows.assign(**keys)[[*keys, *rows.columns]])
     made = {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
     return made | {"network_criticality": network_criticality(made["criticality"], made["rewind"])}
-
-
-def _runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
-    """Figure 2's runs, as question 1 has them."""
-    for role in targets:
-        for init in INITS:
-            for rate in RATES:
-                main = rate == scale.main_rates[init]
-                for seed in seeds if main else seeds[: scale.second_rate_seeds.get(role, 0)]:
-                    keys = {"role": role, "init": init, "rate": rate, "seed": seed}
-                    yield keys, grid.of_init(scale, init, role, rate, seed)
 
 
 @dataclass(frozen=True)
@@ -81,8 +72,7 @@ class Opened:
     def batches(self, examples: Examples, most: int = 0) -> list[tuple[Tensor, Tensor]]:
         """(images, labels) ready for the network: all, or ``most`` of them spread evenly over the split."""
         if most and most < len(examples):
-            chosen = torch.from_numpy(np.linspace(0, len(examples) - 1, most).round().astype(int))
-            examples = Examples(examples.images[chosen], examples.labels[chosen], (), ())
+            examples = examples.some(np.linspace(0, len(examples) - 1, most).round().astype(int))
         return list(batches.evaluation(examples, self.view, self.where))
 
 
@@ -105,10 +95,7 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
         )
     where = trained.device()
     domain = data.load(spec.images)
-    with torch.random.fork_rng(devices=[]):
-        model = models.build(spec.network, spec.classes)
-    model.load_state_dict(run.weights(spec.epochs))
-    model = model.to(where, memory_format=torch.channels_last).eval()
+    model = trained.network(spec.network, run.weights(spec.epochs))
     wanted = sorted({*(epochs or run.kept()), spec.epochs})
     states = {epoch: {k: v.to(where) for k, v in run.weights(epoch).items()} for epoch in wanted}
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
@@ -230,7 +217,7 @@ def rescaled_twin(
     for name in ("as trained", "rescaled"):
         states = dict(run.checkpoints)
         if name == "rescaled":
-            states = {epoch: analysis.rescaled(state, block, factor) for epoch, state in states.items()}
+            states = {epoch: rescaled(state, block, factor) for epoch, state in states.items()}
         run.chain.model.load_state_dict(states[run.spec.epochs])
         own = Opened(run.spec, run.chain, states, run.domain, run.view, run.where)
         suffix = next(s for s in walk(own.chain, [images for images, _ in examples]) if s.module == block)

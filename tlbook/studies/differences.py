@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from tlbook import data, metrics
 from tlbook.analysis import features, mistakes, similarity
 from tlbook.analysis.distance import ALL, BODY, distances, norms
-from tlbook.data import Domain, Examples, augment, batches
+from tlbook.data import Domain, batches
 from tlbook.errors import TlbookError
-from tlbook.models import build
-from tlbook.runs import Run, device, ensure, ensure_all, weights
+from tlbook.runs import Run, device, ensure, ensure_all, network, weights
 from tlbook.scales import Scale
 from tlbook.specs import RunSpec, unique
 from tlbook.studies import grid
@@ -104,13 +103,6 @@ class _Role:
     def at_papers_rates(self, pair: Pair) -> bool:
         """Is each run of a pair at its init's main rate (P-T low, RI-T high; P has none)?"""
         return all(key == P or key[1] == self.scale.main_rates[key[0]] for key in pair)
-
-
-def network(name: str, state: dict[str, Tensor]) -> nn.Module:
-    """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
-    model = build(name, state["fc.weight"].shape[0])
-    model.load_state_dict(state)
-    return model.to(device(), memory_format=torch.channels_last).eval()
 
 
 def _keyed(pair: Pair) -> dict:
@@ -198,17 +190,6 @@ def _said(domain: Domain, values: np.ndarray, at: tuple, name: str) -> dict[str,
     return {name: str(words)}
 
 
-def pictures(scale: Scale, role: str, wanted: Sequence[tuple[str, str]]) -> list[np.ndarray | None]:
-    """Test images uint8 (side, side, 3) by (path, digest); None where this machine has not that very file."""
-    domain = data.load(data.request(scale, role))
-    places = {known: i for i, known in enumerate(zip(domain.test.paths, domain.test.digests, strict=True))}
-    chosen = [places.get(tuple(one)) for one in wanted]
-    here = [i for i in chosen if i is not None]
-    images = augment.centre_crop(domain.test.images[here], scale.side).permute(0, 2, 3, 1).numpy()
-    found = dict(zip(here, images, strict=True))
-    return [None if i is None else found[i] for i in chosen]
-
-
 # Similarity of features
 
 
@@ -255,10 +236,7 @@ def _outputs(one: _Role, models: Mapping[Key, nn.Module], modules: Sequence[str]
     test = one.domain.test
 
     def images(places: np.ndarray):
-        some = torch.from_numpy(places)
-        return batches.evaluation(
-            Examples(test.images[some], test.labels[some], (), ()), one.view(), device()
-        )
+        return batches.evaluation(test.some(places), one.view(), device())
 
     single = features.outputs(next(iter(models.values())), images(at[:1]), modules)
     groups = _within(MEMORY, {name: 4 * len(at) * found.numel() for name, found in single.items()})

@@ -1,4 +1,4 @@
-"""What models on a line say of a few test images, and those images (for the page's explorer)."""
+"""What models on a line say of a few test images (for the page's explorer)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from torch import Tensor
 
 from tlbook import data
 from tlbook.analysis.evaluation import Evaluator
-from tlbook.data import augment
 from tlbook.models.interpolation import check_pair, interpolate
-from tlbook.scales import Scale
 
 PLACES, IMAGES = 7, 5  # at most so many places on a line; so many images
 
@@ -69,12 +67,3 @@ def label(domain: data.Domain, number: int) -> str:
         return domain.classes[int(own)]
     held = [name for name, value in zip(domain.classes, own.tolist(), strict=True) if value]
     return " + ".join(held) or "none"
-
-
-def images(scale: Scale, role: str, paths: Sequence[str]) -> dict[str, np.ndarray]:
-    """Test images by their path, uint8 (side, side, 3); MissingData where they are not here."""
-    test = data.load(data.request(scale, role)).test
-    at = {path: number for number, path in enumerate(test.paths)}
-    chosen = [path for path in paths if path in at]
-    cropped = augment.centre_crop(test.images[[at[path] for path in chosen]], scale.side)
-    return dict(zip(chosen, cropped.permute(0, 2, 3, 1).numpy(), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from tlbook.studies import grid
 from tlbook.studies.feature_reuse import domains
 from tlbook.train import initial
 
-__all__ = ["domains", "samples", "source_accuracy", "start_of_p_t"]
+__all__ = ["domains", "pictures", "samples", "source_accuracy", "start_of_p_t"]
 
 
 def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), count: int = 8, seed: int = 0):
@@ -33,6 +33,18 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
         shuffle = shuffles.Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
         shown[str(size)] = shuffles.apply(shuffle, images).permute(0, 2, 3, 1).numpy()
     return shown
+
+
+def pictures(scale: Scale, role: str, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray]:
+    """Test images by (path, digest), uint8 (side, side, 3), of those very files that this machine has.
+
+    MissingData where the set is not here.
+    """
+    test = data.load(data.request(scale, role)).test
+    places = {file: place for place, file in enumerate(zip(test.paths, test.digests, strict=True))}
+    here = [file for file in dict.fromkeys(wanted) if file in places]
+    images = augment.centre_crop(test.images[[places[file] for file in here]], scale.side)
+    return dict(zip(here, images.permute(0, 2, 3, 1).numpy(), strict=True))
 
 
 def start_of_p_t(
