@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,6 +22,22 @@ def _isolated(tmp_path, monkeypatch):
     monkeypatch.setenv("TLBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TLBOOK_DATA", raising=False)
     monkeypatch.setenv("TLBOOK_DEVICE", "cpu")
+
+
+@pytest.fixture(scope="session")
+def own_folders(tmp_path_factory):
+    """Runs and caches in a folder apart, for what several tests share: ``with own_folders() as folder``."""
+
+    @contextmanager
+    def own_folders():
+        folder = tmp_path_factory.mktemp("study")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
+            patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
+            patch.setenv("TLBOOK_DEVICE", "cpu")
+            yield folder
+
+    return own_folders
 
 
 @pytest.fixture(scope="session")

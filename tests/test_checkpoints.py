@@ -15,12 +15,8 @@ TARGETS = ("quickdraw", "xray")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("checkpoints")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+def place(own_folders):
+    with own_folders() as folder:
         yield folder
 
 

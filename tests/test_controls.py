@@ -27,13 +27,9 @@ def scale(tiny):
 
 
 @pytest.fixture(scope="module")
-def study(scale, tmp_path_factory):
+def study(scale, own_folders):
     """The study, trained once for this module, and the histories of its runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("study")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders():
         found = results.run("controls", scale, TARGETS, (0, 1), workers=1, show=False)
         histories = {spec.id: runs.ensure(spec).history() for spec in controls.runs(scale, TARGETS, (0, 1))}
         yield found, histories

@@ -28,15 +28,11 @@ def test_records_need_neither_torch_nor_images(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
+def shown(own_folders):
     """What the cells show for one target, two seeds of one epoch, from a P that was never trained."""
     from tlbook import models, scales
 
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("page")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders() as folder:
         models.save(models.build(scales.get("smoke").network, 16).state_dict(), folder / "P.safetensors")
         given = {"targets": ["real"], "seeds": [0, 1], "epochs": 2, "images": 40, "workers": 1}
         given["pretrained"] = str(folder / "P.safetensors")

@@ -12,13 +12,9 @@ SEEDS = (0, 1)
 
 
 @pytest.fixture(scope="module")
-def study(tiny, tmp_path_factory):
+def study(tiny, own_folders):
     """The tiny study, trained once for this module: its results, its runs' histories, its folder of runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("study")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders() as folder:
         found = results.run("criticality", tiny, TARGETS, SEEDS, workers=1, show=False)
         histories = {s.id: runs.ensure(s).history() for s in criticality.runs(tiny, TARGETS, SEEDS)}
     return found, histories, folder

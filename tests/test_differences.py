@@ -26,13 +26,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::tlbook.analysis.similarity.Cons
 
 
 @pytest.fixture(scope="module")
-def study(tiny, tmp_path_factory):
+def study(tiny, own_folders):
     """The tiny study, its networks and their logits on the test images."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("differences")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders():
         found = results.run("differences", tiny, TARGETS, SEEDS, workers=1, show=False)
         own = {
             (role, *key): runs.ensure(grid.of_init(tiny, key[0], role, key[1], key[2])).weights("final")

@@ -13,13 +13,9 @@ TARGETS = ("quickdraw", "xray")
 
 
 @pytest.fixture(scope="module")
-def study(tiny, tmp_path_factory):
+def study(tiny, own_folders):
     """The tiny study, trained once for this module."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("study")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders():
         found = results.run("feature_reuse", tiny, TARGETS, (0, 1), workers=1, show=False)
         specs = feature_reuse.runs(tiny, TARGETS, (0, 1))
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}

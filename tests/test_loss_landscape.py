@@ -19,13 +19,9 @@ def scale(tiny):
 
 
 @pytest.fixture(scope="module")
-def study(scale, tmp_path_factory):
+def study(scale, own_folders):
     """The tiny study, run once for this module; and question 1's tables of the same runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("study")
-        patch.setenv("TLBOOK_RUNS", str(folder / "runs"))
-        patch.setenv("TLBOOK_CACHE", str(folder / "cache"))
-        patch.setenv("TLBOOK_DEVICE", "cpu")
+    with own_folders():
         found = results.run("loss_landscape", scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}
