@@ -239,7 +239,7 @@ def test_notebooks_run_once_from_the_clean_source_and_failures_are_named(tree):
     (tree / "tlbook" / "code.py").write_text("a = 3\n")
     lines.clear()
     assert execute.execute_all(tree, staged, offered, 60, lines.append) == []
-    assert "executing (package changed)" in lines[0]
+    assert "to be executed (package changed)" in lines[0]
 
 
 def test_progress_of_a_notebook_is_passed_on_but_not_every_line():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
@@ -46,6 +46,14 @@ def test_kappa_is_cohens_on_being_right(rights):
     wanted = cohen_kappa_score(first, second, labels=[False, True])
     found = measured(mistakes.cells(first, second).sum(0))["kappa"]
     assert found == pytest.approx(wanted, nan_ok=True) or (np.isnan(wanted) and np.isnan(found))
+
+
+@given(st.tuples(*[st.integers(0, 1000)] * 4))
+@example((196, 0, 0, 3))  # 3/199 divided by 1 - 196/199 is above 1
+def test_no_rounding_leaves_the_range(counts):
+    found = mistakes.consistency(np.array(counts))
+    assert not found["shared"] > 1 and not found["shared"] < 0
+    assert not found["kappa"] > 1 and not found["kappa"] < -1
 
 
 def test_independent_errors_share_what_is_expected():

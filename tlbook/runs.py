@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from filelock import FileLock
+from joblib import cpu_count
 from torch import Tensor
 from tqdm import tqdm
 
@@ -49,9 +50,7 @@ def device() -> str:
 
 def default_workers() -> int:
     """How many runs train side by side unless told: one on a GPU, else one a core that is ours to use."""
-    if device() != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cpu_count() if device() == "cpu" else 1
 
 
 @dataclasses.dataclass(frozen=True)

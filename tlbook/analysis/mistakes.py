@@ -68,9 +68,10 @@ def consistency(counts: np.ndarray) -> dict[str, np.ndarray]:
     p, q = both_right + only_second, both_right + only_first  # shares that are right
     expected = p * q + (1 - p) * (1 - q)
     wrong_by_chance = (1 - p) * (1 - q)
-    return {
-        "shared": _ratio(both_wrong, 1 - both_right),
-        "kappa": _ratio(both_right + both_wrong - expected, 1 - expected),
+    apart = only_first + only_second
+    return {  # in forms that rounding cannot lift above 1
+        "shared": _ratio(both_wrong, apart + both_wrong),
+        "kappa": 1 - _ratio(apart, 1 - expected),
         "shared_expected": _ratio(wrong_by_chance, 1 - p * q),
     }
 

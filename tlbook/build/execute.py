@@ -6,19 +6,35 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import papermill
+from joblib import cpu_count
 from tqdm import tqdm
 
 from tlbook import parameters as schema
+from tlbook import results, scales
 from tlbook.build import gate, keys, stage
 from tlbook.errors import TlbookError
+from tlbook.tables import QUESTIONS
 
 QUIET = 5.0  # seconds between two lines of a notebook's progress
 PROMPTS = {"injected-parameters": "what this page was built with", "parameters": "parameters"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook to execute: its source, where the executed copy goes, its parameters, what it depends on."""
+
+    name: str
+    source: Path
+    target: Path
+    given: dict
+    key: dict[str, str]
 
 
 def execute_all(
@@ -26,28 +42,59 @@ def execute_all(
 ) -> list[str]:
     """Bring every notebook of ``staged`` up to date; return one sentence per notebook that failed.
 
-    ``offered`` maps parameter names to values; a notebook gets those that it declares.
+    ``offered`` maps parameter names to values; a notebook gets those that it declares. What the notebooks
+    need is trained first, so that they can then be executed side by side, one a core.
     """
-    failures = []
-    sources = stage.notebooks(root)
-    for number, source in enumerate(sources, 1):
+    jobs = outdated(root, staged, offered, say)
+    if offered["results"] == "run":
+        train([job.source.stem for job in jobs], offered["scale"], say)
+    side_by_side = max(1, min(cpu_count(), len(jobs)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cpu_count() // side_by_side))  # read by each kernel
+    with ThreadPoolExecutor(side_by_side) as pool:
+        failures = list(pool.map(lambda job: _bring_up_to_date(job, timeout, say), jobs))
+    return [f"{job.name}: {'; '.join(found)} (see {job.target.relative_to(root)})."
+            for job, found in zip(jobs, failures, strict=True) if found]
+
+
+def outdated(root: Path, staged: Path, offered: dict, say: Callable[[str], None] = print) -> list[Job]:
+    """The notebooks whose executed copy is missing or was made from something else; says why, or why not."""
+    jobs = []
+    for source in stage.notebooks(root):
         name = source.relative_to(root).as_posix()
         given = chosen(name, declared(source), offered)
-        target = staged / "notebooks" / source.name
-        key = keys.key(root, source, given)
-        reasons = why(target, key)
-        if not reasons:
-            say(f"[{number}/{len(sources)}] {name}: reused (unchanged: {', '.join(key)})")
-            continue
-        say(f"[{number}/{len(sources)}] {name}: executing ({', '.join(reasons)})")
-        began = time.monotonic()
-        found = execute(source, target, given, timeout)
-        if found:
-            failures.append(f"{name}: {'; '.join(found)} (see {target.relative_to(root)}).")
-            continue
-        _remember(target, key)
-        say(f"        {name}: {time.monotonic() - began:.0f} s")
-    return failures
+        job = Job(name, source, staged / "notebooks" / source.name, given, keys.key(root, source, given))
+        reasons = why(job.target, job.key)
+        if reasons:
+            jobs.append(job)
+            say(f"{name}: to be executed ({', '.join(reasons)})")
+        else:
+            say(f"{name}: reused (unchanged: {', '.join(job.key)})")
+    return jobs
+
+
+def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = print) -> None:
+    """Train what the notebooks of these names need, with a progress bar; all of it may be there already."""
+    questions = [q for q in QUESTIONS if any(name.endswith(f"_{q}") for name in notebooks)]
+    if not questions:
+        return
+    from tlbook import runs  # with it torch, which pages made from records do without
+    from tlbook.specs import unique
+
+    value = scales.get(scale)
+    specs = [spec for q in questions for spec in results.study(q).runs(value, scales.TARGETS, value.seeds)]
+    missing = sum(not runs.is_done(spec) for spec in unique(specs))
+    if missing:
+        say(f"Training {missing} runs for {', '.join(questions)} ...")
+        runs.ensure_all(specs)
+
+
+def _bring_up_to_date(job: Job, timeout: int, say: Callable[[str], None]) -> list[str]:
+    began = time.monotonic()
+    found = execute(job.source, job.target, job.given, timeout)
+    if not found:
+        _remember(job.target, job.key)
+    say(f"{job.name}: {'failed after' if found else 'executed in'} {time.monotonic() - began:.0f} s")
+    return found
 
 
 def declared(source: Path) -> list[str]:
@@ -109,9 +156,9 @@ def execute(source: Path, target: Path, given: dict, timeout: int) -> list[str]:
     try:
         papermill.execute_notebook(
             str(source), str(target), parameters=given, cwd=str(target.parent), execution_timeout=timeout,
-            stderr_file=Ticker(lambda line: tqdm.write(f"          {line}", file=sys.stderr)),
+            stderr_file=Ticker(lambda line: tqdm.write(f"{source.stem}: {line}", file=sys.stderr)),
             extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns of its local sockets
-            progress_bar={"desc": f"        {source.stem}", "unit": "cell", "mininterval": 1.0, "ncols": 88},
+            progress_bar={"desc": f"{source.stem:20}", "unit": "cell", "mininterval": 1.0, "ncols": 88},
         )
     except papermill.PapermillExecutionError:
         pass  # the gate names the cell

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock
+from joblib import cpu_count
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -56,8 +57,7 @@ def workers(count: int) -> int:
         if not named.isdecimal():
             raise TlbookError(f"TLBOOK_DECODERS is a number of processes, not {named!r}.")
         return int(named)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_WORKERS) if count > FEW else 0
+    return min(cpu_count(), MAX_WORKERS) if count > FEW else 0
 
 
 class _Files(Dataset):
