@@ -241,6 +241,36 @@ def test_without_tables_nothing_is_recorded(number):
     assert verdict_of({}, number) == "not recorded"
 
 
+@pytest.mark.parametrize(
+    ("direction", "margin", "values", "wanted"),
+    [  # mean 0.8333, half width t(2) * s / sqrt(3) = 3.1258; the runs needed are 3 * (half / room)^2
+        (">", 0.0, (2, 1, -0.5), "about 43 runs in place of 3"),  # room 0.8333
+        ("<", -1.9, (2, 1, -0.5), "about 26 runs in place of 3"),  # room 1.0667 to the limit at 1.9
+        ("within", 1.9, (2, 1, -0.5), "about 26 runs in place of 3"),
+        (">", 1.0, (2, 1, -0.5), "hardly more runs"),  # room 0.1667: 1055 runs
+        (">", 0.0, (2, 1), "3 runs of each kind"),
+        (">", 0.0, (2, 1, float("nan")), "runs that end with a value"),
+        (">", 0.0, (2, 2.1, 2.2), ""),
+        ("<", 0.0, (2, 2.1, 2.2), ""),
+    ],
+)
+def test_what_would_settle_a_part(direction, margin, values, wanted):
+    part = rules.Part("real", "", "", (), lambda evidence: rules.Sample(values), direction, margin, "")
+    settle = rules.decide(part, {})["settle"]
+    assert settle.startswith(wanted) and bool(settle) == bool(wanted)
+    assert rules.decide(part, {}, judged=False)["settle"] == ""
+
+
+def test_an_ri_t_that_has_not_fitted_needs_longer_runs(world):
+    curves = world["learning_curves"].copy()
+    at = (curves.init == "RI-T") & (curves.split == "train") & (curves.metric == "accuracy")
+    curves.loc[at, "value"] = 80.0
+    rows = claims.evaluate(world | {"learning_curves": curves}, which=[claims.CLAIMS[0]])
+    wanted = "an RI-T that fits its training images"
+    assert wanted in set(rows.settle)
+    assert set(rows[rows.verdict == "not tested at this scale"].settle) == {wanted}
+
+
 def test_every_claim_is_not_recorded_without_tables():
     rows = claims.evaluate({})
     assert set(rows["verdict"]) == {"not recorded"} and rows["note"].str.len().min() > 10

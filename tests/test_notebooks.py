@@ -30,7 +30,7 @@ from tlbook.parameters import NAMES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SETUP, REUSE, DIFFERENCES = "00_setup", "01_feature_reuse", "02_differences"
+SETUP, REUSE, DIFFERENCES, SCORECARD = "00_setup", "01_feature_reuse", "02_differences", "06_scorecard"
 DECLARED = re.compile(r"(\w+): (str|list|int|float|bool) = (.+?)  # \S.{9,}")
 of_every_notebook = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
@@ -93,7 +93,8 @@ def test_parameters_are_typed_commented_and_known(path):
     declared = [DECLARED.fullmatch(line) for line in lines]
     assert all(declared), [line for line, match in zip(lines, declared, strict=True) if not match]
     names = [match[1] for match in declared]
-    assert names[:2] == ["scale", "results"] and set(names) <= set(NAMES)
+    assert set(names) <= set(NAMES)
+    assert names == ["records"] if path.stem == SCORECARD else names[:2] == ["scale", "results"]
     shown = papermill.inspect_notebook(str(path))
     assert list(shown) == names
     for match in declared:
@@ -345,3 +346,11 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     assert [row.td.text for row in domains.select("tbody tr")] == ["source", "real", "xray"]
     texts = [text.text for page in others for text in page.select(".tlb-text")]
     assert len(texts) == 6 and set(texts) == {"This needs the package torch, which is not installed here."}
+
+
+def test_the_scorecard_reads_a_folder_of_the_readers_own(tmp_path):
+    records.write("gpu", "feature_reuse", made_up.tables(), made_up.provenance(), tmp_path)
+    shown = run_cells(source(SCORECARD), {"records": str(tmp_path)})
+    glance, counted, details = (BeautifulSoup(html, "html.parser") for html in shown)
+    assert [head.text for head in glance.select("thead th")][2:] == ["gpu"]
+    assert counted.select_one("tbody td").text == "gpu" and len(details.select("details")) == 30

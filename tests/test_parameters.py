@@ -101,6 +101,7 @@ REFUSALS = [
     ({"rates": ["nan", 1]}, "not a number"),
     ({"data": "/no/such/folder"}, "there is no folder /no/such/folder"),
     ({"data": "folder:/no/such/folder", "targets": "real"}, "there is no folder /no/such/folder"),
+    ({"records": "/no/such/folder"}, "/no/such/folder holds none"),
     ({"pretrained": "weights.pt"}, "no .safetensors file"),
     ({"pretrained": "/no/such.safetensors"}, "/no/such.safetensors"),
     ({"results": "records", "epochs": 3}, "epochs cannot be given"),

@@ -347,13 +347,7 @@ def claims_(
     which = claims.of_question(only) if only else claims.CLAIMS
     folder = Path(root) if root else records.FOLDER
     judged = scales.get(scale).judged
-    found = {}
-    for question in tables.QUESTIONS:
-        if scale in records.recorded(question, root=folder):
-            found |= records.load_all(scale, question, folder)
-    if not found:
-        how = f"tlbook reproduce --scale {scale} --record book"
-        raise TlbookError(f"Scale {scale} has no records in {folder}; `{how}` makes them.")
+    found = records.load_scale(scale, folder)
     print(claims.report(found, judged, which))
     if json_file:
         Path(json_file).write_text(claims.to_json(found, judged, which) + "\n", encoding="utf-8")

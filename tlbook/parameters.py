@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from tlbook import scales
+from tlbook import records, scales
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER, PIXELS, Scale
 
@@ -43,6 +43,7 @@ class Parameters(BaseModel):
     images: int | None = None  # cap on the training images of every target
     workers: int | None = None  # processes that train side by side
     checkpoints: tuple[int | str, ...] = ()  # epochs of P's pre-training, or paths of .safetensors files
+    records: str = ""  # '': the book's own; a folder that `tlbook reproduce --record` has written
 
     @field_validator("scale", mode="before")
     @classmethod
@@ -72,6 +73,19 @@ class Parameters(BaseModel):
         if own and sum(p.is_dir() for p in path.iterdir()) < 2:
             raise ValueError(f"data: {path} needs at least two sub-folders of images, one for each class.")
         return f"{FOLDER if own else ''}{path}"
+
+    @field_validator("records", mode="before")
+    @classmethod
+    def _records(cls, value: Any) -> str:
+        text = _text("records", value)
+        if not text:
+            return ""
+        path = Path(text).expanduser().absolute()
+        if not any(path.glob("*/*/provenance.json")):
+            raise ValueError(
+                f"records: {path} holds none; give a folder that `tlbook reproduce --record` has written."
+            )
+        return str(path)
 
     @field_validator("pretrained", mode="before")
     @classmethod
@@ -180,6 +194,11 @@ class Parameters(BaseModel):
     def root(self) -> Path | None:
         """The folder that holds the data sets, where one was given; None leaves it to TLBOOK_DATA."""
         return Path(self.data) if self.data and not self.data.startswith(FOLDER) else None
+
+    @property
+    def records_folder(self) -> Path:
+        """Where a page of all questions reads records."""
+        return Path(self.records) if self.records else records.FOLDER
 
     def apply(self) -> Scale:
         """The named scale with the overrides; the very same value as ``scales.get(scale)`` without any."""

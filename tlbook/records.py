@@ -59,6 +59,18 @@ def load_all(scale: str, question: str, root: Path = FOLDER) -> dict[str, pd.Dat
     return {name: load(scale, question, name, root) for name in names}
 
 
+def load_scale(scale: str, root: Path = FOLDER) -> dict[str, pd.DataFrame]:
+    """Every recorded table of every question at a scale, by name; refused where there is none."""
+    found = {}
+    for question in tables.QUESTIONS:
+        if scale in recorded(question, root=root):
+            found |= load_all(scale, question, root)
+    if not found:
+        how = f"tlbook reproduce --scale {scale} --record book"
+        raise TlbookError(f"Scale {scale} has no records in {root}; `{how}` makes them.")
+    return found
+
+
 def provenance(scale: str, question: str, root: Path = FOLDER) -> dict:
     """How a question's records were made: commit, device, runs, digests, wall time."""
     path = folder(scale, question, root) / "provenance.json"

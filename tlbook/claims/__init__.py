@@ -70,6 +70,7 @@ PART_COLUMNS = (
     "margin",
     "verdict",
     "note",
+    "settle",
 )
 CLAIM_COLUMNS = ("claim", "section", "where", "text", "parts", "tested", "reproduced", "verdict", "note")
 
@@ -90,8 +91,9 @@ def _chosen(which: Which) -> Sequence[Claim]:
 
 def evaluate(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> pd.DataFrame:
     """One row per part of every claim of `which` (a question's name, claims, or None for all): its
-    statistic, the paper's value, ours with its 95 % interval over n runs, the rule, the verdict and a note.
-    With `judged=False` the statistics stay and no verdict is given."""
+    statistic, the paper's value, ours with its 95 % interval over n runs, the rule, the verdict, a note, and
+    what would settle it where nothing is decided. With `judged=False` the statistics stay and no verdict is
+    given."""
     recorded = Recorded(tables)
     rows = [
         {
@@ -184,7 +186,8 @@ def _part_line(part) -> str:
         f"{part.role}: {part.statistic}: {part.value:.3g} ({interval(part)}, n={part.n}; paper {theirs}; "
         f"asks {rule(part)}): {part.verdict}"
     )
-    return f"{line} [{part.note}]" if part.note else line
+    line += f" [{part.note}]" if part.note else ""
+    return f"{line} -> settled by {part.settle}" if part.settle else line
 
 
 def to_json(tables: Mapping[str, pd.DataFrame], judged: bool = True, which: Which = None) -> str:

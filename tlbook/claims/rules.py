@@ -19,6 +19,7 @@ import pandas as pd
 from tlbook.analysis.intervals import around, student
 
 MINIMUM_RUNS = 3  # fewer say nothing about spread
+MANY_RUNS = 100  # nobody makes more only to settle a part
 TRAINED = {"accuracy": 90.0, "auc": 0.90}  # an RI-T below has not fitted its training set: it proves nothing
 
 REPRODUCED = "reproduced"
@@ -226,10 +227,11 @@ class Claim:
 
 
 def decide(part: Part, tables: Mapping[str, pd.DataFrame], judged: bool = True) -> dict:
-    """Value, interval, number of runs, verdict and note of one part. `judged=False` keeps the statistic and
-    gives no verdict on it."""
+    """Value, interval, number of runs, verdict, note, and what would settle it where nothing is decided, of
+    one part. `judged=False` keeps the statistic and gives no verdict on it."""
     evidence = Evidence(tables if isinstance(tables, Recorded) else Recorded(tables))
     result = {"value": math.nan, "low": math.nan, "high": math.nan, "n": 0}
+    settle = ""
     try:
         for table in part.reads:
             if table not in tables:
@@ -239,27 +241,40 @@ def decide(part: Part, tables: Mapping[str, pd.DataFrame], judged: bool = True) 
             raise Unmeasured("the statistic is undefined for a run, or with one left out")
         result["value"], result["low"], result["high"] = sample.interval()
         result["n"] = sample.n
-        verdict = _verdict(part, sample, evidence, result)
+        verdict, settle = _verdict(part, sample, evidence, result)
     except NotRecorded as missing:
-        verdict = NOT_RECORDED
+        verdict, settle = NOT_RECORDED, "records of it"
         evidence.note(str(missing))
     except Unmeasured as gap:
-        verdict = INCONCLUSIVE
+        verdict, settle = INCONCLUSIVE, "runs that end with a value"
         evidence.note(str(gap))
     if not judged and verdict != NOT_RECORDED:
-        verdict = NOT_JUDGED
-    return result | {"verdict": verdict, "note": evidence.remarks()}
+        verdict, settle = NOT_JUDGED, ""
+    return result | {"verdict": verdict, "note": evidence.remarks(), "settle": settle}
 
 
-def _verdict(part: Part, sample: Sample, evidence: Evidence, result: dict) -> str:
-    """The rules in order: RI-T trained out, enough runs, then the interval."""
+def _verdict(part: Part, sample: Sample, evidence: Evidence, result: dict) -> tuple[str, str]:
+    """The rules in order: RI-T trained out, enough runs, then the interval; and what would settle it."""
     untrained = [used for used in sorted(evidence.random) if not _trained(evidence, *used)]
     if sample.smallest < MINIMUM_RUNS:
         evidence.note(f"{sample.smallest} run(s), {MINIMUM_RUNS} needed")
-        return NOT_TESTED
+        return NOT_TESTED, f"{MINIMUM_RUNS} runs of each kind"
     if untrained:
-        return NOT_TESTED
-    return judge(result["low"], result["high"], part.direction, part.margin, part.against)
+        return NOT_TESTED, "an RI-T that fits its training images"
+    verdict = judge(result["low"], result["high"], part.direction, part.margin, part.against)
+    return verdict, _more_runs(part, sample.n, result) if verdict == INCONCLUSIVE else ""
+
+
+def _more_runs(part: Part, n: int, result: dict) -> str:
+    """Roughly how many runs would decide, if value and spread stay: the interval shrinks as 1 / sqrt(n), and
+    must not reach the nearest limit."""
+    limits = {">": [part.margin], "<": [-part.margin], "within": [-part.margin, part.margin]}[part.direction]
+    room = min(abs(result["value"] - part.against - limit) for limit in limits)
+    half = (result["high"] - result["low"]) / 2
+    runs = n * (half / room) ** 2 if room > 0 else math.inf
+    if runs > MANY_RUNS:
+        return "hardly more runs: it lies at the limit"
+    return f"about {math.ceil(runs)} runs in place of {n}, if the value stays"
 
 
 def _trained(evidence: Evidence, table: str, role: str, rate: str) -> bool:

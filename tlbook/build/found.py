@@ -1,0 +1,75 @@
+"""A Sphinx extension: what prose says of our results is held to the records.
+
+``{verdict}`16 reproduced` `` prints the mark and number of a claim and links to the scorecard; it is a
+warning, hence an error of the build, when the records say otherwise, so that no sentence outlives its
+evidence. ``{ours}`16.1` `` prints our value of a claim's part with its interval. Both take the highest scale
+that recorded the claim.
+"""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxRole
+
+from tlbook import claims, scorecard
+from tlbook.errors import TlbookError
+from tlbook.pages import VERDICT_MARKS
+
+SCORECARD = "/notebooks/06_scorecard"
+
+
+def said(text: str) -> str:
+    """'16 reproduced' to '✓ claim 16'; TlbookError when the records give another verdict."""
+    match = re.fullmatch(r"(\d+) (.+)", text.strip())
+    if not match or match[2] not in claims.VERDICTS:
+        raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(claims.VERDICTS)}).")
+    number = int(match[1])
+    found, scale = scorecard.verdict(number, scorecard.read())
+    if found != match[2]:
+        raise TlbookError(f"The prose calls claim {number} {match[2]!r}; at scale {scale} it is {found!r}.")
+    return f"{VERDICT_MARKS.get(found, '·')} claim {number}"
+
+
+def ours(text: str) -> str:
+    """'16.1' to our value of part 1 of claim 16 with its 95 % interval, '1.34 (1.2 to 1.5)'."""
+    match = re.fullmatch(r"(\d+)\.(\d+)", text.strip())
+    if not match:
+        raise TlbookError(f"{text!r} is not a claim and one of its parts, such as 16.1.")
+    row = scorecard.part(int(match[1]), int(match[2]), scorecard.read())
+    return f"{row.value:.3g} ({claims.interval(row)})"
+
+
+class VerdictRole(SphinxRole):
+    def run(self):
+        return _checked(self, lambda: [_link(said(self.text))])
+
+
+class OursRole(SphinxRole):
+    def run(self):
+        return _checked(self, lambda: [nodes.Text(ours(self.text))])
+
+
+def _link(words: str) -> nodes.Node:
+    link = addnodes.pending_xref(
+        "", refdomain="std", reftype="doc", reftarget=SCORECARD, refexplicit=True, refwarn=True
+    )
+    link += nodes.inline("", words, classes=["tlb-verdict"])
+    return link
+
+
+def _checked(role: SphinxRole, make):
+    try:
+        return make(), []
+    except TlbookError as error:
+        message = role.inliner.reporter.warning(str(error), line=role.lineno)
+        return [role.inliner.problematic(role.rawtext, role.rawtext, message)], [message]
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_role("verdict", VerdictRole())
+    app.add_role("ours", OursRole())
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
