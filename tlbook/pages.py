@@ -15,6 +15,7 @@ from tlbook.errors import TlbookError
 from tlbook.parameters import Parameters
 from tlbook.results import Results, for_page
 
+MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
 VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
 
@@ -77,7 +78,7 @@ def show(
     names = (table,) if isinstance(table, str) else tuple(table)
     found = best(found, *names)
     if not any(result.judged for result in found.values()):
-        frames["real images"] = "Not recorded on real images yet."
+        frames |= MISSING
     for label, result in found.items():
         missing = [name for name in names if name not in result.tables]
         if not missing:
@@ -147,7 +148,7 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
         parts = claims.evaluate(result.beside | result.tables, result.judged, which)
         judged = Verdicts(claims.on_claims(parts, which), parts)
         frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
-    return explorer.tabs(frames, label="Verdicts")
+    return explorer.tabs(frames or MISSING, label="Verdicts")
 
 
 def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
@@ -172,16 +173,14 @@ def explore(
     found: Mapping[str, Results], frames: Callable[[Results, str], Mapping[str, object]], label: str
 ) -> explorer.Explorer:
     """A choice of result, then of role, then a slider called ``label`` over ``frames(result, role)``."""
-    return explorer.tabs(
-        {
-            name: explorer.tabs(
-                {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
-                label="Domain",
-            )
-            for name, result in best(found).items()
-        },
-        label="Results",
-    )
+    shown = {
+        name: explorer.tabs(
+            {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
+            label="Domain",
+        )
+        for name, result in best(found).items()
+    }
+    return explorer.tabs(shown or MISSING, label="Results")
 
 
 def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:

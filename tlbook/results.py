@@ -147,8 +147,11 @@ def _of_roles(frame: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
 def for_page(
     question: str, mode: str, scale: Scale, targets: Sequence[str] = (), seeds: Sequence[int] = (), **how
 ) -> dict[str, Results]:
-    """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build."""
-    names = [scale.name] if mode == "records" else records.recorded(question)
+    """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build.
+
+    In mode "records" it is the scale's own records alone; nothing where the question is not recorded at it.
+    """
+    names = [name for name in records.recorded(question) if mode == "run" or name == scale.name]
     found = {f"recorded at scale {name}": only(recorded(question, name), targets) for name in names}
     if mode == "run":
         found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)

@@ -12,15 +12,20 @@ BARE_REPR = re.compile(r"^<[^<>\n]* at 0x[0-9a-f]+>$|^<Figure size .*>$|^<Axes: 
 
 
 def problems(notebook: NotebookNode) -> list[str]:
-    """One sentence for each thing that is wrong; empty when the notebook may go into the book."""
+    """What is wrong, a phrase for each cell up to the first that raised an error, after which it counts the
+    cells that were not reached; empty when the notebook may go into the book."""
     found = []
-    if notebook.metadata.get("papermill", {}).get("exception"):
-        found.append("Papermill recorded an exception")
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for number, cell in enumerate(cells, 1):
-        problem = _error(cell) or _not_run(cell) or _empty(cell)
+        error = _error(cell)
+        problem = error or _not_run(cell) or _empty(cell)
         if problem:
             found.append(f"code cell {number} ({_first_line(cell)}) {problem}")
+        if error:
+            rest = len(cells) - number
+            return found + ([f"{rest} after it not executed"] if rest else [])
+    if not found and notebook.metadata.get("papermill", {}).get("exception"):
+        found.append("Papermill recorded an exception")
     return found
 
 
