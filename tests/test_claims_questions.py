@@ -355,17 +355,6 @@ def test_tolerance_stops_at_the_first_failure(world):
     assert list(found) == [0.1, 0.1, 0.1]
 
 
-def test_modules_sort_by_depth():
-    names = ["fc", "layer2.0", "layer10.0", "layer1.11", "layer1.2", "conv1"]
-    assert sorted(names[:2] + names[3:], key=criticality.depth) == [
-        "conv1",
-        "layer1.2",
-        "layer1.11",
-        "layer2.0",
-        "fc",
-    ]
-
-
 def test_checkpoints_are_found_by_fraction_of_pre_training():
     found = pd.Series([0, 1, 3, 10, 11, 20, 21, 30], index=np.array([0, 1, 3, 10, 11, 20, 21, 30]) / 30)
     assert checkpoints.nearest(found, 1 / 9) == 3 and checkpoints.last(found) == 30

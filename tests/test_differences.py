@@ -1,6 +1,7 @@
 """Question 2: its study on tiny runs against other ways to the same numbers, its summaries and figures."""
 
 import types
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -165,12 +166,13 @@ def test_similarity_is_cka_of_the_modules_outputs(study, found, tiny):
 
 def test_features_are_those_that_the_table_says(found):
     shapes = rows(found["feature_shapes"], role="xray").set_index("module")
-    assert list(shapes.index) == ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
+    in_order = pairs.feature_shapes(tables.in_order("feature_shapes", found["feature_shapes"]))
+    wanted = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
+    assert list(in_order.module[in_order.role == "xray"]) == wanted
     assert shapes.loc["layer4", ["channels", "positions", "features"]].tolist() == [64, 4, 256]
     assert shapes.positions_used["layer4"] == 4 * shapes.images["layer4"] == 4 * 40
-    assert set(pairs.feature_shapes(found["feature_shapes"]).set_index("module").warning["layer4"]) == {
-        "more features than images"
-    }
+    shown = pairs.feature_shapes(found["feature_shapes"])
+    assert set(shown.set_index("module").more_features["layer4"]) == {"yes"}
 
 
 def test_distances_start_from_what_is_shared(found):
@@ -440,10 +442,11 @@ def test_gallery_shows_these_very_images(study, found, tiny):
 
 def test_gallery_on_a_page_falls_back_to_words(study, tiny, monkeypatch):
     build = {"build": study[0]}
-    page = BeautifulSoup(pages.gallery(build, tiny, figures.gallery)._repr_html_(), "html.parser")
+    draw = partial(pages.gallery, build, tiny, figures.gallery, figures.SETS)
+    page = BeautifulSoup(draw()._repr_html_(), "html.parser")
     assert len(page.select("img")) >= 4
     monkeypatch.setattr(setup, "pictures", lambda *_: {})
-    page = BeautifulSoup(pages.gallery(build, tiny, figures.gallery)._repr_html_(), "html.parser")
+    page = BeautifulSoup(draw()._repr_html_(), "html.parser")
     assert not page.select("img") and "prediction_b" in page.text and "digest" not in page.text
 
 

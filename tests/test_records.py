@@ -212,6 +212,16 @@ def test_pages_show_the_highest_record_then_their_own_run(found, in_tmp, monkeyp
     assert list(results.for_page(QUESTION, "records", scales.get("laptop"))) == ["recorded at scale laptop"]
 
 
+def test_records_without_the_targets_of_a_page_are_passed_over(found, in_tmp, monkeypatch, refused):
+    """A reader who runs one target meets no error because other targets are recorded."""
+    monkeypatch.setattr(results, "run", lambda *a, **k: "ran")
+    write(found, in_tmp, {"seeds": [0], "targets": ["real"]})
+    page = QUESTION, "run", scales.get("laptop")
+    assert list(results.for_page(*page, ["xray"])) == ["this build, scale laptop"]
+    assert len(results.for_page(*page, ["real", "xray"])) == 2
+    refused("not recorded for xray, only real", results.for_page, QUESTION, "records", page[2], ["xray"])
+
+
 def test_a_result_is_cut_to_the_roles_that_a_page_asks_for(refused):
     table = pd.DataFrame({"role": ["real", "quickdraw", "source"], "value": [1, 2, 3]})
     whole = results.Results(QUESTION, "laptop", True, {"domains": table}, {"targets": ["real", "quickdraw"]})

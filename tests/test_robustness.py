@@ -6,15 +6,15 @@ import pytest
 from made_up_criticality import LOST, MODULES, criticality, every_table, rewind
 
 from tlbook import paper
-from tlbook.analysis import robustness
-from tlbook.claims import criticality as rules
+from tlbook.analysis import depth, robustness
 
 
-def test_modules_and_stages_sort_by_depth_as_the_claims_have_it():
+def test_modules_and_stages_sort_from_input_to_output():
     names = ["none", "fc", "layer2", "layer10.0", "layer1.11", "layer1.2", "conv1", "layer1"]
-    assert robustness.modules(names) == ["conv1", "layer1.2", "layer1.11", "layer10.0", "fc"]
-    assert robustness.stages(names) == ["layer1", "layer2"]
-    assert robustness.modules(MODULES) == sorted(MODULES, key=rules.depth)
+    assert depth.modules(names) == ["conv1", "layer1.2", "layer1.11", "layer10.0", "fc"]
+    assert depth.stages(names) == ["layer1", "layer2"]
+    whole = ["conv1", "layer1", "layer1.2", "layer1.11", "layer2", "layer10.0", "fc", "none"]
+    assert depth.by_depth([*names, "fc"]) == whole
 
 
 def test_losses_are_the_networks_own_metric_minus_the_changed_ones():

@@ -26,7 +26,7 @@ class Table:
     frame: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        text = self.frame.to_html(
+        text = self.frame.rename_axis(columns=None).to_html(
             index=False, border=0, classes="tlb-data", na_rep="–", float_format="{:.3g}".format
         )
         return f'<div class="tlb-table" tabindex="0" role="group" aria-label="Table">{text}</div>'
@@ -220,9 +220,12 @@ def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int)
 
 
 def gallery(
-    found: Mapping[str, Results], scale: scales.Scale, draw: Callable[[pd.DataFrame, Mapping], object]
+    found: Mapping[str, Results],
+    scale: scales.Scale,
+    draw: Callable[[pd.DataFrame, Mapping], object],
+    sets: Mapping[str, str],
 ) -> explorer.Explorer:
-    """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over the sets.
+    """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over ``sets`` (name: words).
 
     Images are read from where they lie; where those very files are not on this machine, the rows are shown.
     """
@@ -232,9 +235,11 @@ def gallery(
         own = table[table.role == role]
         images = pictures_if_here(result, scale, role, zip(own.path, own.digest, strict=True))
         shown = {}
-        for name, rows in own.groupby("examples", sort=False):
-            less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
-            shown[name.replace("_", " ")] = draw(rows, images) if images else Table(less)
+        for name, words in sets.items():
+            rows = own[own.examples == name]
+            if len(rows):
+                less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
+                shown[words] = draw(rows, images) if images else Table(less)
         return shown
 
     return explore(found, frames, label="Examples")

@@ -91,7 +91,7 @@ def write(
     try:
         partial.mkdir(parents=True)
         for name, frame in found.items():
-            in_order = tables.check(name, frame).sort_values(known[name].keys)
+            in_order = tables.in_order(name, tables.check(name, frame))
             in_order.to_csv(partial / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
         (partial / "provenance.json").write_text(json.dumps(dict(made), indent=1) + "\n")
         if final.exists():

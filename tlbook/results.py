@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tlbook import records, scales
+from tlbook import records, scales, tables
 from tlbook.errors import TlbookError
 from tlbook.scales import Scale
 from tlbook.tables import QUESTIONS
@@ -74,7 +74,8 @@ def run(
     targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
     module = study(question)
     code = records.code_state(commit)  # before hours of training, in which it may be edited
-    found = module.tables(scale, targets, seeds, **how)
+    measured = module.tables(scale, targets, seeds, **how)
+    found = {name: tables.in_order(name, frame) for name, frame in measured.items()}
     specs = module.runs(scale, targets, seeds)
     if records.code_state(commit)["package_digest"] != code["package_digest"]:
         code["clean"] = False
@@ -149,10 +150,13 @@ def for_page(
 ) -> dict[str, Results]:
     """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build.
 
-    In mode "records" it is the scale's own records alone; nothing where the question is not recorded at it.
+    In mode "records" it is the scale's own records alone; nothing where the question is not recorded at it,
+    and refused where it is, but for none of the targets. In mode "run" such records are passed over.
     """
     names = [name for name in records.recorded(question) if mode == "run" or name == scale.name]
-    found = {f"recorded at scale {name}": only(recorded(question, name), targets) for name in names}
+    there = {f"recorded at scale {name}": recorded(question, name) for name in names}
+    covers = {n: r for n, r in there.items() if mode == "records" or not targets or {*targets} & {*r.roles}}
+    found = {name: only(result, targets) for name, result in covers.items()}
     if mode == "run":
         found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
     return found

@@ -816,6 +816,11 @@ def of_question(question: str) -> dict[str, Table]:
     return {name: table for name, table in TABLES.items() if table.question == question}
 
 
+def in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """A table's rows sorted by its keys: as records hold it, and so as whoever reads one must take it."""
+    return frame.sort_values(TABLES[name].keys, ignore_index=True)
+
+
 def check(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """Return `frame` unchanged if it is a valid table `name`; raise TlbookError with one sentence if its
     columns differ, a column holds what it may not, or two rows have the same keys."""

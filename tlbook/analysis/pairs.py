@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tlbook.analysis import convergence
+from tlbook.analysis.depth import by_depth
 from tlbook.scales import RATES, TARGETS
 
 KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T", "P-T & P", "RI-T & P")
@@ -38,7 +39,7 @@ def similarity_by_module(table: pd.DataFrame, paper: pd.DataFrame, metric: str =
     found["paper"] = [
         theirs.get((row.role, row.pair, row.module), float("nan")) for row in found.itertuples()
     ]
-    return _ordered(found, list(dict.fromkeys(table.module)))
+    return _ordered(found, by_depth(table.module))
 
 
 def mistakes_by_kind(table: pd.DataFrame) -> pd.DataFrame:
@@ -57,24 +58,24 @@ def mistakes_by_kind(table: pd.DataFrame) -> pd.DataFrame:
 
 def difficulty_by_judges(table: pd.DataFrame) -> pd.DataFrame:
     """Means over pairs of the table difficulty_test: role, judges, n, difference, and how many pairs have an
-    interval above and below 0, cliffs_delta, p_below_5 (pairs whose test has p < 0.05)."""
+    interval above and below 0, cliffs_delta, p_low (pairs whose test has p < 0.05)."""
     keys = ["role", "judges"]
     wide = table.pivot(index=["judges", *PAIR], columns="metric", values="value").dropna().reset_index()
     wide["above_0"] = (wide.difference_low > 0).astype(int)
     wide["below_0"] = (wide.difference_high < 0).astype(int)
-    wide["p_below_5"] = (wide.p_value < 0.05).astype(int)
+    wide["p_low"] = (wide.p_value < 0.05).astype(int)
     grouped = wide.groupby(keys)
     found = grouped.agg(
         n=("difference", "size"), difference=("difference", "mean"), cliffs_delta=("cliffs_delta", "mean"),
-        above_0=("above_0", "sum"), below_0=("below_0", "sum"), p_below_5=("p_below_5", "sum"),
+        above_0=("above_0", "sum"), below_0=("below_0", "sum"), p_low=("p_low", "sum"),
     )  # fmt: skip
     return _ordered(found.reset_index())
 
 
 def feature_shapes(table: pd.DataFrame) -> pd.DataFrame:
-    """The table feature_shapes with a warning where features outnumber images."""
+    """The table feature_shapes in the book's order, and whether features outnumber images."""
     many = table.features > table.images
-    return table.assign(warning=many.map({True: "more features than images", False: ""}))
+    return _ordered(table.assign(more_features=many.map({True: "yes", False: "no"})), by_depth(table.module))
 
 
 RATIOS = {

@@ -9,28 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from tlbook.analysis.depth import modules
 from tlbook.scales import INITS, RATES, TARGETS
 
 RUN = ["role", "init", "rate", "seed"]
 KINDS = ("all", *INITS)
-
-
-def depth(module: str) -> tuple[int, int]:
-    """Sort key of a module or a stage from input to output: conv1, layer1, layer1.0, …, fc."""
-    if module in ("conv1", "fc"):
-        return (0, 0) if module == "conv1" else (99, 0)
-    stage, _, block = module.removeprefix("layer").partition(".")
-    return int(stage), int(block or -1)
-
-
-def modules(names) -> list[str]:
-    """The modules among some names, by depth: conv1, blocks, fc; neither "none" nor whole stages."""
-    return sorted({name for name in names if name in ("conv1", "fc") or "." in name}, key=depth)
-
-
-def stages(names) -> list[str]:
-    """The whole stages among some names, by depth."""
-    return sorted({n for n in names if n.startswith("layer") and "." not in n}, key=depth)
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from tlbook import paper
+from tlbook.analysis.depth import depth, modules
 from tlbook.claims.rules import Claim, Evidence, NotRecorded, Part, Sample, paired, sample
 from tlbook.claims.select import SIGN, difference, spearman
 
@@ -21,21 +22,6 @@ REWIND = ("rewind",)
 REWIND_BOTH = ("rewind", "learning_curves")
 PATHS_BOTH = ("paths", "learning_curves")
 TOLERATED = 0.05  # how much training AUC noise may cost before it is no longer tolerated
-
-
-def depth(module: str) -> tuple[int, int]:
-    """Sort key of a module: conv1, the blocks in order, fc."""
-    if module == "conv1":
-        return 0, 0
-    if module == "fc":
-        return 9, 0
-    stage, block = module.removeprefix("layer").split(".")
-    return int(stage), int(block)
-
-
-def _is_module(name: str) -> bool:
-    """conv1, a block or fc; not 'none' and not a whole stage."""
-    return name in ("conv1", "fc") or (name.startswith("layer") and "." in name)
 
 
 def losses(evidence: Evidence, init: str, rate: str | None = None) -> pd.DataFrame:
@@ -54,7 +40,7 @@ def losses(evidence: Evidence, init: str, rate: str | None = None) -> pd.DataFra
     if "none" not in table:
         raise NotRecorded(f"rewind has no row 'none' (the model itself) for {init}")
     lost = -table.sub(table["none"], axis=0)
-    return _complete(lost[sorted(filter(_is_module, lost.columns), key=depth)], init)
+    return _complete(lost[modules(lost.columns)], init)
 
 
 def _complete(table: pd.DataFrame, init: str) -> pd.DataFrame:

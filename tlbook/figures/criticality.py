@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from tlbook.analysis.robustness import losses, modules, rank
+from tlbook.analysis.depth import modules
+from tlbook.analysis.robustness import losses, rank
 from tlbook.figures import style
 
 LOST = {"accuracy": "accuracy lost (points)", "auc": "AUC lost"}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tlbook.analysis import pairs
+from tlbook.analysis.depth import by_depth
 from tlbook.figures import style
 from tlbook.figures.feature_reuse import epoch_axis
 from tlbook.scales import RATES
@@ -136,7 +137,7 @@ def by_class(table: pd.DataFrame, role: str, metric: str = "shared") -> Figure:
     style.apply()
     shown = table[(table.role == role) & (table.metric == metric)]
     shown = shown.assign(pair=pairs.kind(shown))
-    labels = list(dict.fromkeys(shown.label))
+    labels = sorted(set(shown.label))
     figure, ax = plt.subplots(figsize=(max(4.5, 0.75 * len(labels) + 2.4), 2.9))
     kinds = [kind for kind in pairs.KINDS if kind in set(shown.pair)]
     for number, kind in enumerate(kinds):
@@ -165,7 +166,7 @@ def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
     figure, axes = style.panels(len(roles), width=3.8, height=2.6)
     for ax, role in zip(axes, roles, strict=True):
         own = shown[shown.role == role]
-        modules = list(dict.fromkeys(own.module))
+        modules = by_depth(own.module)
         _null_band(ax, own, measure, modules)
         for kind in (kind for kind in pairs.KINDS if kind in set(own.pair)):
             values = own[(own.pair == kind) & (own.metric == measure)].groupby("module").value
@@ -205,7 +206,7 @@ def layer_by_layer(table: pd.DataFrame, role: str, kind: str, measure: str = "ck
     style.apply()
     shown = pairs.at_papers_rates(table[(table.role == role) & (table.metric == measure)])
     shown = shown[pairs.kind(shown) == kind]
-    modules = list(dict.fromkeys(shown.module))
+    modules = by_depth(shown.module)
     means = shown.pivot_table(index="module", columns="module_b", values="value", dropna=False)
     means = means.reindex(index=modules[::-1], columns=modules)
     first, second = kind.split(" & ")
@@ -235,7 +236,7 @@ def kinds(table: pd.DataFrame, role: str) -> list[str]:
 
 def modules(table: pd.DataFrame, role: str) -> list[str]:
     """The modules of a role's table, from input to output."""
-    return _from_input_to_output(table.module[table.role == role])
+    return by_depth(table.module[table.role == role])
 
 
 def one_layer(table: pd.DataFrame, role: str, module: str) -> Figure:
@@ -327,7 +328,7 @@ def along_depth(table: pd.DataFrame) -> Figure:
     figure, axes = style.panels(len(roles), width=3.8, height=2.7)
     for ax, role in zip(axes, roles, strict=True):
         own = shown[shown.role == role]
-        names = _from_input_to_output(own.module)
+        names = by_depth(own.module)
         for kind in (kind for kind in pairs.KINDS if kind in set(own.pair)):
             values = own[own.pair == kind].groupby("module").value
             low, mean, high = (getattr(values, name)().reindex(names) for name in ("min", "mean", "max"))
@@ -444,18 +445,6 @@ def _wide(table: pd.DataFrame, *more: str) -> pd.DataFrame:
 def _spread(count: int) -> np.ndarray:
     """Places around 0 for points that would hide each other."""
     return np.linspace(-0.5, 0.5, count) * JITTER if count > 1 else np.zeros(count)
-
-
-def _from_input_to_output(names: pd.Series) -> list[str]:
-    """Module names sorted as the network applies them."""
-
-    def place(name: str) -> tuple:
-        if not name.startswith("layer"):
-            return (0 if name == "conv1" else 99,)
-        stage, _, block = name.removeprefix("layer").partition(".")
-        return int(stage), int(block) if block else 99
-
-    return sorted(set(names), key=place)
 
 
 def _module_axis(ax: Axes, names: Sequence[str]) -> None:
