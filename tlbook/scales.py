@@ -236,7 +236,7 @@ SMOKE = Scale(
     source_rate=0.1,
     tasks=_tasks(
         ("embedded/real", "embedded/clipart", "embedded/quickdraw", "embedded/xray"),
-        dict(train=160, dev=100, test=600, batch=32, epochs=100, steps=LATE_STEPS, augmentation="crop-flip",
+        dict(train=160, dev=100, test=300, batch=32, epochs=100, steps=LATE_STEPS, augmentation="crop-flip",
              normalisation="own"),
         xray={},
     ),
