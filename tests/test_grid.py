@@ -122,9 +122,11 @@ def test_a_plan_needs_no_images(name):
 def test_ids_of_runs_do_not_change():
     """Runs and records are found by them: those of smoke, as they were before there were other inits.
 
-    P and RI-T, at protocol 1; a P-T's id holds its P's, so one is written out.
+    P and RI-T, at protocol 1 and the numbers of epochs of that time; a P-T's id holds its P's, so one is
+    written out.
     """
-    scale = SMOKE.replace(block_sizes=("*", 1, 4, 8, 32))
+    tasks = {role: dataclasses.replace(task, epochs=100) for role, task in SMOKE.tasks.items()}
+    scale = SMOKE.replace(block_sizes=("*", 1, 4, 8, 32), tasks=tasks, shuffle_epochs=30)
     study = results.study("feature_reuse")
     specs = study.runs(scale, scales.TARGETS, scale.seeds)
     old = [dataclasses.replace(spec, protocol=1) for spec in specs if spec.init == Init("random")]
