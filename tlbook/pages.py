@@ -19,6 +19,11 @@ MISSING = {"real images": "Not recorded on real images yet."}  # the tab where f
 VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
 
+def mark(verdict: str) -> str:
+    """The sign before a verdict; a dot where nothing was decided about the claim."""
+    return VERDICT_MARKS.get(verdict, "·")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table on a page: three significant digits, and a scroll bar of its own where the page is narrow."""
@@ -43,10 +48,8 @@ class Verdicts:
         return "".join(self._claim(row) for row in self.claims.itertuples())
 
     def _claim(self, row) -> str:
-        mark = VERDICT_MARKS.get(row.verdict, "·")
-        head = (
-            f"<b>{mark} {row.verdict}</b> · {row.claim}. {html.escape(row.text)} ({html.escape(row.where)})"
-        )
+        said = f"{mark(row.verdict)} {row.verdict}"
+        head = f"<b>{said}</b> · {row.claim}. {html.escape(row.text)} ({html.escape(row.where)})"
         own = self.parts[self.parts.claim == row.claim]
         return f"<details><summary>{head}</summary>{Table(part_rows(own))._repr_html_()}</details>"
 
@@ -163,7 +166,7 @@ def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
             "95 % interval": [claims.interval(row) for row in parts.itertuples()],
             "n": parts.n,
             "asks": [claims.rule(row) for row in parts.itertuples()],
-            "verdict": [f"{VERDICT_MARKS.get(verdict, '·')} {verdict}" for verdict in parts.verdict],
+            "verdict": [f"{mark(verdict)} {verdict}" for verdict in parts.verdict],
             "note": parts.note,
         }
     )

@@ -16,7 +16,7 @@ import pandas as pd
 from tlbook import claims, explorer, records, scales
 from tlbook.claims.rules import INCONCLUSIVE, NOT_RECORDED, NOT_REPRODUCED, REPRODUCED, Claim
 from tlbook.errors import TlbookError
-from tlbook.pages import VERDICT_MARKS, Table, part_rows
+from tlbook.pages import Table, mark, part_rows
 
 PAGES = {
     "feature_reuse": ("1. Feature reuse", "01_feature_reuse"),
@@ -105,7 +105,7 @@ class Glance:
 def _cell(row: pd.Series) -> str:
     """Mark, verdict, and how many of the tested parts are reproduced."""
     counted = f"<br><small>{row.reproduced} of {row.tested} parts</small>" if row.tested else ""
-    return f"<b>{VERDICT_MARKS.get(row.verdict, '·')}</b> {row.verdict}{counted}"
+    return f"<b>{mark(row.verdict)}</b> {row.verdict}{counted}"
 
 
 def details(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
@@ -127,7 +127,7 @@ class _Claims:
 
     def _one(self, claim: Claim) -> str:
         said = "; ".join(
-            f"{VERDICT_MARKS.get(row.verdict, '·')} {row.verdict} ({scale})"
+            f"{mark(row.verdict)} {row.verdict} ({scale})"
             for scale, parts in self.found.items()
             for row in claims.on_claims(parts, [claim]).itertuples()
         )

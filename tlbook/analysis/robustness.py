@@ -9,17 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from tlbook.analysis.convergence import headline
 from tlbook.analysis.depth import modules
 from tlbook.scales import INITS, RATES, TARGETS
 
 RUN = ["role", "init", "rate", "seed"]
 KINDS = ("all", *INITS)
-
-
-def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of each role's metric: auc where a role has one, else accuracy."""
-    with_auc = set(table.role[table.metric == "auc"])
-    return table[table.metric == np.where(table.role.isin(with_auc), "auc", "accuracy")]
 
 
 def losses(rewind: pd.DataFrame, split: str = "test") -> pd.DataFrame:

@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxRole
 
 from tlbook import claims, scorecard
 from tlbook.errors import TlbookError
-from tlbook.pages import VERDICT_MARKS
+from tlbook.pages import mark
 
 SCORECARD = "/notebooks/06_scorecard"
 
@@ -31,7 +31,7 @@ def said(text: str) -> str:
     found, scale = scorecard.verdict(number, scorecard.read())
     if found != match[2]:
         raise TlbookError(f"The prose calls claim {number} {match[2]!r}; at scale {scale} it is {found!r}.")
-    return f"{VERDICT_MARKS.get(found, '·')} claim {number}"
+    return f"{mark(found)} claim {number}"
 
 
 def ours(text: str) -> str:
