@@ -125,7 +125,10 @@ def test_changed_content_is_decoded_anew_and_changes_the_digest(tmp_path):
     assert after.digest != before.digest and after.train.paths == before.train.paths
     assert torch.equal(after.train.images[1:], before.train.images[1:])
     assert not torch.equal(after.train.images[0], before.train.images[0])
-    assert torch.equal(after.test.images, before.test.images)
+    assert torch.equal(after.test.images, before.test.images) and after.evaluated == before.evaluated
+    picture(tmp_path / "mine" / before.test.paths[0], seed=12345)
+    last = load(tmp_path / "mine")
+    assert last.digest == after.digest and last.evaluated != after.evaluated
 
 
 def test_renaming_changes_no_pixel(tmp_path):

@@ -60,7 +60,7 @@ def test_the_source_keeps_every_epoch():
     epochs = SMOKE.source.epochs
     assert spec.kept == tuple(range(epochs + 1)) == spec.measured
     assert set(SMOKE.checkpoints) <= set(spec.kept)
-    assert (spec.mixup, spec.evaluated) == (0.7, SMOKE.source.test)
+    assert (spec.mixup, spec.held_out) == (0.7, SMOKE.source.test)
     assert spec.steps == (round(epochs / 3), round(2 * epochs / 3))
     assert grid.pretraining(SMOKE) == [spec] and grid.pretrained(SMOKE) == Checkpoint(spec.id, epochs)
     assert grid.pretraining(SMOKE.replace(pretrained="shipped")) == []
@@ -120,23 +120,17 @@ def test_a_plan_needs_no_images(name):
 
 
 def test_ids_of_runs_do_not_change():
-    """Runs and records are found by them: those of smoke, as they were before there were other inits.
-
-    P and RI-T, at protocol 1 and the numbers of epochs of that time; a P-T's id holds its P's, so one is
-    written out.
-    """
+    """Runs and records are found by them: those of smoke, at numbers of epochs that are written here."""
     tasks = {role: dataclasses.replace(task, epochs=100) for role, task in SMOKE.tasks.items()}
     scale = SMOKE.replace(block_sizes=("*", 1, 4, 8, 32), tasks=tasks, shuffle_epochs=30)
-    study = results.study("feature_reuse")
-    specs = study.runs(scale, scales.TARGETS, scale.seeds)
-    old = [dataclasses.replace(spec, protocol=1) for spec in specs if spec.init == Init("random")]
-    ids = sorted(spec.id for spec in old)
+    specs = results.study("feature_reuse").runs(scale, scales.TARGETS, scale.seeds)
+    ids = sorted(spec.id for spec in specs if spec.init == Init("random"))
     digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()
-    assert (len(ids), digest[:16]) == (34, "3aeee5a4ef88df6e")
-    assert dataclasses.replace(grid.ri_t(scale, "real", "high", 1), protocol=1).id == "7b256aa14dc7"
+    assert (len(ids), digest[:16]) == (34, "2a9d12ef9fa60594")
+    assert grid.ri_t(scale, "real", "high", 1).id == "85a87e1fe9fa"
     weights = Checkpoint("6b30655401da", 12)
-    p_t = dataclasses.replace(grid.p_t(scale, "real", "low", 0), init=Init("from", weights), protocol=1)
-    assert p_t.id == "2509d9bace3f"
+    p_t = dataclasses.replace(grid.p_t(scale, "real", "low", 0), init=Init("from", weights))
+    assert p_t.id == "392a1c6b4bd8"
 
 
 @pytest.mark.parametrize(("init", "kind"), [("MeanVar-T", "mean_var"), ("Permuted-T", "permuted")])

@@ -123,7 +123,6 @@ def unmet(run: Run, spec: RunSpec) -> str:
         "keeps no weights of its best epoch": spec.keep_best and not beside["keep_best"],
         f"was not measured at epochs {measured}": measured,
         f"has no training metric of epochs {trained}": trained,
-        "was measured on other dev and test images": beside["evaluated"] != spec.evaluated,
         "started from other weights than are there now": _restarted(noted.get("started_from"), spec),
     }
     return " and ".join(reason for reason, holds in reasons.items() if holds)
@@ -145,6 +144,11 @@ def is_done(spec: RunSpec) -> bool:
     if why := unmet(run, spec):
         raise TlbookError(f"Run {run.id} ({spec.label}) is finished but {why}; ask for it to be retrained.")
     return True
+
+
+def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Those that are finished, but not as they are wanted now: `ensure` refuses them until retrained."""
+    return [spec for spec in unique(specs) if (run := find(spec.id)) and unmet(run, spec)]
 
 
 def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:

@@ -1,4 +1,4 @@
-"""What a run is: all that determines its weights, and nothing else, as one frozen value with an id."""
+"""What a run is: all that determines its weights and its best epoch, as one frozen value with an id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROTOCOL = 2  # raised by hand when training semantics change
 ID_LENGTH = 12
 # What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
 INIT_NAMES = {"from": "P-T", "random": "RI-T", "mean_var": "MeanVar-T", "permuted": "Permuted-T"}
-ABSENT = "absent"  # digest of training examples that are not on this machine: a plan can be made all the same
+ABSENT = "absent"  # digest of examples that are not on this machine: a plan can be made all the same
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,14 @@ class RunSpec:
     ``init_seed`` draws the body (None where it is that of weights), ``head_seed`` draws ``fc``,
     ``order_seed`` orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the
     epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
-    ``digest`` identifies them.
+    ``digest`` identifies them, ``evaluated`` the dev and test images: they choose the best epoch's weights,
+    and what was measured on others is another run's.
     """
 
     role: str
     dataset: str
     digest: str
+    evaluated: str
     examples: int
     classes: int
     multilabel: bool
@@ -100,7 +102,7 @@ class RunSpec:
     precision: str
     protocol: int = PROTOCOL
     metric: str = _beside()
-    evaluated: int = _beside()  # dev and test images
+    held_out: int = _beside()  # dev and test images
     measured: tuple[int, ...] = _beside()  # epochs at which dev and test are evaluated
     train_measured: tuple[int, ...] = _beside()  # epochs at which the training metric is
     kept: tuple[int, ...] = _beside()  # epochs whose weights are kept
@@ -109,7 +111,7 @@ class RunSpec:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The fields that determine the weights, as plain values."""
+        """The fields that make the id, as plain values."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
         nested = {name for name, value in fields.items() if dataclasses.is_dataclass(value)}
         plain = {name: dataclasses.asdict(v) if name in nested else v for name, v in fields.items()}
@@ -126,7 +128,7 @@ class RunSpec:
     @property
     def passes(self) -> float:
         """Image-passes: one image forward and backward counts 1, an evaluated image a third."""
-        measured = len(self.train_measured) * self.examples + len(self.measured) * self.evaluated
+        measured = len(self.train_measured) * self.examples + len(self.measured) * self.held_out
         return self.epochs * self.examples + measured / 3
 
     def joined(self, other: RunSpec) -> RunSpec:

@@ -81,8 +81,12 @@ def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = pri
     from tlbook.specs import unique
 
     value = scales.get(scale)
-    specs = [spec for q in questions for spec in results.study(q).runs(value, scales.TARGETS, value.seeds)]
-    missing = sum(not runs.is_done(spec) for spec in unique(specs))
+    specs = unique(s for q in questions for s in results.study(q).runs(value, scales.TARGETS, value.seeds))
+    for sources in (True, False):  # in this order: what starts from a renewed P is outdated too
+        if old := runs.outdated(spec for spec in specs if (spec.role == scales.SOURCE) is sources):
+            say(f"Training {len(old)} runs anew, of which an earlier version measured or kept less ...")
+            runs.ensure_all(old, retrain=True)
+    missing = sum(not runs.is_done(spec) for spec in specs)
     if missing:
         say(f"Training {missing} runs for {', '.join(questions)} ...")
         runs.ensure_all(specs)

@@ -33,6 +33,14 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def digest(self) -> str:
+        """SHA-256 over the ordered examples: relative path, file digest, label."""
+        lines = (
+            f"{path} {digest} {label}"
+            for path, digest, label in zip(self.paths, self.digests, self.labels.tolist(), strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
     def some(self, places: torch.Tensor | np.ndarray) -> Examples:
         """Those examples without their names, in memory, also where they are streamed."""
         places = torch.as_tensor(places)
@@ -41,7 +49,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Domain:
-    """A data set ready to train on: three splits, the classes, and what identifies the training images."""
+    """A data set ready to train on: three splits, the classes, and what identifies the images."""
 
     dataset: str
     classes: tuple[str, ...]
@@ -56,14 +64,13 @@ class Domain:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 over the ordered training examples: relative path, file digest, label."""
-        lines = (
-            f"{path} {digest} {label}"
-            for path, digest, label in zip(
-                self.train.paths, self.train.digests, self.train.labels.tolist(), strict=True
-            )
-        )
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """The training examples' `Examples.digest`."""
+        return self.train.digest()
+
+    @functools.cached_property
+    def evaluated(self) -> str:
+        """SHA-256 over the digests of the dev and test examples, which a run is measured on."""
+        return hashlib.sha256(f"{self.dev.digest()} {self.test.digest()}".encode()).hexdigest()
 
     @functools.cached_property
     def mean_and_std(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -218,16 +218,18 @@ def _images(scale: Scale, role: str) -> dict:
         return dict(
             dataset=task.dataset,
             digest=ABSENT,
+            evaluated=ABSENT,
             examples=task.train,
             classes=0,
             multilabel=False,
-            evaluated=task.dev + task.test,
+            held_out=task.dev + task.test,
         )
     return dict(
         dataset=task.dataset,
         digest=domain.digest,
+        evaluated=domain.evaluated,
         examples=len(domain.train),
         classes=len(domain.classes),
         multilabel=domain.multilabel,
-        evaluated=len(domain.dev) + len(domain.test),
+        held_out=len(domain.dev) + len(domain.test),
     )
