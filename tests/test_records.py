@@ -57,6 +57,73 @@ def test_round_trip_sorted_in_six_digits(found, tmp_path):
     assert records.provenance("laptop", QUESTION, tmp_path) == {"seeds": [0]}
 
 
+def part(found, role, **made):
+    """The tables of one target and their provenance, as a part of a question's records."""
+    specs = {
+        role: {"label": role, "seconds": 10.5, "passes": 100},
+        "P": {"label": "P", "seconds": 1.0, "passes": 7},
+    }
+    said = {
+        "targets": [role], "seeds": [0], "package_digest": "a", "clean": True, "device": [role],
+        "specs": specs, "images": {role: "i"},
+    }  # fmt: skip
+    return {name: frame.assign(role=role) for name, frame in found.items()}, said | made
+
+
+def test_targets_recorded_apart_stand_side_by_side(found, tmp_path):
+    for role in ("xray", "real"):
+        records.add("laptop", QUESTION, *part(found, role), tmp_path)
+    both = records.load("laptop", QUESTION, "learning_curves", tmp_path)
+    assert both.groupby("role").size().to_dict() == {"real": 4, "xray": 4}
+    made = records.provenance("laptop", QUESTION, tmp_path)
+    assert made["targets"] == ["real", "xray"] == made["device"] and set(made["images"]) == {"real", "xray"}
+    assert (made["runs"], made["training_seconds"], made["image_passes"]) == (3, 22.0, 207)  # P counts once
+    changed = {"learning_curves": found["learning_curves"].assign(value=1.0)}
+    records.add("laptop", QUESTION, *part(changed, "real", clean=None), tmp_path)
+    again = records.load("laptop", QUESTION, "learning_curves", tmp_path)
+    assert set(again[again.role == "real"].value) == {1.0} and (again.role == "xray").sum() == 4
+    assert records.provenance("laptop", QUESTION, tmp_path)["clean"] is None
+
+
+@pytest.mark.parametrize("other", [{"package_digest": "b"}, {"seeds": [0, 1]}])
+def test_targets_of_other_code_or_seeds_are_neither_mixed_nor_lost(found, tmp_path, other, refused):
+    records.add("laptop", QUESTION, *part(found, "xray"), tmp_path)
+    tables_of_real, made = part(found, "real", **other)
+    match = f"hold xray too, with another {next(iter(other))}: name these targets as well"
+    refused(match, records.add, "laptop", QUESTION, tables_of_real, made, tmp_path)
+    refused(match, records.refuse_loss, "laptop", QUESTION, {"targets": ("real",), **other}, tmp_path)
+    assert records.refuse_loss("laptop", QUESTION, {"targets": ("real", "xray"), **other}, tmp_path) == []
+    assert records.refuse_loss("gpu", QUESTION, {"targets": ("real",)}, tmp_path) == []
+    both = {name: pd.concat([frame, frame.assign(role="xray")]) for name, frame in tables_of_real.items()}
+    records.add("laptop", QUESTION, both, made | {"targets": ["real", "xray"]}, tmp_path)
+    assert records.provenance("laptop", QUESTION, tmp_path)["targets"] == ["real", "xray"]
+
+
+def test_rows_of_no_target_must_be_the_same_in_both_parts(found, tmp_path, refused):
+    columns = {
+        "dataset": "d",
+        "classes": 7,
+        "train": 1,
+        "dev": 1,
+        "test": 1,
+        "chance": 14.0,
+        "metric": "accuracy",
+    }
+
+    def domains(role, count):
+        return {"domains": pd.DataFrame([{"role": r} | columns for r in (role, "source")]).assign(test=count)}
+
+    def made(role):
+        return part(found, role)[1]
+
+    records.add("laptop", QUESTION, domains("xray", 5), made("xray"), tmp_path)
+    match = "rows of table domains that belong to no target.*so xray cannot stay"
+    refused(match, records.add, "laptop", QUESTION, domains("real", 6), made("real"), tmp_path)
+    records.add("laptop", QUESTION, domains("real", 5), made("real"), tmp_path)
+    there = records.load("laptop", QUESTION, "domains", tmp_path)
+    assert sorted(there.role) == ["real", "source", "xray"]
+
+
 def test_the_order_of_rows_does_not_matter(found, tmp_path):
     write(found, tmp_path / "a")
     write({name: frame.iloc[::-1] for name, frame in found.items()}, tmp_path / "b")

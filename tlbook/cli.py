@@ -321,14 +321,18 @@ def reproduce(
     questions = list(dict.fromkeys(only or results.available()))
     for question in questions:
         results.study(question)  # refuses before anything is trained
+    folder = records.FOLDER if record in ("", "book") else Path(record)
+    if record:
+        wanted = {"targets": targets or scales.TARGETS, "seeds": list(_seeds(seed) or value.seeds)}
+        for question in questions:
+            records.refuse_loss(scale, question, wanted | records.code_state(commit), folder)
     how = {"workers": workers or None, "retrain": retrain, "commit": commit}
     for question in questions:
         found = results.run(question, value, targets, _seeds(seed), **how)
         for name, frame in found.tables.items():
             print(f"{question}.{name}: {len(tables.check(name, frame))} rows")
         if record:
-            root = records.FOLDER if record == "book" else Path(record)
-            where = records.write(scale, question, found.tables, found.provenance, root)
+            where = records.add(scale, question, found.tables, found.provenance, folder)
             print(f"recorded in {where}")
 
 

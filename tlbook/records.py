@@ -21,6 +21,8 @@ from tlbook.errors import TlbookError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "book" / "records"
+AGREE = ("seeds", "as_it_stands", "package_digest", "protocol", "pretrained_sha256", "versions")
+SAME = 1e-3  # relative: numbers of the same weights, measured on two machines
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
 
@@ -77,6 +79,81 @@ def provenance(scale: str, question: str, root: Path = FOLDER) -> dict:
     if not path.exists():
         raise TlbookError(f"Question {question} is not recorded at scale {scale} yet.")
     return json.loads(path.read_text())
+
+
+def refuse_loss(scale: str, question: str, made: Mapping, root: Path = FOLDER) -> list[str]:
+    """The recorded targets that ``made`` does not name, which `add` would keep.
+
+    Raises TlbookError where they cannot stand beside it, being made by other code, seeds, P or libraries.
+    ``made`` may be a provenance whose end is not known yet: what it does not name is not compared.
+    """
+    if scale not in recorded(question, root=root):
+        return []
+    before = provenance(scale, question, root)
+    kept = [target for target in before.get("targets", []) if target not in made["targets"]]
+    unlike = [name for name in AGREE if name in before and name in made and before[name] != made[name]]
+    if kept and unlike:
+        raise TlbookError(
+            f"The records of {question} at scale {scale} hold {', '.join(kept)} too, with another "
+            f"{', '.join(unlike)}: name these targets as well, or record into another folder than {root}."
+        )
+    return kept
+
+
+def add(
+    scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path = FOLDER
+) -> Path:
+    """Record some targets of a question, beside other targets that are recorded (see `refuse_loss`)."""
+    kept = refuse_loss(scale, question, made, root)
+    if kept:
+        before = load_all(scale, question, root)
+        found = {name: _joined(name, before.get(name), found.get(name), kept) for name in before | found}
+        made = _made_by_both(provenance(scale, question, root), made)
+    return write(scale, question, found, made, root)
+
+
+def _joined(
+    name: str, before: pd.DataFrame | None, new: pd.DataFrame | None, kept: list[str]
+) -> pd.DataFrame:
+    """The rows of kept targets and the new ones; what belongs to no target must be the same in both."""
+    if before is None or new is None:
+        return new if before is None else before[before.role.isin(kept)]
+    ours, theirs = (tables.in_order(name, _of_no_target(frame)) for frame in (new, before))
+    try:
+        pd.testing.assert_frame_equal(ours, theirs, rtol=SAME, check_dtype=False)
+    except AssertionError:
+        raise TlbookError(
+            f"The rows of table {name} that belong to no target are not the recorded ones, so "
+            f"{', '.join(kept)} cannot stay beside them: name these targets as well, or record elsewhere."
+        ) from None
+    return pd.concat([before[before.role.isin(kept)], new]) if "role" in new else new
+
+
+def _of_no_target(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame.role == scales.SOURCE] if "role" in frame else frame
+
+
+def _made_by_both(before: Mapping, made: Mapping) -> dict:
+    """One provenance of records that were made in two parts; commit and date are those of the last."""
+    specs = before["specs"] | made["specs"]
+    return {
+        **made,
+        "targets": [role for role in scales.TARGETS if role in {*before["targets"], *made["targets"]}],
+        "clean": made["clean"] if before["clean"] else before["clean"],
+        "device": sorted({*before["device"], *made["device"]}),
+        "images": before["images"] | made["images"],
+        "specs": specs,
+        **totals(specs),
+    }
+
+
+def totals(specs: Mapping[str, Mapping]) -> dict:
+    """Number of runs, their training time and image-passes, of the specs that a provenance lists."""
+    return {
+        "runs": len(specs),
+        "training_seconds": round(sum(spec["seconds"] for spec in specs.values()), 1),
+        "image_passes": sum(spec["passes"] for spec in specs.values()),
+    }
 
 
 def write(

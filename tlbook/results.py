@@ -168,17 +168,19 @@ def _made_by(scale: Scale, specs: Sequence) -> dict:
     from tlbook.specs import PROTOCOL
     from tlbook.studies import grid
 
-    ends = [runs.find(spec.id).complete for spec in specs]
+    ends = {spec.id: runs.find(spec.id).complete for spec in specs}
+    made = {
+        spec.id: {"label": spec.label, "seconds": ends[spec.id]["seconds"], "passes": round(spec.passes)}
+        for spec in specs
+    }
     p = grid.pretrained(scale)
     return {
         "protocol": PROTOCOL,
         "pretrained": str(p),
         "pretrained_sha256": models.sha256(runs.weights_path(p)),
         "versions": {name: version(name) for name in LIBRARIES},
-        "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends}),
-        "runs": len(specs),
-        "training_seconds": round(sum(end["seconds"] for end in ends), 1),
-        "image_passes": round(sum(spec.passes for spec in specs)),
+        "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends.values()}),
+        **records.totals(made),
         "images": {spec.role: spec.digest for spec in specs},
-        "specs": {spec.id: spec.label for spec in specs},
+        "specs": made,
     }

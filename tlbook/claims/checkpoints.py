@@ -100,59 +100,15 @@ def _paper_change(role: str, start: int, end: int, metric: str = "accuracy") -> 
 
 
 def _claim26() -> Claim:
+    last = "test accuracy from the last checkpoint minus from that at "
+    early = "test accuracy from the checkpoint at 1/9 of pre-training minus from checkpoint 0"
     parts = []
     for role in NATURAL:
-        parts += [
-            Part(
-                role,
-                "test accuracy from the checkpoint at 1/9 of pre-training minus from checkpoint 0",
-                "points",
-                READS,
-                _change(role, 0.0, EARLY),
-                ">",
-                0.0,
-                SIGN,
-                paper=_paper_change(role, 0, 10),
-            ),
-            Part(
-                role,
-                "test accuracy from the last checkpoint minus from that at 2/3",
-                "points",
-                READS,
-                _change(role, 2 / 3, 1.0),
-                "within",
-                1.0,
-                SAME,
-                paper=_paper_change(role, 60, 90),
-            ),
-        ]
-    parts.append(
-        Part(
-            "quickdraw",
-            "test accuracy from the last checkpoint minus from that at 1/3",
-            "points",
-            READS,
-            _change("quickdraw", 1 / 3, 1.0),
-            "within",
-            1.0,
-            SAME,
-            paper=_paper_change("quickdraw", 30, 90),
-        )
-    )
-    parts += [
-        Part(
-            role,
-            "test accuracy from the last checkpoint minus from that at 1/3 (not yet flat)",
-            "points",
-            READS,
-            _change(role, 1 / 3, 1.0),
-            ">",
-            0.0,
-            SIGN,
-            paper=_paper_change(role, 30, 90),
-        )
-        for role in ("real", "clipart")
-    ]
+        parts.append(_between(role, early, 0.0, EARLY, ">", paper=(0, 10)))
+        parts.append(_between(role, f"{last}2/3", 2 / 3, 1.0, "within", paper=(60, 90)))
+    parts.append(_between("quickdraw", f"{last}1/3", 1 / 3, 1.0, "within", paper=(30, 90)))
+    for role in ("real", "clipart"):
+        parts.append(_between(role, f"{last}1/3 (not yet flat)", 1 / 3, 1.0, ">", paper=(30, 90)))
     return Claim(
         26,
         "3.5",
@@ -161,6 +117,15 @@ def _claim26() -> Claim:
         "before pre-training ends: at 2/3 on all three targets, at 1/3 only on quickdraw.",
         tuple(parts),
     )
+
+
+def _between(
+    role: str, what: str, first: float, second: float, relation: str, paper: tuple[int, int]
+) -> Part:
+    """The change between checkpoints at two fractions of pre-training: above 0, or within a point of it."""
+    margin, why = (1.0, SAME) if relation == "within" else (0.0, SIGN)
+    change, papers = _change(role, first, second), _paper_change(role, *paper)
+    return Part(role, what, "points", READS, change, relation, margin, why, paper=papers)
 
 
 def _across(role: str, step: float, less_source: bool) -> Callable[[Evidence], Sample]:
