@@ -46,7 +46,7 @@ BLOCK = 8  # side of the blocks that change places
 BATCH = 32
 SEED = 1234
 DRAWN_SIDE = 96  # of the pictures drawn where no folder is given
-EPOCHS_APART = 2  # that each process trains in the third comparison
+EPOCHS_APART = 10  # that each process trains in the third comparison
 
 
 def draw(folder: Path, count: int) -> Path:
@@ -213,10 +213,11 @@ def compare_training(folder: Path, images: int, repeats: int) -> list[str]:
     return lines
 
 
-def worker(scale: scales.Scale, seeds: list[int], threads: int, ready, go, done) -> None:
-    """A process that trains those seeds one after the other, from a signal on."""
+def worker(sizes: tuple[Path, int, int, int], seeds: list[int], threads: int, ready, go, done) -> None:
+    """A process that trains those seeds one after the other, from a signal on; ``sizes`` as in `scale_of`."""
     torch.set_num_threads(threads)
     train.prepare()
+    scale = scale_of(*sizes)
     of = data.load(data.request(scale, "real"))
     specs = [grid.ri_t(scale, "real", "low", seed) for seed in seeds]
     train.train(dataclasses.replace(specs[0], epochs=1, steps=()), of, train.initial(specs[0], None))  # warm
@@ -227,11 +228,11 @@ def worker(scale: scales.Scale, seeds: list[int], threads: int, ready, go, done)
     done.release()
 
 
-def side_by_side(scale: scales.Scale, shares: list[list[int]], threads: int) -> float:
+def side_by_side(sizes: tuple[Path, int, int, int], shares: list[list[int]], threads: int) -> float:
     """Seconds in which processes of that many threads, one for each share of seeds, train all of them."""
     context = get_context("spawn")
     ready, done, go = context.Semaphore(0), context.Semaphore(0), context.Event()
-    arguments = [(scale, share, threads, ready, go, done) for share in shares]
+    arguments = [(sizes, share, threads, ready, go, done) for share in shares]
     processes = [context.Process(target=worker, args=given) for given in arguments]
     for process in processes:
         process.start()
@@ -252,10 +253,10 @@ def compare_processes(folder: Path, images: int, repeats: int) -> list[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores < 2:
         return ["processes: needs two cores, and here is one"]
-    scale = scale_of(folder, SIDES[0], images, EPOCHS_APART)
-    count = 2 * EPOCHS_APART * len(data.load(data.request(scale, "real")).train)
+    sizes = (folder, SIDES[0], images, EPOCHS_APART)
+    count = 2 * EPOCHS_APART * len(data.load(data.request(scale_of(*sizes), "real")).train)
     timed = pairs(
-        lambda: side_by_side(scale, [[0], [1]], 1), lambda: side_by_side(scale, [[0, 1]], 2), repeats
+        lambda: side_by_side(sizes, [[0], [1]], 1), lambda: side_by_side(sizes, [[0, 1]], 2), repeats
     )
     return [row("2 processes x 1 thread, 32 px", *map(list, zip(*timed, strict=True)), count)]
 

@@ -1,6 +1,6 @@
 """How fast is a line between two models measured? Ours against the usual way, in one run.
 
-    python benchmarks/interpolation.py [FOLDER] [--scale laptop] [--points 5] [--rounds 5] [--quick]
+    python benchmarks/interpolation.py [FOLDER] [--scale laptop] [--points 5] [--threads N] [--quick]
 
 FOLDER holds one sub-folder of images per class; without it, generated images are written to a temporary
 folder as JPEG files. Compared, for the same points on the same line and the same images:
@@ -95,11 +95,12 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=5)
     parser.add_argument("--images", type=int, default=1000, help="generated images, without a folder")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of all three ways")
     parser.add_argument("--quick", action="store_true", help="200 images, 3 points, 2 rounds")
     given = parser.parse_args()
     if given.quick:
         given.points, given.images, given.rounds = 3, 200, 2
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as scratch:
         table = measured(given, Path(scratch))
@@ -139,9 +140,9 @@ def measured(given: argparse.Namespace, scratch: Path) -> str:
             started = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - started)
-    heading = f"{scale.network}, {count} images at {scale.side} px, {len(places)} points, one thread"
+    sizes = f"{count} images at {scale.side} px, {len(places)} points, {given.threads} thread(s)"
     lines = [
-        heading,
+        f"{scale.network}, {sizes}",
         f"read and decoded once: {once:.2f} s",
         "",
         "way       s a point   times as fast as files",
