@@ -22,7 +22,7 @@ from tlbook.errors import TlbookError
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "book" / "records"
 AGREE = ("seeds", "as_it_stands", "package_digest", "protocol", "pretrained_sha256", "versions")
-SAME = 1e-3  # relative: numbers of the same weights, measured on two machines
+SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
 
@@ -120,7 +120,7 @@ def _joined(
         return new if before is None else before[before.role.isin(kept)]
     ours, theirs = (tables.in_order(name, _of_no_target(frame)) for frame in (new, before))
     try:
-        pd.testing.assert_frame_equal(ours, theirs, rtol=SAME, check_dtype=False)
+        pd.testing.assert_frame_equal(ours, theirs, rtol=SAME, atol=SAME, check_dtype=False)
     except AssertionError:
         raise TlbookError(
             f"The rows of table {name} that belong to no target are not the recorded ones, so "
