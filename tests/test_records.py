@@ -1,5 +1,6 @@
 """Records: round trips, whole or not at all, and readable without torch."""
 
+import ast
 import json
 import os
 import subprocess
@@ -64,7 +65,7 @@ def part(found, role, **made):
         "P": {"label": "P", "seconds": 1.0, "passes": 7},
     }
     said = {
-        "targets": [role], "seeds": [0], "package_digest": "a", "clean": True, "device": [role],
+        "targets": [role], "seeds": [0], "measuring_digest": "a", "clean": True, "device": [role],
         "specs": specs, "images": {role: "i"},
     }  # fmt: skip
     return {name: frame.assign(role=role) for name, frame in found.items()}, said | made
@@ -85,7 +86,7 @@ def test_targets_recorded_apart_stand_side_by_side(found, tmp_path):
     assert records.provenance("laptop", QUESTION, tmp_path)["clean"] is None
 
 
-@pytest.mark.parametrize("other", [{"package_digest": "b"}, {"seeds": [0, 1]}])
+@pytest.mark.parametrize("other", [{"measuring_digest": "b"}, {"seeds": [0, 1]}])
 def test_targets_of_other_code_or_seeds_are_neither_mixed_nor_lost(found, tmp_path, other, refused):
     records.add("laptop", QUESTION, *part(found, "xray"), tmp_path)
     tables_of_real, made = part(found, "real", **other)
@@ -195,6 +196,25 @@ def test_digest_sees_names_and_contents(tmp_path):
     second = records.digest(tmp_path / "p")
     (tmp_path / "p" / "b.py").write_text("2")
     assert len({first, second, records.digest(tmp_path / "p")}) == 3
+
+
+def test_what_measures_imports_nothing_that_shows_or_judges():
+    """Else a change of what `measuring` leaves out could change a number."""
+    package = ROOT / "tlbook"
+    shown = {Path(name).stem for name in records.SHOWING}
+    assert all((package / name).exists() for name in records.SHOWING)
+    sources = []
+    for path in records.measuring(package):
+        sources += [path] if path.suffix == ".py" else path.rglob("*.py")
+    assert package / "train.py" in sources and package / "analysis" / "barrier.py" in sources
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text())):
+            module = (getattr(node, "module", None) or "") if isinstance(node, ast.ImportFrom) else ""
+            names = [f"{module}.{alias.name}" for alias in node.names] if module else []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            parts = {name.split(".")[1] for name in names if name.startswith("tlbook.")}
+            assert not parts & shown, f"{source.name} imports {parts & shown}"
 
 
 def test_code_state_from_git_as_given_or_unknown(tmp_path, monkeypatch):

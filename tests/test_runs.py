@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -469,3 +470,35 @@ def test_a_failed_training_is_no_run(spec, monkeypatch):
     assert runs.find(spec.id) is None and runs.every() == []
     with pytest.raises(TlbookError, match="MemoryError"):
         runs.ensure_all([spec], show=False)
+
+
+def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
+    """Also where that one was killed and could say nothing to it."""
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "from tlbook import runs\n"
+        "if __name__ == '__main__':\n"
+        "    pool = runs._pool(1)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    found = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, env=found)
+    worker = int(said.stdout)
+    for _ in range(100):
+        if not is_running(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, 9)
+    pytest.fail("the worker goes on")
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -21,7 +21,11 @@ from tlbook.errors import TlbookError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "book" / "records"
-AGREE = ("seeds", "as_it_stands", "package_digest", "protocol", "pretrained_sha256", "versions")
+AGREE = ("seeds", "as_it_stands", "measuring_digest", "protocol", "pretrained_sha256", "versions")
+SHOWING = (
+    "__main__.py", "build", "claims", "cli.py", "explorer.py", "figures", "pages.py", "paper.json",
+    "paper.py", "parameters.py", "plan.py", "scorecard.py",
+)  # fmt: skip
 SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
@@ -192,10 +196,20 @@ def digest(*paths: Path) -> str:
     return whole.hexdigest()
 
 
+def measuring(package: Path) -> list[Path]:
+    """The modules of the package that train and measure: all but those that show, judge, or take orders."""
+    return sorted(path for path in package.iterdir() if path.name not in {*SHOWING, "__pycache__"})
+
+
 def code_state(commit: str = "") -> dict:
-    """Commit (from git, or as given), whether the watched files were clean, digests of the sources."""
+    """Commit (from git, or as given), whether the watched files were clean, digests of the sources: of all,
+    of what trains and measures (`measuring`), of what judges."""
     package = REPOSITORY / "tlbook"
-    state = {"package_digest": digest(package), "claims_digest": digest(package / "claims")}
+    state = {
+        "package_digest": digest(package),
+        "measuring_digest": digest(*measuring(package)),
+        "claims_digest": digest(package / "claims"),
+    }
     if commit:
         return {"commit": commit, "clean": None, **state}
     try:

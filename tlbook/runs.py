@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import torch
@@ -249,9 +250,18 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    )
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """One thread; and a worker ends with the process that it works for, however that one ended."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    torch.set_num_threads(1)
+    Thread(target=watch, daemon=True).start()
 
 
 def _attempt(spec: RunSpec, retrain: bool, show: bool = False) -> str:

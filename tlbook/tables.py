@@ -817,8 +817,11 @@ def of_question(question: str) -> dict[str, Table]:
 
 
 def in_order(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """A table's rows sorted by its keys: as records hold it, and so as whoever reads one must take it."""
-    return frame.sort_values(TABLES[name].keys, ignore_index=True)
+    """A table's rows sorted by its keys, roles as in the book: as records hold it, and as readers take it."""
+    place = {role: number for number, role in enumerate((*TARGETS, SOURCE))}
+    return frame.sort_values(
+        TABLES[name].keys, key=lambda c: c.map(place) if c.name == "role" else c, ignore_index=True
+    )
 
 
 def check(name: str, frame: pd.DataFrame) -> pd.DataFrame:

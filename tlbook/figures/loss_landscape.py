@@ -51,6 +51,7 @@ METHOD_LOOKS = {
     "repaired": {"color": "#0072B2", "marker": "o", "linestyle": "-", "label": "aligned, repaired"},
 }
 MEASURES = {"metric": "test", "loss": "test", "calibrated_loss": "test", "training_loss": "train"}
+DECADES = 1e3  # over more, an axis has ticks at powers of ten only
 CALIBRATED = "calibrated loss (nats)"
 
 
@@ -300,9 +301,10 @@ def measure_axis(ax: Axes, rows: pd.DataFrame, what: str) -> None:
 
 
 def _log_axis(ax: Axes) -> None:
-    """A logarithmic axis with ticks at 1, 2 and 5, written as plain numbers."""
+    """A logarithmic axis with ticks at 1, 2 and 5 (over many decades at 1), written as plain numbers."""
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if high / low < DECADES else (1,)))
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_locator(ticker.NullLocator())
 
