@@ -86,7 +86,7 @@ def test_targets_recorded_apart_stand_side_by_side(found, tmp_path):
     assert records.provenance("laptop", QUESTION, tmp_path)["clean"] is None
 
 
-@pytest.mark.parametrize("other", [{"measuring_digest": "b"}, {"seeds": [0, 1]}])
+@pytest.mark.parametrize("other", [{"measuring_digest": "b"}, {"seeds": [0, 1]}, {"protocol": 3}])
 def test_targets_of_other_code_or_seeds_are_neither_mixed_nor_lost(found, tmp_path, other, refused):
     records.add("laptop", QUESTION, *part(found, "xray"), tmp_path)
     tables_of_real, made = part(found, "real", **other)

@@ -95,7 +95,7 @@ def refuse_loss(scale: str, question: str, made: Mapping, root: Path = FOLDER) -
         return []
     before = provenance(scale, question, root)
     kept = [target for target in before.get("targets", []) if target not in made["targets"]]
-    unlike = [name for name in AGREE if name in before and name in made and before[name] != made[name]]
+    unlike = [name for name in AGREE if name in made and before.get(name) != made[name]]
     if kept and unlike:
         raise TlbookError(
             f"The records of {question} at scale {scale} hold {', '.join(kept)} too, with another "
