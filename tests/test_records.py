@@ -68,7 +68,8 @@ def part(found, role, **made):
         "targets": [role], "seeds": [0], "measuring_digest": "a", "clean": True, "device": [role],
         "specs": specs, "images": {role: "i"},
     }  # fmt: skip
-    return {name: frame.assign(role=role) for name, frame in found.items()}, said | made
+    pivoted = {name: frame.assign(role=role).rename_axis(columns="metric") for name, frame in found.items()}
+    return pivoted, said | made
 
 
 def test_targets_recorded_apart_stand_side_by_side(found, tmp_path):
