@@ -220,9 +220,13 @@ def test_a_truncated_checkpoint_is_refused_by_name(tiny, refused):
 def test_images_that_changed_are_refused(tiny, tmp_path, refused):
     own = tiny.replace(datasets={"real": f"folder:{class_folders(tmp_path / 'mine', count=12)}"})
     spec = grid.ri_t(own, "real", "high", 0)
-    picture(tmp_path / "mine" / data.load(spec.images).train.paths[0], seed=9)
+    loaded = data.load(spec.images)
+    picture(tmp_path / "mine" / loaded.test.paths[0], seed=9)
     data._load.cache_clear()
-    refused("training images of folder:.* are not those that run", runs.ensure, spec)
+    refused("The dev and test images of folder:.* are not those that run", runs.ensure, spec)
+    picture(tmp_path / "mine" / loaded.train.paths[0], seed=9)
+    data._load.cache_clear()
+    refused("The training and dev and test images of folder:.* are not those that run", runs.ensure, spec)
     assert runs.find(spec.id) is None and not (runs.root() / f"{spec.id}.partial").exists()
 
 
@@ -315,7 +319,7 @@ class DyingPool:
 
 
 def test_a_worker_that_is_killed_takes_no_other_run_along(tiny, monkeypatch, refused):
-    monkeypatch.setattr(runs, "_pool", DyingPool)
+    monkeypatch.setattr(runs, "worker_pool", DyingPool)
     monkeypatch.setattr(DyingPool, "opened", 0)
     specs = [grid.ri_t(tiny, "quickdraw", "high", seed) for seed in (0, 1, 2)]
     match = f"1 of 3 runs failed.*{specs[0].id}.*worker process was killed"
@@ -479,7 +483,7 @@ def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
         "import os, signal, time\n"
         "from tlbook import runs\n"
         "if __name__ == '__main__':\n"
-        "    pool = runs._pool(1)\n"
+        "    pool = runs.worker_pool(1)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    pool.submit(time.sleep, 600)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

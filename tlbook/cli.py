@@ -324,8 +324,9 @@ def reproduce(
     folder = records.FOLDER if record in ("", "book") else Path(record)
     if record:
         wanted = {"targets": targets or scales.TARGETS, "seeds": list(_seeds(seed) or value.seeds)}
+        wanted |= records.code_state(commit)
         for question in questions:
-            records.refuse_loss(scale, question, wanted | records.code_state(commit), folder)
+            records.refuse_loss(scale, question, wanted, folder)
     how = {"workers": workers or None, "retrain": retrain, "commit": commit}
     for question in questions:
         found = results.run(question, value, targets, _seeds(seed), **how)

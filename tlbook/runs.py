@@ -229,7 +229,7 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
         yield from ((spec, _attempt(spec, retrain)) for spec in specs)
         return
     left = []
-    with _pool(min(workers, len(specs))) as pool:
+    with worker_pool(min(workers, len(specs))) as pool:
         pending = {pool.submit(_attempt, spec, retrain): spec for spec in specs}
         try:
             for future in as_completed(pending):
@@ -241,7 +241,7 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     for spec in left:
-        with _pool(1) as pool:
+        with worker_pool(1) as pool:
             try:
                 error = pool.submit(_attempt, spec, retrain).result()
             except BrokenProcessPool:
@@ -249,12 +249,13 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
         yield spec, error
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes of one thread each, which end with the process that asked for them."""
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)
 
 
 def _begin_worker() -> None:
-    """One thread; and a worker ends with the process that it works for, however that one ended."""
+    """One thread; and an end with the process that it works for, however that one ended."""
 
     def watch() -> None:
         parent_process().join()
@@ -372,9 +373,10 @@ def _read_history(path: Path) -> pd.DataFrame:
 def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
     domain = data.load(spec.images)
-    if domain.digest != spec.digest:
+    wanted = {"training": (domain.digest, spec.digest), "dev and test": (domain.evaluated, spec.evaluated)}
+    if others := [name for name, (here, there) in wanted.items() if here != there]:
         named_for = f"those that run {spec.id} ({spec.label}) is named for"
-        raise TlbookError(f"The training images of {spec.dataset} are not {named_for}.")
+        raise TlbookError(f"The {' and '.join(others)} images of {spec.dataset} are not {named_for}.")
     final, partial = root() / spec.id, root() / f"{spec.id}.partial"
     if anew:
         shutil.rmtree(partial, ignore_errors=True)
