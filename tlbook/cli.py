@@ -359,6 +359,36 @@ def claims_(
 
 
 @app.command()
+def compare(
+    there: Annotated[str, typer.Argument(help="Folder of other records, such as `reproduce --record` made.")],
+    scale: ScaleName,
+    only: Questions = None,
+    root: Annotated[str, typer.Option("--records", help="Folder of the records (default: the book's).")] = "",
+    within: Annotated[
+        float, typer.Option(min=0, help="Largest difference that is borne, in a column's own unit.")
+    ] = 0.0,
+) -> None:
+    """Do other records agree with the book's, number by number? Exit code 1 if not."""
+    from tlbook import agreement
+
+    here = Path(root) if root else records.FOLDER
+    both = [q for q in only or tables.QUESTIONS if only or scale in records.recorded(q, root=Path(there))]
+    if not both:
+        raise TlbookError(f"There are no records of scale {scale} in {there}.")
+    far = 0
+    for question in both:
+        sides = [records.load_all(scale, question, folder) for folder in (here, Path(there))]
+        found = agreement.agreement(question, *sides)
+        same, count = round((found.same * found.numbers).sum()), found.numbers.sum()
+        print(f"{question}: {same:,} of {count:,} numbers are the same, to the six digits recorded.")
+        apart = found[(found.largest > within) | (found.one_only > 0)]
+        if len(apart):
+            print(apart.to_string(index=False, float_format="{:.4g}".format))
+        far += len(apart)
+    sys.exit(far > 0)
+
+
+@app.command()
 def ship(scale: ScaleName, data: Data = "") -> None:
     """For maintainers: put a scale's finished pre-training into the package, to be shipped."""
     from tlbook import runs, weight_files

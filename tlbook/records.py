@@ -23,8 +23,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "book" / "records"
 AGREE = ("seeds", "as_it_stands", "measuring_digest", "protocol", "pretrained_sha256", "versions")
 SHOWING = (
-    "__main__.py", "build", "claims", "cli.py", "explorer.py", "figures", "pages.py", "paper.json",
-    "paper.py", "parameters.py", "plan.py", "scorecard.py",
+    "__main__.py", "agreement.py", "build", "claims", "cli.py", "explorer.py", "figures", "pages.py",
+    "paper.json", "paper.py", "parameters.py", "plan.py", "scorecard.py",
 )  # fmt: skip
 SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
