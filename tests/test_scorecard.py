@@ -111,7 +111,7 @@ def prose(monkeypatch, found):
 
 def test_prose_must_say_what_the_records_say(prose, found):
     verdict, _ = scorecard.verdict(1, found)
-    assert roles.said(f"1 {verdict}").endswith("claim 1")
+    assert roles.said(f"1 {verdict}").endswith("\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}1")
     other = next(v for v in claims.VERDICTS if v != verdict)
     with pytest.raises(TlbookError, match=f"calls claim 1 '{other}'; at scale gpu it is '{verdict}'"):
         roles.said(f"1 {other}")

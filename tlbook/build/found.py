@@ -23,7 +23,7 @@ SCORECARD = "/notebooks/06_scorecard"
 
 
 def said(text: str) -> str:
-    """'16 reproduced' to '✓ claim 16'; TlbookError when the records give another verdict."""
+    """'16 reproduced' to '✓ claim 16', which no line breaks; TlbookError when the records give another verdict."""
     match = re.fullmatch(r"(\d+) (.+)", text.strip())
     if not match or match[2] not in claims.VERDICTS:
         raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(claims.VERDICTS)}).")
@@ -31,7 +31,7 @@ def said(text: str) -> str:
     found, scale = scorecard.verdict(number, scorecard.read())
     if found != match[2]:
         raise TlbookError(f"The prose calls claim {number} {match[2]!r}; at scale {scale} it is {found!r}.")
-    return f"{mark(found)} claim {number}"
+    return f"{mark(found)}\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}{number}"
 
 
 def ours(text: str) -> str:
