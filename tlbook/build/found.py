@@ -23,7 +23,7 @@ SCORECARD = "/notebooks/06_scorecard"
 
 
 def said(text: str) -> str:
-    """'16 reproduced' to '✓ claim 16', which no line breaks; TlbookError when the records give another verdict."""
+    """'16 reproduced' to '✓ claim 16', unbreakable; TlbookError when the records say otherwise."""
     match = re.fullmatch(r"(\d+) (.+)", text.strip())
     if not match or match[2] not in claims.VERDICTS:
         raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(claims.VERDICTS)}).")
