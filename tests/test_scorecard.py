@@ -67,6 +67,7 @@ def test_the_glance_shows_every_claim_at_every_scale(found):
     assert [head.text for head in page.select("thead th")] == ["claim", "of the paper", "gpu", "laptop"]
     rows = [row for row in page.select("tbody tr") if row.select("td")]
     assert [row.td.text for row in rows] == [str(claim.number) for claim in claims.CLAIMS]
+    assert [row["id"] for row in rows] == [scorecard.row_id(claim.number) for claim in claims.CLAIMS]
     for row in rows:
         for cell, (scale, parts) in zip(row.select("td")[2:], found.items(), strict=True):
             verdict = claims.on_claims(parts, None).set_index("claim").verdict[int(row.td.text)]
@@ -124,3 +125,12 @@ def test_our_values_in_prose_come_with_their_interval(prose, found):
     assert roles.ours("1.1") == f"{row.value:.3g} ({row.low:.3g} to {row.high:.3g})"
     with pytest.raises(TlbookError, match="not a claim and one of its parts"):
         roles.ours("first")
+
+
+def test_claims_in_prose_are_linked_one_by_one():
+    found = roles.pieces("claims 7 to 10")
+    assert found == [("claims ", None), ("7", 7), (" to ", None), ("10", 10)]
+    with pytest.raises(TlbookError, match="no claim 31; the claims are 1 to 30"):
+        roles.pieces("claims 3 and 31")
+    with pytest.raises(TlbookError, match="names no claim"):
+        roles.pieces("all of them")

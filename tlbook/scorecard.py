@@ -44,11 +44,24 @@ def read(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
     return {n: claims.evaluate(records.load_scale(n, root), scales.get(n).judged) for n in names}
 
 
+def claim(number: int) -> Claim:
+    """The claim of that number. Raises TlbookError where there is none."""
+    for one in claims.CLAIMS:
+        if one.number == number:
+            return one
+    raise TlbookError(f"There is no claim {number}; the claims are 1 to {claims.CLAIMS[-1].number}.")
+
+
+def row_id(number: int | str) -> str:
+    """The id of a claim's row in `Glance`, to which prose links."""
+    return f"claim-{number}"
+
+
 def verdict(number: int, found: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     """(verdict, scale) of a claim at the highest scale that has records of it."""
     last = (NOT_RECORDED, next(reversed(found)))
     for scale, parts in found.items():
-        row = claims.on_claims(parts, [_claim(number)]).iloc[0]
+        row = claims.on_claims(parts, [claim(number)]).iloc[0]
         if row.verdict != NOT_RECORDED:
             return row.verdict, scale
     return last
@@ -98,7 +111,7 @@ class Glance:
             cells = "".join(f"<td>{_cell(frame.loc[claim.number])}</td>" for frame in verdicts.values())
             link = f"<a href='{page}.html#{ANCHOR}'>{claim.number}</a>"
             text = f"{html.escape(claim.text)} <span class='tlb-where'>({html.escape(claim.where)})</span>"
-            rows.append(f"<tr><td>{link}</td><td>{text}</td>{cells}</tr>")
+            rows.append(f"<tr id='{row_id(claim.number)}'><td>{link}</td><td>{text}</td>{cells}</tr>")
         return f"<tbody>{''.join(rows)}</tbody>"
 
 
@@ -140,10 +153,3 @@ class _Claims:
             tables.append(rows)
         head = f"<b>{claim.number}. {said}</b><br>{html.escape(claim.text)} ({html.escape(claim.where)})"
         return f"<details><summary>{head}</summary>{Table(pd.concat(tables))._repr_html_()}</details>"
-
-
-def _claim(number: int) -> Claim:
-    for claim in claims.CLAIMS:
-        if claim.number == number:
-            return claim
-    raise TlbookError(f"There is no claim {number}; the claims are 1 to {claims.CLAIMS[-1].number}.")

@@ -3,7 +3,7 @@
 ``{verdict}`16 reproduced` `` prints the mark and number of a claim and links to the scorecard; it is a
 warning, hence an error of the build, when the records say otherwise, so that no sentence outlives its
 evidence. ``{ours}`16.1` `` prints our value of a claim's part with its interval. Both take the highest scale
-that recorded the claim.
+that recorded the claim. ``{claims}`claims 1 and 7 to 10` `` links each number to its row of the scorecard.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 
 from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
@@ -19,7 +18,7 @@ from tlbook import claims, scorecard
 from tlbook.errors import TlbookError
 from tlbook.pages import mark
 
-SCORECARD = "/notebooks/06_scorecard"
+SCORECARD = "notebooks/06_scorecard"
 
 
 def said(text: str) -> str:
@@ -43,9 +42,21 @@ def ours(text: str) -> str:
     return f"{row.value:.3g} ({claims.interval(row)})"
 
 
+def pieces(text: str) -> list[tuple[str, int | None]]:
+    """'claims 7 to 10' to [('claims ', None), ('7', 7), (' to ', None), ('10', 10)]; each must be a claim."""
+    found = [(piece, int(piece) if piece.isdigit() else None) for piece in re.split(r"(\d+)", text) if piece]
+    numbers = [number for _, number in found if number is not None]
+    if not numbers:
+        raise TlbookError(f"{text!r} names no claim, as 'claims 1 and 7 to 10' does.")
+    for number in numbers:
+        scorecard.claim(number)
+    return found
+
+
 class VerdictRole(SphinxRole):
     def run(self):
-        return _checked(self, lambda: [_link(said(self.text))])
+        number = self.text.split()[0] if self.text.split() else ""
+        return _checked(self, lambda: [_link(self, said(self.text), number)])
 
 
 class OursRole(SphinxRole):
@@ -53,10 +64,21 @@ class OursRole(SphinxRole):
         return _checked(self, lambda: [nodes.Text(ours(self.text))])
 
 
-def _link(words: str) -> nodes.Node:
-    link = addnodes.pending_xref(
-        "", refdomain="std", reftype="doc", reftarget=SCORECARD, refexplicit=True, refwarn=True
-    )
+class ClaimsRole(SphinxRole):
+    def run(self):
+        return _checked(
+            self,
+            lambda: [
+                nodes.Text(text) if number is None else _link(self, text, number)
+                for text, number in pieces(self.text)
+            ],
+        )
+
+
+def _link(role: SphinxRole, words: str, number: int | str) -> nodes.Node:
+    """A link to a claim's row of the scorecard."""
+    page = role.env.app.builder.get_relative_uri(role.env.docname, SCORECARD)
+    link = nodes.reference(internal=True, refuri=f"{page}#{scorecard.row_id(number)}")
     link += nodes.inline("", words, classes=["tlb-verdict"])
     return link
 
@@ -72,4 +94,5 @@ def _checked(role: SphinxRole, make):
 def setup(app: Sphinx) -> dict:
     app.add_role("verdict", VerdictRole())
     app.add_role("ours", OursRole())
+    app.add_role("claims", ClaimsRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
