@@ -43,6 +43,13 @@ def test_tables_are_valid_all_there_and_read_back(study, tmp_path):
         assert len(frame) == len(found.tables[name])
 
 
+def test_provenance_names_the_whole_set_of_a_target_that_was_capped_too(study, scale):
+    images = study[0].provenance["images"]
+    for role in TARGETS:
+        whole = grid.ri_t(scale, role, "high", 0)
+        assert images[role] == {"training": whole.digest, "dev and test": whole.evaluated}
+
+
 def test_curves_are_the_runs_histories_at_one_rate_each(study, scale):
     found, histories = study
     curves = found.tables["control_curves"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook import records, results, scales, tables
+from tlbook import code_state, records, results, scales, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTION = "feature_reuse"
@@ -62,7 +62,7 @@ def part(found, role, **made):
     """The tables of one target and their provenance, as a part of a question's records."""
     specs = {
         role: {"label": role, "seconds": 10.5, "passes": 100},
-        "P": {"label": "P", "seconds": 1.0, "passes": 7},
+        "P": {"label": "P", "seconds": 1.0, "passes": 7, "code": "a"},
     }
     said = {
         "targets": [role], "seeds": [0], "measuring_digest": "a", "clean": True, "device": [role],
@@ -80,6 +80,7 @@ def test_targets_recorded_apart_stand_side_by_side(found, tmp_path):
     made = records.provenance("laptop", QUESTION, tmp_path)
     assert made["targets"] == ["real", "xray"] == made["device"] and set(made["images"]) == {"real", "xray"}
     assert (made["runs"], made["training_seconds"], made["image_passes"]) == (3, 22.0, 207)  # P counts once
+    assert made["runs_by_code"] == {"not noted": 2, "a": 1}
     changed = {"learning_curves": found["learning_curves"].assign(value=1.0)}
     records.add("laptop", QUESTION, *part(changed, "real", clean=None), tmp_path)
     again = records.load("laptop", QUESTION, "learning_curves", tmp_path)
@@ -190,22 +191,22 @@ def test_recorded_scales_come_highest_first(found, tmp_path):
 def test_digest_sees_names_and_contents(tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "a.py").write_text("1")
-    first = records.digest(tmp_path / "p")
+    first = code_state.digest(tmp_path / "p")
     (tmp_path / "p" / "notes.txt").write_text("no source")
-    assert records.digest(tmp_path / "p") == first
+    assert code_state.digest(tmp_path / "p") == first
     (tmp_path / "p" / "a.py").rename(tmp_path / "p" / "b.py")
-    second = records.digest(tmp_path / "p")
+    second = code_state.digest(tmp_path / "p")
     (tmp_path / "p" / "b.py").write_text("2")
-    assert len({first, second, records.digest(tmp_path / "p")}) == 3
+    assert len({first, second, code_state.digest(tmp_path / "p")}) == 3
 
 
 def test_what_measures_imports_nothing_that_shows_or_judges():
     """Else a change of what `measuring` leaves out could change a number."""
     package = ROOT / "tlbook"
-    shown = {Path(name).stem for name in records.SHOWING}
-    assert all((package / name).exists() for name in records.SHOWING)
+    shown = {Path(name).stem for name in code_state.SHOWING}
+    assert all((package / name).exists() for name in code_state.SHOWING)
     sources = []
-    for path in records.measuring(package):
+    for path in code_state.measuring(package):
         sources += [path] if path.suffix == ".py" else path.rglob("*.py")
     assert package / "train.py" in sources and package / "analysis" / "barrier.py" in sources
     for source in sources:
@@ -219,7 +220,7 @@ def test_what_measures_imports_nothing_that_shows_or_judges():
 
 
 def test_code_state_from_git_as_given_or_unknown(tmp_path, monkeypatch):
-    given = records.code_state("abc123")
+    given = code_state.current("abc123")
     assert (given["commit"], given["clean"]) == ("abc123", None) and len(given["package_digest"]) == 64
 
     def git(*words):
@@ -231,21 +232,31 @@ def test_code_state_from_git_as_given_or_unknown(tmp_path, monkeypatch):
     package = tmp_path / "tlbook"
     (package / "claims").mkdir(parents=True)
     (package / "records.py").write_text("")
-    monkeypatch.setattr(records, "REPOSITORY", tmp_path)
-    assert records.code_state()["commit"] == "unknown"
+    monkeypatch.setattr(code_state, "REPOSITORY", tmp_path)
+    assert code_state.current()["commit"] == "unknown"
     git("init", "-q")
     (tmp_path / "other.py").write_text("")
     git("add", "other.py")
     git("commit", "-qm", "another project around us")
-    assert records.code_state()["commit"] == "unknown"
+    assert code_state.current()["commit"] == "unknown"
     git("add", "tlbook")
     git("commit", "-qm", "ours")
-    state = records.code_state()
+    state = code_state.current()
     assert state["commit"] == git("rev-parse", "HEAD") and state["clean"] is True
     (tmp_path / "README.md").write_text("may differ")
-    assert records.code_state()["clean"] is True
+    assert code_state.current()["clean"] is True
     (package / "records.py").write_text("changed")
-    assert records.code_state()["clean"] is False
+    assert code_state.current()["clean"] is False
+
+
+def test_questions_that_do_not_belong_together_are_refused(found, tmp_path, refused):
+    """Claims of one question read the learning curves of another."""
+    write(found, tmp_path, {"seeds": [0], "protocol": 2, "pretrained_sha256": "a"})
+    records.write("laptop", "criticality", {}, {"seeds": [0], "protocol": 2}, tmp_path)
+    records.refuse_mixture("laptop", tmp_path)
+    records.write("laptop", "controls", {}, {"protocol": 2, "pretrained_sha256": "b"}, tmp_path)
+    match = "feature_reuse and controls differ in their pretrained_sha256"
+    refused(match, records.load_scale, "laptop", tmp_path)
 
 
 # Results

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tlbook import records, scales, tables
+from tlbook import code_state, records, scales, tables
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
 
@@ -324,7 +324,7 @@ def reproduce(
     folder = records.FOLDER if record in ("", "book") else Path(record)
     if record:
         wanted = {"targets": targets or scales.TARGETS, "seeds": list(_seeds(seed) or value.seeds)}
-        wanted |= records.code_state(commit)
+        wanted |= code_state.current(commit)
         for question in questions:
             records.refuse_loss(scale, question, wanted, folder)
     how = {"workers": workers or None, "retrain": retrain, "commit": commit}

@@ -6,28 +6,22 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 import shutil
-import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from tlbook import scales, tables
+from tlbook.code_state import REPOSITORY
 from tlbook.errors import TlbookError
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "book" / "records"
 AGREE = ("seeds", "as_it_stands", "measuring_digest", "protocol", "pretrained_sha256", "versions")
-SHOWING = (
-    "__main__.py", "agreement.py", "build", "claims", "cli.py", "explorer.py", "figures", "pages.py",
-    "paper.json", "paper.py", "parameters.py", "plan.py", "scorecard.py",
-)  # fmt: skip
 SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
-WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
 
 def folder(scale: str, question: str, root: Path = FOLDER) -> Path:
@@ -67,6 +61,7 @@ def load_all(scale: str, question: str, root: Path = FOLDER) -> dict[str, pd.Dat
 
 def load_scale(scale: str, root: Path = FOLDER) -> dict[str, pd.DataFrame]:
     """Every recorded table of every question at a scale, by name; refused where there is none."""
+    refuse_mixture(scale, root)
     found = {}
     for question in tables.QUESTIONS:
         if scale in recorded(question, root=root):
@@ -75,6 +70,23 @@ def load_scale(scale: str, root: Path = FOLDER) -> dict[str, pd.DataFrame]:
         how = f"tlbook reproduce --scale {scale} --record book"
         raise TlbookError(f"Scale {scale} has no records in {root}; `{how}` makes them.")
     return found
+
+
+def refuse_mixture(scale: str, root: Path = FOLDER) -> None:
+    """Raise TlbookError if the questions of a scale were recorded by different rules or from different P:
+    claims of one question read tables of another."""
+    for name in ("protocol", "pretrained_sha256"):
+        found = {}
+        for question in tables.QUESTIONS:
+            if scale in recorded(question, root=root):
+                found.setdefault(provenance(scale, question, root).get(name), []).append(question)
+        found.pop(None, None)  # a record that does not say it
+        if len(found) > 1:
+            one, other = (", ".join(questions) for questions in list(found.values())[:2])
+            raise TlbookError(
+                f"The records of scale {scale} in {root} do not belong together: {one} and {other} differ in "
+                f"their {name}, so record them again from one commit."
+            )
 
 
 def provenance(scale: str, question: str, root: Path = FOLDER) -> dict:
@@ -153,9 +165,11 @@ def _made_by_both(before: Mapping, made: Mapping) -> dict:
 
 
 def totals(specs: Mapping[str, Mapping]) -> dict:
-    """Number of runs, their training time and image-passes, of the specs that a provenance lists."""
+    """Number of runs, by which code they were trained (its measuring digest), their training time and
+    image-passes, of the specs that a provenance lists."""
     return {
         "runs": len(specs),
+        "runs_by_code": dict(Counter(spec.get("code", "not noted") for spec in specs.values())),
         "training_seconds": round(sum(spec["seconds"] for spec in specs.values()), 1),
         "image_passes": sum(spec["passes"] for spec in specs.values()),
     }
@@ -186,47 +200,6 @@ def write(
     return final
 
 
-def digest(*paths: Path) -> str:
-    """SHA-256 over files, and over the Python and JSON files in folders (names and contents)."""
-    whole = hashlib.sha256()
-    for path in paths:
-        sources = sorted(file for file in path.rglob("*") if file.suffix in {".py", ".json"})
-        for file in [path] if path.is_file() else sources:
-            name = file.relative_to(path.parent).as_posix()
-            whole.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return whole.hexdigest()
-
-
-def measuring(package: Path) -> list[Path]:
-    """The modules of the package that train and measure: all but those that show, judge, or take orders."""
-    return sorted(path for path in package.iterdir() if path.name not in {*SHOWING, "__pycache__"})
-
-
-def code_state(commit: str = "") -> dict:
-    """Commit (from git, or as given), whether the watched files were clean, digests of the sources: of all,
-    of what trains and measures (`measuring`), of what judges."""
-    package = REPOSITORY / "tlbook"
-    state = {
-        "package_digest": digest(package),
-        "measuring_digest": digest(*measuring(package)),
-        "claims_digest": digest(package / "claims"),
-    }
-    if commit:
-        return {"commit": commit, "clean": None, **state}
-    try:
-        _git("ls-files", "--error-unmatch", "tlbook/records.py")  # else it is another project's repository
-        head = _git("rev-parse", "HEAD")
-        return {"commit": head, "clean": not _git("status", "--porcelain", "--", *WATCHED), **state}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown", "clean": None, **state}
-
-
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True, check=True
-    ).stdout.strip()

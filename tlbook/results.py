@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tlbook import records, scales, tables
+from tlbook import code_state, records, scales, tables
 from tlbook.errors import TlbookError
 from tlbook.scales import Scale
 from tlbook.tables import QUESTIONS
@@ -73,11 +73,11 @@ def run(
     started = time.monotonic()
     targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
     module = study(question)
-    code = records.code_state(commit)  # before hours of training, in which it may be edited
+    code = code_state.current(commit)  # before hours of training, in which it may be edited
     measured = module.tables(scale, targets, seeds, **how)
     found = {name: tables.in_order(name, frame) for name, frame in measured.items()}
     specs = module.runs(scale, targets, seeds)
-    if records.code_state(commit)["package_digest"] != code["package_digest"]:
+    if code_state.current(commit)["package_digest"] != code["package_digest"]:
         code["clean"] = False
     as_it_stands = scale == scales.SCALES.get(scale.name)
     made = {
@@ -113,6 +113,7 @@ def with_curves(result: Results, scale: Scale | None = None) -> Results:
         return result
     targets = result.provenance["targets"]
     if result.recorded:
+        records.refuse_mixture(result.scale)
         there = [name for name in READ_BESIDE if result.scale in records.recorded(BESIDE, name)]
         found = {name: records.load(result.scale, BESIDE, name) for name in there}
     else:
@@ -170,7 +171,12 @@ def _made_by(scale: Scale, specs: Sequence) -> dict:
 
     ends = {spec.id: runs.find(spec.id).complete for spec in specs}
     made = {
-        spec.id: {"label": spec.label, "seconds": ends[spec.id]["seconds"], "passes": round(spec.passes)}
+        spec.id: {
+            "label": spec.label,
+            "seconds": ends[spec.id]["seconds"],
+            "passes": round(spec.passes),
+            "code": ends[spec.id].get("code", "not noted"),
+        }
         for spec in specs
     }
     p = grid.pretrained(scale)
@@ -181,6 +187,9 @@ def _made_by(scale: Scale, specs: Sequence) -> dict:
         "versions": {name: version(name) for name in LIBRARIES},
         "device": sorted({f"{end['device']}, torch {end['torch']}" for end in ends.values()}),
         **records.totals(made),
-        "images": {spec.role: spec.digest for spec in specs},
+        "images": {
+            spec.role: {"training": spec.digest, "dev and test": spec.evaluated}
+            for spec in sorted(specs, key=lambda spec: spec.examples)  # of several sets of a role the largest
+        },
         "specs": made,
     }

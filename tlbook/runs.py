@@ -28,7 +28,7 @@ from joblib import cpu_count
 from torch import Tensor
 from tqdm import tqdm
 
-from tlbook import data, models, weight_files
+from tlbook import code_state, data, models, weight_files
 from tlbook.data.decode import cache_folder
 from tlbook.errors import TlbookError
 from tlbook.scales import SOURCE
@@ -67,7 +67,7 @@ class Run:
 
     @property
     def complete(self) -> dict:
-        """What was noted at its end: wall seconds, best epoch, device, threads, library versions."""
+        """What was noted at its end: wall seconds, best epoch, digest of the code, device, versions."""
         return json.loads((self.path / "complete.json").read_text())
 
     @property
@@ -377,6 +377,7 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     if others := [name for name, (here, there) in wanted.items() if here != there]:
         named_for = f"those that run {spec.id} ({spec.label}) is named for"
         raise TlbookError(f"The {' and '.join(others)} images of {spec.dataset} are not {named_for}.")
+    code = code_state.measuring_digest()  # before training, in which it may be edited
     final, partial = root() / spec.id, root() / f"{spec.id}.partial"
     if anew:
         shutil.rmtree(partial, ignore_errors=True)
@@ -388,7 +389,8 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
         with closing(_Keeper(spec, partial, state.epoch, seconds, show)) as keeper:
             train(spec, domain, state, keeper, device())
         _write_history(state, partial)
-        end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, **environment(device())}
+        end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, "code": code}
+        end |= environment(device())
         _write(partial / "complete.json", json.dumps(end, indent=1))
     _replace(partial, final)
 
