@@ -2,7 +2,7 @@
 
 Checkpoints are named by their fraction of pre-training, so that scales compare: the learning rate drops at
 1/3 and 2/3. Per role and checkpoint the better rate is the one with the higher mean dev metric, low on ties.
-Checkpoint 0 is random weights, so a statistic that uses it uses an RI-T, held to that of Figure 2.
+Checkpoint 0 is random weights, so a statistic that uses it uses an RI-T, held to its own training metric.
 Values are per seed of fine-tuning (one pre-training run); intervals by Student's t.
 """
 
@@ -18,10 +18,10 @@ from tlbook.claims.rules import Claim, Evidence, NotRecorded, Part, Sample, by_s
 from tlbook.claims.select import NATURAL, SIGN, difference
 
 EARLY = 1 / 9  # the paper's checkpoint 10 of 90
-STEPS = (1 / 3, 2 / 3)
 NEAR = 0.06  # a checkpoint this far (as a fraction of pre-training) from the wanted one stands for it
-READS = ("finetuned", "learning_curves")
-BOTH = ("finetuned", "source_accuracy", "learning_curves")
+ROUNDED = 1e-5  # recorded fractions have six digits: 26 of 39 epochs is 0.666667, and no later than 2/3
+READS = ("finetuned",)
+BOTH = ("finetuned", "source_accuracy")
 SAME = "1 point: about three times the error with which the plot can be read"
 
 
@@ -43,8 +43,8 @@ def nearest(found: pd.Series, fraction: float) -> int:
 def around(found: pd.Series, step: float) -> tuple[int, int]:
     """The last checkpoint up to a learning-rate drop and the first after it; NotRecorded if one is not
     near."""
-    before = [place for place in found.index if place <= step + 1e-9]
-    after = [place for place in found.index if place > step + 1e-9]
+    before = [place for place in found.index if place <= step + ROUNDED]
+    after = [place for place in found.index if place > step + ROUNDED]
     if not before or not after or step - before[-1] > NEAR or after[0] - step > NEAR:
         raise NotRecorded(f"no fine-tuned checkpoints on both sides of {step:.2f} of pre-training")
     return int(found[before[-1]]), int(found[after[0]])
@@ -55,14 +55,16 @@ def last(found: pd.Series) -> int:
     return nearest(found, 1.0)
 
 
-def tuned(evidence: Evidence, role: str, checkpoint: int, split: str = "test", prefix: str = "") -> pd.Series:
+def tuned(
+    evidence: Evidence, role: str, checkpoint: int, split: str = "test", prefix: str = "", uses: bool = True
+) -> pd.Series:
     """Metric by seed after fine-tuning from a checkpoint at its better rate; prefix 'mean_' is optimisation
-    speed (with split 'train')."""
+    speed (with split 'train'). `uses=False` where the values of checkpoint 0 do not enter the statistic."""
     where = {"role": role, "checkpoint": checkpoint}
     dev = evidence.rows("finetuned", split="dev", metric=metric_of(role), **where)
     means = dev.groupby("rate")["value"].mean()
     rate = max(sorted(means.index, reverse=True), key=means.__getitem__)
-    if checkpoint == 0:  # random weights: an RI-T, which must have fitted its training set
+    if checkpoint == 0 and uses:  # random weights: an RI-T, which must have fitted its training set
         evidence.random.add(("finetuned", role, rate))
     return by_seed(
         evidence.rows("finetuned", split=split, metric=prefix + metric_of(role), rate=rate, **where)
@@ -229,7 +231,7 @@ def _claim28() -> Claim:
 def _other_is_better(evidence: Evidence) -> Sample:
     role = "quickdraw"
     found = available(evidence, role)
-    dev = {checkpoint: tuned(evidence, role, checkpoint, "dev").mean() for checkpoint in found}
+    dev = {checkpoint: tuned(evidence, role, checkpoint, "dev", uses=False).mean() for checkpoint in found}
     best_here = max(sorted(dev), key=dev.__getitem__)
     top = {checkpoint: source(evidence, checkpoint) for checkpoint in found}
     best_there = max(sorted(top), key=top.__getitem__)
@@ -279,9 +281,9 @@ def _saturates(role: str) -> Callable[[Evidence], Sample]:
     def statistic(evidence: Evidence) -> Sample:
         found = available(evidence, role)
         upstream = np.array([source(evidence, checkpoint) for checkpoint in found])
-        table = pd.concat(
-            paired(evidence, *(tuned(evidence, role, checkpoint) for checkpoint in found)), axis=1
-        )
+        # The slopes leave the bottom third of the source's range out, and with it checkpoint 0.
+        values = [tuned(evidence, role, checkpoint, uses=False) for checkpoint in found]
+        table = pd.concat(paired(evidence, *values), axis=1)
         return sample(pd.Series({seed: bend(upstream, row.to_numpy()) for seed, row in table.iterrows()}))
 
     return statistic

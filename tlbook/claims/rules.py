@@ -39,7 +39,12 @@ class NotRecorded(Exception):
 
 
 class Unmeasured(Exception):
-    """A needed metric is NaN or a statistic is undefined; the message names the run."""
+    """A needed metric is NaN or a statistic is undefined; the message names the run, `settle` says what would
+    give it a value, and `runs` how many runs there are, where that is known."""
+
+    def __init__(self, message: str, settle: str = "runs that end with a value", runs: int = MINIMUM_RUNS):
+        super().__init__(message)
+        self.settle, self.runs = settle, runs
 
 
 def metric_of(role: str) -> str:
@@ -164,11 +169,13 @@ class Evidence:
         found = self.tables.select(table, where)
         if found.empty:
             raise NotRecorded(f"{table} has no rows for {_spelled(where)}")
-        bad = np.isnan(found["value"].to_numpy(dtype=float)) if "value" in found else np.zeros(1, bool)
-        if bad.any():
-            raise Unmeasured(f"{run_name(found[bad].iloc[0])} has no measured value in {table}")
         if uses:
             self._note_random(table, found)
+        bad = np.isnan(found["value"].to_numpy(dtype=float)) if "value" in found else np.zeros(1, bool)
+        if bad.any():
+            seeds = [found[name] for name in ("seed", "seed_b") if name in found]
+            runs = len(set().union(*seeds)) if seeds else MINIMUM_RUNS
+            raise Unmeasured(f"{run_name(found[bad].iloc[0])} has no measured value in {table}", runs=runs)
         return found
 
     def note(self, text: str) -> None:
@@ -246,23 +253,29 @@ def decide(part: Part, tables: Mapping[str, pd.DataFrame], judged: bool = True) 
         verdict, settle = NOT_RECORDED, "records of it"
         evidence.note(str(missing))
     except Unmeasured as gap:
-        verdict, settle = INCONCLUSIVE, "runs that end with a value"
         evidence.note(str(gap))
+        untested = _untested(evidence, gap.runs)
+        verdict, settle = (NOT_TESTED, untested) if untested else (INCONCLUSIVE, gap.settle)
     if not judged and verdict != NOT_RECORDED:
         verdict, settle = NOT_JUDGED, ""
     return result | {"verdict": verdict, "note": evidence.remarks(), "settle": settle}
 
 
 def _verdict(part: Part, sample: Sample, evidence: Evidence, result: dict) -> tuple[str, str]:
-    """The rules in order: RI-T trained out, enough runs, then the interval; and what would settle it."""
-    untrained = [used for used in sorted(evidence.random) if not _trained(evidence, *used)]
-    if sample.smallest < MINIMUM_RUNS:
-        evidence.note(f"{sample.smallest} run(s), {MINIMUM_RUNS} needed")
-        return NOT_TESTED, f"{MINIMUM_RUNS} runs of each kind"
-    if untrained:
-        return NOT_TESTED, "an RI-T that fits its training images"
+    """The rules in order: enough runs, RI-T trained out, then the interval; and what would settle it."""
+    if untested := _untested(evidence, sample.smallest):
+        return NOT_TESTED, untested
     verdict = judge(result["low"], result["high"], part.direction, part.margin, part.against)
     return verdict, _more_runs(part, sample.n, result) if verdict == INCONCLUSIVE else ""
+
+
+def _untested(evidence: Evidence, runs: int) -> str:
+    """What a statistic lacks to be tested at all, in words, or ''."""
+    untrained = [used for used in sorted(evidence.random) if not _trained(evidence, *used)]
+    if runs < MINIMUM_RUNS:
+        evidence.note(f"{runs} run(s), {MINIMUM_RUNS} needed")
+        return f"{MINIMUM_RUNS} runs of each kind"
+    return "an RI-T that fits its training images" if untrained else ""
 
 
 def _more_runs(part: Part, n: int, result: dict) -> str:
@@ -277,28 +290,32 @@ def _more_runs(part: Part, n: int, result: dict) -> str:
     return f"about {math.ceil(runs)} runs in place of {n}, if the value stays"
 
 
+OWN_RUN = {  # tables whose RI-T did not train as Figure 2's: which rows are its unshuffled run, and its name
+    "block_shuffle": ({"init": "RI-T", "block_fraction": 1.0}, "unshuffled, unaugmented RI-T"),
+    "finetuned": ({"checkpoint": 0}, "RI-T of Figure 7"),
+}
+
+
 def _trained(evidence: Evidence, table: str, role: str, rate: str) -> bool:
     """Has the unshuffled RI-T of this role and rate a mean final training metric of at least 90 %? Accuracy
     where it is recorded, AUC where only that is. Notes the value.
 
-    `table` is the one that the statistic read: block_shuffle (Figure 3) is held to its own unshuffled run,
-    which trained as long as the shuffled ones and without augmentation too; every other table to the run of
-    learning_curves (Figure 2).
+    `table` is the one that the statistic read. Figures 3 and 7 are held to their own unshuffled run, which
+    trained as long as what it is compared with; every other table to the run of Figure 2 (learning_curves).
     """
-    where = {"role": role, "init": "RI-T", "rate": rate, "split": "train"}
-    plain = table == "block_shuffle"
-    table, where = (table, where | {"block_fraction": 1.0}) if plain else ("learning_curves", where)
+    where = {"role": role, "rate": rate, "split": "train"}
+    own, kind = OWN_RUN.get(table, ({"init": "RI-T"}, "unshuffled RI-T"))
+    table = table if table in OWN_RUN else "learning_curves"
     try:
-        rows = evidence.rows(table, uses=False, metric="accuracy", **where)
+        rows = evidence.rows(table, uses=False, metric="accuracy", **where, **own)
     except NotRecorded:
-        rows = evidence.rows(table, uses=False, metric="auc", **where)
+        rows = evidence.rows(table, uses=False, metric="auc", **where, **own)
     metric = rows["metric"].iloc[0]
-    value = (by_seed(rows) if plain else final(rows)).mean()
+    value = (final(rows) if "epoch" in rows else by_seed(rows)).mean()
     shown = f"{value:.1f} %" if metric == "accuracy" else f"AUC {value:.3f}"
     enough = value >= TRAINED[metric]
     needed = f" (under {TRAINED[metric]:g})" if not enough else ""
-    kind = "unshuffled, unaugmented" if plain else "unshuffled"
-    evidence.note(f"{kind} RI-T ({role}, {rate}) trained to {shown}{needed}")
+    evidence.note(f"{kind} ({role}, {rate}) trained to {shown}{needed}")
     return bool(enough)
 
 
@@ -342,25 +359,28 @@ def leave_one_out(
     """Jackknife sample of a statistic over groups of pair rows: computed once, then with every run (init,
     rate, seed; P is no run) left out of every group that holds it."""
     runs = sorted(set().union(*(_runs(group) for group in pairs)))
-    smallest = min(Counter(run[:-1] for run in runs).values())
+    smallest = min(min(Counter(run[:2] for run in _runs(group)).values()) for group in pairs)
     if smallest < MINIMUM_RUNS:  # with a run left out, a group might have no pair left
         return Sample((), statistic(pairs), len(runs), smallest)
     without = [statistic([_drop(group, run) for group in pairs]) for run in runs]
     return Sample(tuple(without), statistic(pairs), len(runs), smallest)
 
 
-def _sharing(rows: pd.DataFrame) -> pd.Series:
-    """Runs that start from one init are other runs than those of the same seed that do not."""
+def _sharing(rows: pd.DataFrame, seed: str) -> pd.Series:
+    """RI-T that start from one init are other runs than those of the same seed that do not; but for the
+    first, whose init it is."""
     if "pairing" not in rows:
         return pd.Series("", index=rows.index)
-    return rows["pairing"].where(rows["pairing"] == "same_init", "")
+    same = rows["pairing"] == "same_init"
+    first = rows.loc[same, ["seed", "seed_b"]].to_numpy().min(initial=np.iinfo(int).max)
+    return rows["pairing"].where(same & (rows[seed] != first), "")
 
 
-def _keys(rows: pd.DataFrame) -> tuple[list[tuple], list[tuple]]:
-    shared = _sharing(rows)
-    first = list(zip(rows["init"], rows["rate"], shared, rows["seed"], strict=True))
-    second = list(zip(rows["init_b"], rows["rate_b"], shared, rows["seed_b"], strict=True))
-    return first, second
+def _keys(rows: pd.DataFrame) -> tuple[list[tuple], ...]:
+    return tuple(
+        list(zip(rows[init], rows[rate], _sharing(rows, seed), rows[seed], strict=True))
+        for init, rate, seed in (("init", "rate", "seed"), ("init_b", "rate_b", "seed_b"))
+    )
 
 
 def _runs(rows: pd.DataFrame) -> set[tuple]:
