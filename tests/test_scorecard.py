@@ -122,8 +122,8 @@ def test_prose_must_say_what_the_records_say(prose, found):
 
 def test_our_values_in_prose_come_with_their_interval(prose, found):
     row = found["gpu"].query("claim == 1 and part == 1").iloc[0]
-    assert roles.ours("1.1") == f"{row.value:.3g} ({row.low:.3g} to {row.high:.3g})"
-    with pytest.raises(TlbookError, match="not a claim and one of its parts"):
+    assert roles.ours("claim 1, part 1") == f"{row.value:.3g} ({row.low:.3g} to {row.high:.3g})"
+    with pytest.raises(TlbookError, match="not a claim's part"):
         roles.ours("first")
 
 

@@ -2,8 +2,9 @@
 
 ``{verdict}`16 reproduced` `` prints the mark and number of a claim and links to the scorecard; it is a
 warning, hence an error of the build, when the records say otherwise, so that no sentence outlives its
-evidence. ``{ours}`16.1` `` prints our value of a claim's part with its interval. Both take the highest scale
-that recorded the claim. ``{claims}`claims 1 and 7 to 10` `` links each number to its row of the scorecard.
+evidence. ``{ours}`claim 16, part 1` `` prints our value of that part with its interval. Both take the
+highest scale that recorded the claim. ``{claims}`claims 1 and 7 to 10` `` links each number to its row of
+the scorecard.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def said(text: str) -> str:
 
 
 def ours(text: str) -> str:
-    """'16.1' to our value of part 1 of claim 16 with its 95 % interval, '1.34 (1.2 to 1.5)'."""
-    match = re.fullmatch(r"(\d+)\.(\d+)", text.strip())
+    """'claim 16, part 1' to our value of it with its 95 % interval, '1.34 (1.2 to 1.5)'."""
+    match = re.fullmatch(r"claim (\d+), part (\d+)", text.strip())
     if not match:
-        raise TlbookError(f"{text!r} is not a claim and one of its parts, such as 16.1.")
+        raise TlbookError(f"{text!r} is not a claim's part, such as 'claim 16, part 1'.")
     row = scorecard.part(int(match[1]), int(match[2]), scorecard.read())
     return f"{row.value:.3g} ({claims.interval(row)})"
 
