@@ -6,11 +6,15 @@ import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from IPython.display import display
 
 from tlbook import claims, explorer, parameters, records, scales
+from tlbook.analysis.worth import worth as measured_worth
+from tlbook.claims.rules import MINIMUM_RUNS, TRAINED
 from tlbook.errors import TlbookError
 from tlbook.parameters import Parameters
 from tlbook.results import Results, for_page
@@ -54,12 +58,33 @@ class Verdicts:
         return f"<details><summary>{head}</summary>{Table(part_rows(own))._repr_html_()}</details>"
 
 
+@dataclass(frozen=True)
+class Sentences:
+    """A list of sentences."""
+
+    lines: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.lines) + "</ul>"
+
+
 def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
-    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are."""
+    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are,
+    and what of the page is not about them, where they are the reader's own."""
     given = parameters.read(scope)
     if given.root:
         os.environ["TLBOOK_DATA"] = str(given.root)
-    return given, given.apply()
+    scale = given.apply()
+    for role, folder in scale.own_images.items():
+        display(
+            Sentences(
+                (
+                    f"Figures and tables below are of your images in {folder}, which stand for {role}.",
+                    "What the text says was found, and what the paper found, is about other images.",
+                )
+            )
+        )
+    return given, scale
 
 
 def load(question: str, given: Parameters) -> dict[str, Results]:
@@ -74,23 +99,68 @@ def show(
     """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
 
     Several table names are given to ``draw`` in their order. ``draw`` returns a figure, or a frame that is
-    shown as a table. Where nothing is recorded on real images, the first tab says so; a result without one of
-    the tables says that.
+    shown as a table. Frames in ``more`` hold the paper's numbers, and are empty for a reader's own images.
+    Where nothing is recorded on real images, the first tab says so; a result without one of the tables says
+    that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)
     found = best(found, *names)
-    if not any(result.judged for result in found.values()):
+    if not any(result.judged or result.own_images for result in found.values()):
         frames |= MISSING
     for label, result in found.items():
         missing = [name for name in names if name not in result.tables]
-        if not missing:
-            drawn = draw(*(result.tables[name] for name in names), *more)
-            drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
-            frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
-        else:
-            frames[label] = f"The table `{missing[0]}` is not recorded at scale {result.scale} yet."
+        if missing:
+            frames[label] = _lacks(result, missing[0])
+            continue
+        papers = [m.iloc[:0] if result.own_images and isinstance(m, pd.DataFrame) else m for m in more]
+        drawn = draw(*(result.tables[name] for name in names), *papers)
+        drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+        frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
     return explorer.tabs(frames, label="Results")
+
+
+def _lacks(result: Results, table: str) -> str:
+    if result.recorded:
+        return f"The table `{table}` is not recorded at scale {result.scale} yet."
+    return f"These runs do not give the table `{table}`: it needs more of them, or images that are not here."
+
+
+def worth(found: Mapping[str, Results]) -> explorer.Explorer:
+    """What P gave on each target, in a sentence or two, for every result of question 1."""
+
+    def said(*tables: pd.DataFrame) -> Sentences:
+        return Sentences(tuple(map(in_words, measured_worth(*tables).itertuples())))
+
+    return show(found, said, ("learning_curves", "domains", "convergence"))
+
+
+def in_words(row) -> str:
+    """A row of `tlbook.analysis.worth` as a reader wants to be told it."""
+    auc = row.metric == "auc"
+
+    def said(value: float, digits: int = 1) -> str:
+        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f} %"
+
+    name = Path(row.dataset).name if row.dataset.startswith(scales.FOLDER) else row.dataset
+    gain, low, high = (f"{v:{sign}.{3 if auc else 1}f}" for v, sign in
+                       ((row.gain, "+"), (row.low, ""), (row.high, "")))  # fmt: skip
+    enough = row.n >= MINIMUM_RUNS
+    sentences = [
+        f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "
+        f"{said(row.chance, 0)}): P-T ends at {said(row.p_t)}, RI-T at {said(row.ri_t)}.",
+        f"P gave {gain} {'of AUC' if auc else 'points'} "
+        + (f"(95 % interval {low} to {high}, {row.n} runs of each)." if enough
+           else f"({row.n} run(s) of each, too few for an interval)."),
+    ]  # fmt: skip
+    if row.sooner == row.sooner:
+        sentences.append(f"P-T passed RI-T's end after {100 * row.sooner:.0f} % of its training.")
+    if row.training < TRAINED[row.metric]:
+        sentences.append(
+            f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "
+            "only mean that it needed longer."
+        )
+    return " ".join(sentences)
 
 
 def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
@@ -110,7 +180,8 @@ def badge(result: Results, table: str) -> str:
     parts = [
         f"scale {result.scale}"
         + ("" if whole else ", changed by this page's parameters")
-        + ("" if result.judged else " (shows that it works, judges nothing)"),
+        + ("" if result.judged or result.own_images else " (shows that it works, judges nothing)"),
+        *(f"{role} is `{folder}`" for role, folder in result.own_images.items()),
         f"seeds {', '.join(map(str, made['seeds']))}: {made['runs']} runs",
         _duration(made["training_seconds"]) + " of training",
         f"commit `{commit}`",
@@ -148,6 +219,9 @@ def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
     """
     frames = {}
     for label, result in best(found).items():
+        if result.own_images:
+            frames[label] = "The paper's claims are about its own images, and are not judged on yours."
+            continue
         parts = claims.evaluate(result.beside | result.tables, result.judged, which)
         judged = Verdicts(claims.on_claims(parts, which), parts)
         frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))

@@ -39,6 +39,11 @@ class Results:
         """The targets that it covers, in the book's order."""
         return [role for role in scales.TARGETS if role in self.provenance["targets"]]
 
+    @property
+    def own_images(self) -> dict[str, str]:
+        """Role -> folder, where a reader's own images stand for a target."""
+        return self.provenance.get("own_images", {})
+
 
 def study(question: str):
     """The module that runs a question (imports torch); one that is not written yet is refused."""
@@ -86,6 +91,7 @@ def run(
         "targets": list(targets),
         "seeds": list(seeds),
         "as_it_stands": as_it_stands,
+        **({"own_images": scale.own_images} if scale.own_images else {}),
         **code,
         **_made_by(scale, specs),
         "seconds_of_this_call": round(time.monotonic() - started, 1),
@@ -152,14 +158,17 @@ def for_page(
     """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build.
 
     In mode "records" it is the scale's own records alone; nothing where the question is not recorded at it,
-    and refused where it is, but for none of the targets. In mode "run" such records are passed over.
+    and refused where it is, but for none of the targets. In mode "run" such records are passed over, and all
+    of them where the reader's own images stand for a target.
     """
     names = [name for name in records.recorded(question) if mode == "run" or name == scale.name]
+    names = [] if scale.own_images else names
     there = {f"recorded at scale {name}": recorded(question, name) for name in names}
     covers = {n: r for n, r in there.items() if mode == "records" or not targets or {*targets} & {*r.roles}}
     found = {name: only(result, targets) for name, result in covers.items()}
     if mode == "run":
-        found[f"this build, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
+        whose = "your images" if scale.own_images else "this build"
+        found[f"{whose}, scale {scale.name}"] = run(question, scale, targets, seeds, **how)
     return found
 
 

@@ -36,6 +36,7 @@ from tlbook.specs import Checkpoint, File, RunSpec, Weights, unique
 from tlbook.train import State, initial, prepare, train
 
 RESUME_SECONDS = 60.0
+NAMED = 3  # runs that a sentence about failures names with each reason
 
 
 def root() -> Path:
@@ -215,12 +216,17 @@ def _parent(spec: RunSpec) -> str | None:
 
 
 def _failure(failed: dict[RunSpec, str], count: int) -> str:
-    """One sentence that names the runs that failed, and each reason once."""
+    """One sentence that names the runs that failed (a few of many), and each reason once."""
     by_reason: dict[str, list[str]] = {}
     for spec, error in failed.items():
         by_reason.setdefault(error.rstrip("."), []).append(f"{spec.id} ({spec.label})")
-    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    reasons = "; ".join(f"{_listed(names)}: {reason}" for reason, names in by_reason.items())
     return f"{len(failed)} of {count} runs failed, and what else was trained is kept: {reasons}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator[tuple[RunSpec, str]]:

@@ -21,6 +21,7 @@ TARGETS = ("real", "clipart", "quickdraw", "xray")
 INITS = ("P-T", "RI-T")
 CONTROLS = ("MeanVar-T", "Permuted-T")  # from P's weights redrawn: their size without their features
 RATES = ("low", "high")
+EMBEDDED = "embedded/"  # before the role of a data set that is drawn, not read
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
@@ -160,6 +161,17 @@ class Scale:
         """Role -> the metric that its figures show: accuracy (percent) or auc (0 to 1)."""
         return {SOURCE: self.source.metric} | {role: task.metric for role, task in self.tasks.items()}
 
+    @property
+    def own_images(self) -> dict[str, str]:
+        """Role -> folder of the targets that a reader's own images stand for."""
+        tasks = self.tasks.items()
+        return {r: t.dataset.removeprefix(FOLDER) for r, t in tasks if t.dataset.startswith(FOLDER)}
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether its images are files; those of the embedded family are drawn."""
+        return not all(dataset.startswith(EMBEDDED) for dataset in self.datasets.values())
+
     def task(self, role: str) -> Task:
         """The task of a role, or of the source; an unknown role is refused, naming those that exist."""
         if role == SOURCE:
@@ -176,7 +188,8 @@ class Scale:
         """Another value with some fields changed; results of it are neither read from nor written to records.
 
         Besides the fields themselves: ``epochs`` sets the epochs of every target run (shuffled ones and those
-        from checkpoints too), and ``datasets`` maps roles to other data sets. Other names are refused.
+        from checkpoints too), and ``datasets`` maps targets to other data sets, on which both rates are then
+        tried. Other names are refused.
         """
         valid = {f.name for f in dataclasses.fields(self)} | {"epochs", "datasets"}
         if unknown := sorted(set(changes) - valid):
@@ -184,8 +197,12 @@ class Scale:
         epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
         tasks = dict(changes.pop("tasks", self.tasks))
         for role, dataset in datasets.items():
+            if role == SOURCE:
+                raise TlbookError("Other images can stand for a target, not for the source.")
             self.task(role)
             tasks[role] = dataclasses.replace(tasks[role], dataset=dataset)
+            both = changes.get("second_rate_seeds", self.second_rate_seeds)
+            changes["second_rate_seeds"] = {**both, role: len(self.seeds)}
         if epochs is not None:
             if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
                 raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")

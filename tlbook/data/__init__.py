@@ -13,11 +13,9 @@ import torch
 from tlbook.data import decode, embedded, layouts, splits, stream
 from tlbook.data.layouts import MissingData
 from tlbook.data.stream import Stream
-from tlbook.scales import SOURCE, Scale
+from tlbook.scales import EMBEDDED, SOURCE, Scale
 
 __all__ = ["Domain", "Examples", "MissingData", "Request", "load", "request"]
-
-EMBEDDED = "embedded/"
 
 
 @dataclass(frozen=True)

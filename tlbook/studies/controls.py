@@ -40,8 +40,10 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The controls' tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`.
 
-    Where the scale runs no controls on any of the roles, the tables of few images are left out.
+    Where the scale runs no controls on any of the roles, the tables of few images are left out; so is the
+    distance of a reader's own images from the source, where the source's images are not here.
     """
+    alone = grid.lacks_source(scale)
     ensure_all(runs(scale, targets, seeds), **how)
     first, shuffled = _question_1(scale, targets, seeds)
     own = _histories(_unshuffled(scale, targets, seeds))
@@ -57,7 +59,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
         "control_shuffle": at_better_rate(controlled),
         "time_to_level": speed.times(curves, scale.metric, images),
         "lead": speed.leads(curves, scale.metric),
-        "domain_distance": distances(scale, targets, seeds[0]),
+        **({} if alone else {"domain_distance": distances(scale, targets, seeds[0])}),
         "gain": gain(first, shuffled, scale.side),
         **_few_tables(scale, targets, seeds),
     }

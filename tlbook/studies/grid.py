@@ -192,6 +192,18 @@ def block_fraction(block_size: str | int, side: int) -> float:
     return 0.0 if block_size == scales.PIXELS else int(block_size) / side
 
 
+def lacks_source(scale: Scale) -> bool:
+    """Whether a reader's own images are studied where those of the source are not: what needs them is left
+    out. Raises MissingData where the scale's own images are studied, before anything is trained."""
+    try:
+        data.load(data.request(scale, scales.SOURCE))
+    except data.MissingData:
+        if not scale.own_images:
+            raise
+        return True
+    return False
+
+
 def _protocol(scale: Scale, role: str, epochs: int) -> dict:
     task = scale.task(role)
     return dict(

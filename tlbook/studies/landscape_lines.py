@@ -90,8 +90,9 @@ def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Ru
 
 
 def has_other_source(scale: Scale) -> bool:
-    """Whether P is ours, so that a second pre-training like it can be made; a user's file has none."""
-    return scale.pretrained in ("train", "shipped")
+    """Whether P is ours and its images are here, so that a second pre-training like it can be made."""
+    ours = scale.pretrained in ("train", "shipped")
+    return ours and not (scale.own_images and grid.lacks_source(scale))
 
 
 def model(scale: Scale, role: str, init: str, rate: str, seed: int, at: str = "final") -> Model:

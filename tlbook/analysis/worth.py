@@ -1,0 +1,44 @@
+"""What P was worth on each target: how P-T and RI-T end, and the difference with its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tlbook.analysis.convergence import at_last_epoch, better_rate
+from tlbook.analysis.intervals import student
+from tlbook.scales import INITS, TARGETS
+
+
+def worth(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame) -> pd.DataFrame:
+    """A row a target: how P-T and RI-T end in test metric, each at its better rate by dev, and their gap.
+
+    The arguments are the tables of these names. ``p_t`` and ``ri_t`` are means over runs (accuracy in
+    percent, AUC 0 to 1); ``gain`` is the mean of P-T minus RI-T over the ``n`` seeds that both have, ``low``
+    and ``high`` its 95 % interval by Student's t (NaN for one seed). ``training`` is RI-T's final training
+    metric: below 90 % it had not fitted its images. ``sooner`` is the share of its training after which P-T
+    passed RI-T's end, NaN if a run never did. Of ``domains``: dataset, classes, chance, train (images).
+    """
+    about = domains.set_index("role")
+    rows = []
+    for role in [role for role in TARGETS if role in set(curves.role)]:
+        metric = about.metric[role]
+        own = curves[(curves.role == role) & (curves.metric == metric)]
+        rates = {init: better_rate(own, metric, init) for init in INITS}
+        ends = {init: _ends(own, init, rate) for init, rate in rates.items()}
+        gain, low, high = student((ends["P-T"].test - ends["RI-T"].test).dropna())
+        when = convergence.query("role == @role and reference == 'final' and metric == 'fraction'")
+        when = when[(when.init == "P-T") & (when.rate == rates["P-T"])]
+        rows.append(
+            {"role": role, **about.loc[role, ["dataset", "classes", "train", "chance", "metric"]],
+             "p_t": ends["P-T"].test.mean(), "ri_t": ends["RI-T"].test.mean(),
+             "n": len((ends["P-T"].test - ends["RI-T"].test).dropna()), "gain": gain, "low": low,
+             "high": high, "training": ends["RI-T"].train.mean(),
+             "sooner": when.value.mean() if when.reached.all() else float("nan")}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _ends(curves: pd.DataFrame, init: str, rate: str) -> pd.DataFrame:
+    """Final metric by seed (rows) and split (columns)."""
+    final = at_last_epoch(curves[(curves.init == init) & (curves.rate == rate)])
+    return final.pivot(index="seed", columns="split", values="value")
