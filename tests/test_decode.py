@@ -10,6 +10,7 @@ from PIL import Image
 
 from tlbook import data
 from tlbook.data import decode
+from tlbook.data.views import CHAINS
 
 
 def cached(tmp_path):
@@ -70,6 +71,61 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path, ending):
     Image.fromarray(grey).save(tmp_path / f"deep.{ending}")
     found = decode.decode_image(tmp_path / f"deep.{ending}", 8, 8)
     assert np.abs(found - grey / 257).max() <= 1 and found.max() == 255 and found.min() == 0
+
+
+TURNS = {  # EXIF orientation -> how the pixels are stored, given the upright ones
+    1: lambda upright: upright,
+    2: np.fliplr,
+    3: lambda upright: np.rot90(upright, 2),
+    4: np.flipud,
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: np.rot90,
+    7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+def turned(path, orientation, mode="RGB"):
+    """The pixels of `picture`, stored turned, with the tag that turns them back."""
+    upright = picture(path.with_name("upright.png"), seed=3, size=(21, 14), mode=mode)
+    with Image.open(upright) as image:
+        stored = Image.fromarray(np.ascontiguousarray(TURNS[orientation](np.asarray(image))))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(path, exif=exif)
+    return upright, path
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_photo_held_sideways_is_turned_upright(tmp_path, orientation, mode):
+    upright, stored = turned(tmp_path / "turned.png", orientation, mode)
+    expected = decode.decode_image(upright, 8, 9)
+    assert np.array_equal(decode.decode_image(stored, 8, 9), expected)
+    streamed = CHAINS["square"].test(stored, 8, 9)
+    assert np.array_equal(streamed, expected)
+
+
+def test_the_paper_s_chains_leave_a_photo_as_it_is_stored(tmp_path):
+    """As the official code does."""
+    _, stored = turned(tmp_path / "turned.png", 6)
+    bare = tmp_path / "bare.png"
+    with Image.open(stored) as image:
+        Image.fromarray(np.asarray(image)).save(bare)
+    for name in ("natural", "chest"):
+        chain = CHAINS[name]
+        assert np.array_equal(chain.test(stored, 8, 9), chain.test(bare, 8, 9))
+        one, other = (chain.train(path, 8, np.random.default_rng(0)) for path in (stored, bare))
+        assert np.array_equal(one, other)
+
+
+def test_a_photo_with_damaged_tags_is_read_as_it_is_stored(tmp_path):
+    path = picture(tmp_path / "a.png")
+    with Image.open(path) as image:
+        image.save(tmp_path / "b.png", exif=b"Exif\0\0no tags at all")
+    with Image.open(tmp_path / "b.png") as image, pytest.raises(SyntaxError):
+        image.getexif()
+    assert np.array_equal(decode.decode_image(tmp_path / "b.png", 8, 9), decode.decode_image(path, 8, 9))
 
 
 def damaged(kind: str) -> bytes:
