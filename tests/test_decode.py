@@ -165,6 +165,15 @@ def test_a_source_holds_out_no_dev_and_an_official_split_is_kept(tmp_path):
     assert all(path.startswith("val/") for path in found.test.paths)
 
 
+def test_of_three_parts_val_alone_chooses(tmp_path):
+    for part, count in (("train", 5), ("val", 3), ("test", 4)):
+        class_folders(tmp_path / "mine" / part, count=count)
+    found = load(tmp_path / "mine")
+    parts = {"train": found.train, "val": found.dev, "test": found.test}
+    assert [len(part) for part in parts.values()] == [10, 6, 8]
+    assert all(path.startswith(f"{name}/") for name, part in parts.items() for path in part.paths)
+
+
 def test_the_second_call_decodes_nothing(tmp_path, monkeypatch):
     first = load(class_folders(tmp_path / "mine"))
     assert len(cached(tmp_path)) == 3

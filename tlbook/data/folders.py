@@ -9,7 +9,7 @@ from pathlib import Path
 from tlbook.errors import TlbookError
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-ROLES_OF_FOLDERS = {"train": "train", "test": "test", "val": "test"}
+PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,34 @@ def official(dataset: str, *names: str) -> Path:
 
 
 def class_folders(folder: Path, dataset: str) -> Listing:
-    """A folder of class folders, or of ``train`` and ``test`` (else ``val``) that each hold class folders.
+    """A folder of class folders, or of parts (`PARTS`, in any capitalisation) that each hold class folders.
 
-    Files that are not images by their ending, and hidden ones, are passed over. Refused: a folder without
-    class folders, a class without images, a class in test only.
+    The parts are train and test, or train and val, or all three: val is then the dev part. Files that are not
+    images by their ending, and hidden ones, are passed over. Refused: a folder without class folders, parts
+    that are not such a set, a class without images, a class that does not stand in train.
     """
     if not folder.is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
-    found = set(folders(folder))
-    held_out = {"val"} if "test" in found else set()  # of the two, test is the one that is reported
-    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(found - held_out) if name in ROLES_OF_FOLDERS}
-    if set(parts.values()) != {"train", "test"}:
-        return labelled(folder, {"": ""})
-    return labelled(folder, parts)
+    return labelled(folder, _parts(folder) or {"": ""})
+
+
+def _parts(folder: Path) -> dict[str, str]:
+    """The split that each part of a folder is, by the part's name; none where the folders are classes.
+
+    A class may be called as a part is, where its images lie in its folder directly.
+    """
+    named = {name: PARTS[name.lower()] for name in sorted(folders(folder)) if name.lower() in PARTS}
+    roles = sorted(named.values())
+    if roles in (["test", "train"], ["test", "train", "val"], ["train", "val"]):
+        val = "dev" if "test" in roles else "test"
+        return {name: val if role == "val" else role for name, role in named.items()}
+    for name in named:
+        if folders(folder / name) and not images(folder / name):
+            raise TlbookError(
+                f"The folder {folder} holds the part(s) {', '.join(named)}, which make no split; known are "
+                "train and test, train and val (or valid, or validation), or all three, one folder each."
+            )
+    return {}
 
 
 def labelled(folder: Path, parts: dict[str, str]) -> Listing:
@@ -81,7 +96,7 @@ def labelled(folder: Path, parts: dict[str, str]) -> Listing:
         for part in parts
         for name in sorted(folders(folder / part))
     }
-    classes = tuple(sorted({name for part, name in found if parts[part] != "test"}))
+    classes = tuple(sorted({name for part, name in found if parts[part] in ("", "train")}))
     if len(classes) < 2:
         raise TlbookError(
             f"The folder {folder} holds {len(classes)} class folder(s); at least 2 are needed, one per class."
