@@ -57,16 +57,32 @@ def test_class_folders_of_official_layouts(root, dataset, folder):
     assert len(found.paths) == 9
 
 
-def test_a_plain_folder_passes_over_other_files_and_hidden_ones(tmp_path):
+def test_a_plain_folder_passes_over_hidden_files_and_clutter(tmp_path):
     folder = class_folders(tmp_path / "mine", count=2)
-    (folder / "cat" / "notes.txt").write_text("no image")
-    (folder / "cat" / ".hidden.png").write_bytes(b"x")
+    for name in (".hidden.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / "cat" / name).write_bytes(b"x")
     (folder / ".git").mkdir()
     (folder / "read.me").write_text("no class")
     picture(folder / "cat" / "UPPER.JPG")
     found = layouts.listing(f"folder:{folder}")
     assert found.paths == ("cat/00.png", "cat/01.png", "cat/UPPER.JPG", "dog/00.png", "dog/01.png")
     assert found.labels == (0, 0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "photo.heic", "photo"])
+@pytest.mark.parametrize("part", ["", "train/", "test/"])
+def test_a_file_that_is_no_image_is_refused_by_name(tmp_path, part, name, refused):
+    for folder in ("train", "test") if part else ("",):
+        class_folders(tmp_path / folder, count=2)
+    (tmp_path / part / "dog" / name).write_text("no image")
+    match = rf"{part}dog/{name} is no image by its ending; these are read: \.bmp, .*\.jpg, .*\.webp"
+    refused(match, layouts.listing, f"folder:{tmp_path}")
+
+
+def test_other_files_of_official_layouts_are_passed_over(root):
+    folder = class_folders(root / "PACS" / "photo", count=2)
+    (folder / "cat" / "notes.txt").write_text("no image")
+    assert len(layouts.listing("pacs/photo").paths) == 4
 
 
 @pytest.mark.parametrize(

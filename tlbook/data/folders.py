@@ -9,6 +9,7 @@ from pathlib import Path
 from tlbook.errors import TlbookError
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+CLUTTER = {"thumbs.db", "desktop.ini"}  # which systems leave beside images
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
@@ -58,16 +59,17 @@ def official(dataset: str, *names: str) -> Path:
     raise MissingData(f"The data set {dataset} was expected in {root / first}, which is not a folder.")
 
 
-def class_folders(folder: Path, dataset: str) -> Listing:
+def class_folders(folder: Path, dataset: str, strict: bool = False) -> Listing:
     """A folder of class folders, or of parts (`PARTS`, in any capitalisation) that each hold class folders.
 
     The parts are train and test, or train and val, or all three: val is then the dev part. Files that are not
-    images by their ending, and hidden ones, are passed over. Refused: a folder without class folders, parts
-    that are not such a set, a class without images, a class that does not stand in train.
+    images by their ending are passed over, or refused if ``strict``; hidden ones and `CLUTTER` are passed
+    over. Refused: a folder without class folders, parts that are not such a set, a class without images, a
+    class that does not stand in train.
     """
     if not folder.is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
-    return labelled(folder, _parts(folder) or {"": ""})
+    return labelled(folder, _parts(folder) or {"": ""}, strict)
 
 
 def _parts(folder: Path) -> dict[str, str]:
@@ -89,10 +91,10 @@ def _parts(folder: Path) -> dict[str, str]:
     return {}
 
 
-def labelled(folder: Path, parts: dict[str, str]) -> Listing:
+def labelled(folder: Path, parts: dict[str, str], strict: bool = False) -> Listing:
     """Class folders under each part of ``folder``; a part's value is its split ('' leaves it to us)."""
     found = {
-        (part, name): images(folder / part / name)
+        (part, name): images(folder / part / name, strict)
         for part in parts
         for name in sorted(folders(folder / part))
     }
@@ -126,9 +128,19 @@ def folders(path: Path) -> list[str]:
     return [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def images(path: Path) -> list[str]:
-    """The names of the images in a folder (by their ending, hidden ones aside), sorted."""
+def images(path: Path, strict: bool = False) -> list[str]:
+    """The names of the images in a folder (by their ending, hidden ones aside), sorted.
+
+    Other files are passed over, or refused if ``strict``, but for `CLUTTER`.
+    """
     if not path.is_dir():
         raise MissingData(f"The folder {path} of the official layout is missing.")
     files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
-    return sorted(name for name in files if Path(name).suffix.lower() in EXTENSIONS)
+    found = []
+    for name in sorted(files):
+        if Path(name).suffix.lower() in EXTENSIONS:
+            found.append(name)
+        elif strict and name.lower() not in CLUTTER:
+            known = ", ".join(sorted(EXTENSIONS))
+            raise TlbookError(f"The file {path / name} is no image by its ending; these are read: {known}.")
+    return found
