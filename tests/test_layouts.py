@@ -154,6 +154,13 @@ def test_a_class_in_test_only_is_refused(tmp_path, refused):
     refused("'fly' stands in .*val only", layouts.listing, f"folder:{tmp_path}")
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_class_that_another_part_lacks_is_refused(tmp_path, part, refused):
+    for name in ("train", "val", "test"):
+        class_folders(tmp_path / name, ("cat",) if name == part else ("cat", "dog"), count=1)
+    refused(f"'dog' stands in train, but not in .*/{part}", layouts.listing, f"folder:{tmp_path}")
+
+
 def test_missing_data_is_said(root, monkeypatch, refused):
     refused("pacs/photo was expected in .*PACS/photo", layouts.listing, "pacs/photo")
     refused("no data set 'pacs/painting'; choose tiny-imagenet, pacs/photo", layouts.listing, "pacs/painting")

@@ -65,7 +65,7 @@ def class_folders(folder: Path, dataset: str, strict: bool = False) -> Listing:
     The parts are train and test, or train and val, or all three: val is then the dev part. Files that are not
     images by their ending are passed over, or refused if ``strict``; hidden ones and `CLUTTER` are passed
     over. Refused: a folder without class folders, parts that are not such a set, a class without images, a
-    class that does not stand in train.
+    class that does not stand in every part.
     """
     if not folder.is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
@@ -103,6 +103,10 @@ def labelled(folder: Path, parts: dict[str, str], strict: bool = False) -> Listi
         raise TlbookError(
             f"The folder {folder} holds {len(classes)} class folder(s); at least 2 are needed, one per class."
         )
+    for part in parts:
+        for name in classes:
+            if (part, name) not in found:
+                raise TlbookError(f"The class {name!r} stands in train, but not in {folder / part}.")
     paths, labels, split = [], [], []
     for (part, name), files in found.items():
         if name not in classes:

@@ -91,12 +91,13 @@ def split(
     ``labels`` are n class indices. ``official`` is empty (test is then a stratified half) or holds "train",
     "dev" or "test" per image. With ``dev``, that part is the official one, else a stratified tenth of the
     training half; without it dev is empty (the source, on which nothing is chosen). Raises TlbookError where
-    a class has too few images to be split, or none in an official dev part.
+    a class has too few images to be split, or none in an official dev or test part.
     """
     labels = np.asarray(labels)
     given = np.asarray(official)
     if len(given):
         train, chosen, test = (np.flatnonzero(given == name) for name in ("train", "dev", "test"))
+        _enough(labels[test], classes, " in the test part", minimum=1)
     else:
         _enough(labels, classes, "")
         train, test = _stratified(np.arange(len(labels)), labels, len(labels) // 2)
