@@ -1,6 +1,8 @@
 """Image files to pixels, and the cache of them; domains from folders."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -139,6 +141,23 @@ def damaged(kind: str) -> bytes:
 def test_what_is_no_whole_image_is_refused_by_name(tmp_path, kind, refused):
     (tmp_path / "bad.png").write_bytes(damaged(kind))
     refused("bad.png is (corrupt|not an image)", decode.decode_image, tmp_path / "bad.png", 8, 9)
+
+
+def test_a_huge_image_is_refused_as_too_large(tmp_path, monkeypatch, refused):
+    path = picture(tmp_path / "huge.png", size=(60, 51))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    refused("huge.png is too large: at most 3,000 pixels", decode.decode_image, path, 8, 9)
+
+
+def test_a_large_image_is_read_without_a_warning(tmp_path):
+    """In a process of its own, since pytest sets the filters of warnings anew for each test."""
+    path = picture(tmp_path / "large.png", size=(50, 50))
+    code = (
+        "from pathlib import Path; from PIL import Image; from tlbook.data import decode; "
+        f"Image.MAX_IMAGE_PIXELS = 1500; print(decode.decode_image(Path({str(path)!r}), 8, 9).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(3, 8, 8)\n", "")
 
 
 # Whole data sets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,10 @@ from tlbook.errors import TlbookError
 
 DECODER = "short side bilinear antialiased, upright, centre crop, 2"  # raise the number when decoding changes
 RESIZE_RATIO = 8 / 7  # the paper's Resize(256), CenterCrop(224)
+
+# PIL warns of images half as large as those that it refuses. They are read, and images are read in threads,
+# where a filter of one thread's own does not hold.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def cache_folder() -> Path:
@@ -48,7 +53,7 @@ def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
 
     A photo that says how the camera was held (EXIF orientation) is turned as it says. Grey, palette, CMYK and
     transparent images become RGB (transparency over white). Raises TlbookError that names the file where it
-    is not an image or is cut short.
+    is not an image, is cut short, or has more pixels than PIL reads (twice `Image.MAX_IMAGE_PIXELS`).
     """
     image = open_image(path, upright=True)
     ratio = resized / min(image.size)
@@ -70,6 +75,9 @@ def open_image(path: Path, mode: str = "RGB", upright: bool = False) -> Image.Im
             return opened.copy() if opened.mode == mode == "L" else _rgb(opened).convert(mode)
     except UnidentifiedImageError as error:
         raise TlbookError(f"The file {path} is not an image, or one in an unknown format.") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+        raise TlbookError(f"The image {path} is too large: at most {limit:,} pixels are read.") from error
     except Exception as error:  # decoders of broken files raise whatever they stumble over
         raise TlbookError(f"The image {path} is corrupt ({' '.join(str(error).split())}).") from error
 
