@@ -1,6 +1,8 @@
 """Image files to pixels, and the cache of them; domains from folders."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from tlbook import data
 from tlbook.data import decode
+from tlbook.data.views import CHAINS
 
 
 def cached(tmp_path):
@@ -72,6 +75,61 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path, ending):
     assert np.abs(found - grey / 257).max() <= 1 and found.max() == 255 and found.min() == 0
 
 
+TURNS = {  # EXIF orientation -> how the pixels are stored, given the upright ones
+    1: lambda upright: upright,
+    2: np.fliplr,
+    3: lambda upright: np.rot90(upright, 2),
+    4: np.flipud,
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: np.rot90,
+    7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+def turned(path, orientation, mode="RGB"):
+    """The pixels of `picture`, stored turned, with the tag that turns them back."""
+    upright = picture(path.with_name("upright.png"), seed=3, size=(21, 14), mode=mode)
+    with Image.open(upright) as image:
+        stored = Image.fromarray(np.ascontiguousarray(TURNS[orientation](np.asarray(image))))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(path, exif=exif)
+    return upright, path
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_photo_held_sideways_is_turned_upright(tmp_path, orientation, mode):
+    upright, stored = turned(tmp_path / "turned.png", orientation, mode)
+    expected = decode.decode_image(upright, 8, 9)
+    assert np.array_equal(decode.decode_image(stored, 8, 9), expected)
+    streamed = CHAINS["square"].test(stored, 8, 9)
+    assert np.array_equal(streamed, expected)
+
+
+def test_the_paper_s_chains_leave_a_photo_as_it_is_stored(tmp_path):
+    """As the official code does."""
+    _, stored = turned(tmp_path / "turned.png", 6)
+    bare = tmp_path / "bare.png"
+    with Image.open(stored) as image:
+        Image.fromarray(np.asarray(image)).save(bare)
+    for name in ("natural", "chest"):
+        chain = CHAINS[name]
+        assert np.array_equal(chain.test(stored, 8, 9), chain.test(bare, 8, 9))
+        one, other = (chain.train(path, 8, np.random.default_rng(0)) for path in (stored, bare))
+        assert np.array_equal(one, other)
+
+
+def test_a_photo_with_damaged_tags_is_read_as_it_is_stored(tmp_path):
+    path = picture(tmp_path / "a.png")
+    with Image.open(path) as image:
+        image.save(tmp_path / "b.png", exif=b"Exif\0\0no tags at all")
+    with Image.open(tmp_path / "b.png") as image, pytest.raises(SyntaxError):
+        image.getexif()
+    assert np.array_equal(decode.decode_image(tmp_path / "b.png", 8, 9), decode.decode_image(path, 8, 9))
+
+
 def damaged(kind: str) -> bytes:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     whole = io.BytesIO()
@@ -83,6 +141,23 @@ def damaged(kind: str) -> bytes:
 def test_what_is_no_whole_image_is_refused_by_name(tmp_path, kind, refused):
     (tmp_path / "bad.png").write_bytes(damaged(kind))
     refused("bad.png is (corrupt|not an image)", decode.decode_image, tmp_path / "bad.png", 8, 9)
+
+
+def test_a_huge_image_is_refused_as_too_large(tmp_path, monkeypatch, refused):
+    path = picture(tmp_path / "huge.png", size=(60, 51))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    refused("huge.png is too large: at most 3,000 pixels", decode.decode_image, path, 8, 9)
+
+
+def test_a_large_image_is_read_without_a_warning(tmp_path):
+    """In a process of its own, since pytest sets the filters of warnings anew for each test."""
+    path = picture(tmp_path / "large.png", size=(50, 50))
+    code = (
+        "from pathlib import Path; from PIL import Image; from tlbook.data import decode; "
+        f"Image.MAX_IMAGE_PIXELS = 1500; print(decode.decode_image(Path({str(path)!r}), 8, 9).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(3, 8, 8)\n", "")
 
 
 # Whole data sets
@@ -107,6 +182,15 @@ def test_a_source_holds_out_no_dev_and_an_official_split_is_kept(tmp_path):
     found = load(tmp_path / "mine", train=9, test=4)
     assert [len(part) for part in (found.train, found.dev, found.test)] == [9, 2, 4]
     assert all(path.startswith("val/") for path in found.test.paths)
+
+
+def test_of_three_parts_val_alone_chooses(tmp_path):
+    for part, count in (("train", 5), ("val", 3), ("test", 4)):
+        class_folders(tmp_path / "mine" / part, count=count)
+    found = load(tmp_path / "mine")
+    parts = {"train": found.train, "val": found.dev, "test": found.test}
+    assert [len(part) for part in parts.values()] == [10, 6, 8]
+    assert all(path.startswith(f"{name}/") for name, part in parts.items() for path in part.paths)
 
 
 def test_the_second_call_decodes_nothing(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Official layouts and folders of class folders, as listings of files."""
 
+import shutil
 from collections import Counter
 
 import pytest
@@ -56,10 +57,10 @@ def test_class_folders_of_official_layouts(root, dataset, folder):
     assert len(found.paths) == 9
 
 
-def test_a_plain_folder_passes_over_other_files_and_hidden_ones(tmp_path):
+def test_a_plain_folder_passes_over_hidden_files_and_clutter(tmp_path):
     folder = class_folders(tmp_path / "mine", count=2)
-    (folder / "cat" / "notes.txt").write_text("no image")
-    (folder / "cat" / ".hidden.png").write_bytes(b"x")
+    for name in (".hidden.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / "cat" / name).write_bytes(b"x")
     (folder / ".git").mkdir()
     (folder / "read.me").write_text("no class")
     picture(folder / "cat" / "UPPER.JPG")
@@ -68,16 +69,69 @@ def test_a_plain_folder_passes_over_other_files_and_hidden_ones(tmp_path):
     assert found.labels == (0, 0, 0, 1, 1)
 
 
-@pytest.mark.parametrize("test", ["test", "val"])
-def test_a_folder_with_train_and_test_or_val_keeps_its_split(tmp_path, test):
-    class_folders(tmp_path / "train", count=3)
+@pytest.mark.parametrize("name", ["notes.txt", "photo.heic", "photo"])
+@pytest.mark.parametrize("part", ["", "train/", "test/"])
+def test_a_file_that_is_no_image_is_refused_by_name(tmp_path, part, name, refused):
+    for folder in ("train", "test") if part else ("",):
+        class_folders(tmp_path / folder, count=2)
+    (tmp_path / part / "dog" / name).write_text("no image")
+    match = rf"{part}dog/{name} is no image by its ending; these are read: \.bmp, .*\.jpg, .*\.webp"
+    refused(match, layouts.listing, f"folder:{tmp_path}")
+
+
+def test_other_files_of_official_layouts_are_passed_over(root):
+    folder = class_folders(root / "PACS" / "photo", count=2)
+    (folder / "cat" / "notes.txt").write_text("no image")
+    assert len(layouts.listing("pacs/photo").paths) == 4
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train", "test"), ("train", "val"), ("train", "valid"), ("Train", "validation"), ("TRAIN", "Test")],
+)
+def test_a_folder_with_train_and_test_or_val_keeps_its_split(tmp_path, train, test):
+    class_folders(tmp_path / train, count=3)
     class_folders(tmp_path / test, count=2)
     found = layouts.listing(f"folder:{tmp_path}")
     assert found.classes == ("cat", "dog")
     assert Counter(found.split) == {"train": 6, "test": 4}
     for path, label, split in zip(found.paths, found.labels, found.split, strict=True):
         part, name, _ = path.split("/")
-        assert (part == "train") == (split == "train") and found.classes[label] == name
+        assert (part == train) == (split == "train") and found.classes[label] == name
+
+
+@pytest.mark.parametrize("val", ["val", "Valid", "VALIDATION"])
+def test_of_three_parts_val_is_the_dev_part(tmp_path, val):
+    for count, part in enumerate(("train", val, "test"), start=1):
+        class_folders(tmp_path / part, count=count)
+    found = layouts.listing(f"folder:{tmp_path}")
+    expected = {"train": "train", val: "dev", "test": "test"}
+    assert Counter(found.split) == {"train": 2, "dev": 4, "test": 6}
+    assert [expected[path.split("/")[0]] for path in found.paths] == list(found.split)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("train",), ("train", "foo"), ("test", "val"), ("train", "val", "valid")],
+)
+def test_parts_that_make_no_split_are_refused_with_the_known_ones(tmp_path, parts, refused):
+    for part in parts:
+        class_folders(tmp_path / part, count=2)
+    named = ", ".join(sorted(part for part in parts if part != "foo"))
+    match = rf"holds the part\(s\) {named}, .* train and test, train and val \(or valid, or validation\)"
+    refused(match, layouts.listing, f"folder:{tmp_path}")
+
+
+def test_classes_may_be_called_as_parts_are(tmp_path):
+    class_folders(tmp_path, ("test", "control"), count=2)
+    (tmp_path / "test" / "thumbnails").mkdir()
+    found = layouts.listing(f"folder:{tmp_path}")
+    assert found.classes == ("control", "test") and found.split == ()
+
+
+def test_loose_images_in_train_and_test_are_not_taken_for_two_classes(tmp_path, refused):
+    class_folders(tmp_path, ("train", "test"), count=2)
+    refused("holds 0 class folder.*at least 2", layouts.listing, f"folder:{tmp_path}")
 
 
 def test_bad_folders_are_refused_by_name(tmp_path, refused):
@@ -95,6 +149,16 @@ def test_a_class_in_test_only_is_refused(tmp_path, refused):
     class_folders(tmp_path / "train", count=2)
     class_folders(tmp_path / "test", ("cat", "dog", "eel"), count=1)
     refused("'eel' stands in .*test only", layouts.listing, f"folder:{tmp_path}")
+    class_folders(tmp_path / "val", ("cat", "dog", "fly"), count=1)
+    shutil.rmtree(tmp_path / "test" / "eel")
+    refused("'fly' stands in .*val only", layouts.listing, f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_class_that_another_part_lacks_is_refused(tmp_path, part, refused):
+    for name in ("train", "val", "test"):
+        class_folders(tmp_path / name, ("cat",) if name == part else ("cat", "dog"), count=1)
+    refused(f"'dog' stands in train, but not in .*/{part}", layouts.listing, f"folder:{tmp_path}")
 
 
 def test_missing_data_is_said(root, monkeypatch, refused):

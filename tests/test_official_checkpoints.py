@@ -90,10 +90,11 @@ def test_anything_else_is_refused_and_not_run(tmp_path, zipped, kind, refused):
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"model": 1}, {"state_dict": {}}, {"state_dict": {"a": 1}},
-                                     {"state_dict": {1: torch.ones(1)}}, torch.ones(3)])  # fmt: skip
+                                     {"state_dict": {1: torch.ones(1)}}, torch.ones(3), {},
+                                     {"a": torch.ones(1), "epoch": 3}, {1: torch.ones(1)}])  # fmt: skip
 def test_a_file_without_a_state_dict_of_tensors_is_refused(tmp_path, content, refused):
     torch.save(content, tmp_path / "x.pth")
-    refused("no state_dict of tensors", models.load_official, tmp_path / "x.pth")
+    refused(r"x.pth has no state_dict of tensors, .* \.safetensors", models.load_official, tmp_path / "x.pth")
 
 
 @formats
@@ -131,9 +132,34 @@ def test_a_checkpoint_can_be_the_p_of_a_study(tmp_path, tiny):
     assert not list(runs.own_files().glob("*.partial"))
 
 
+@formats
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_bare_state_dict_is_read_as_an_official_checkpoint_is(tmp_path, tiny, zipped, prefix, refused):
+    path = tmp_path / "mine.pth"
+    wanted = official(tmp_path / "x.pth")
+    named = {f"{prefix}{name}": value for name, value in wanted.items()}
+    torch.save(named, path, _use_new_zipfile_serialization=zipped)
+    kept = runs.weights(grid.pretrained(tiny.replace(pretrained=str(path))))
+    assert kept.keys() == wanted.keys() and all(torch.equal(kept[name], wanted[name]) for name in wanted)
+    named["fc.bias"] = Harmful(f"touch {tmp_path / 'it-ran'}")
+    torch.save(named, path, _use_new_zipfile_serialization=zipped)
+    refused("mine.pth holds posix.system.*neither weights nor a plain", models.load_official, path)
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_weights_with_another_shape_are_refused_with_the_network_s_name(tmp_path, tiny, refused):
+    state = official(tmp_path / "x.pth")
+    torch.save(state | {"conv1.weight": torch.zeros(1, 3, 3, 3)}, tmp_path / "y.pth")
+    match = r"do not fit the network fixup_small8: conv1.weight has the shape \(1, 3, 3, 3\)"
+    refused(match, grid.pretrained, tiny.replace(pretrained=str(tmp_path / "y.pth")))
+
+
 def test_a_checkpoint_of_another_network_is_refused_before_training(tmp_path, tiny, refused):
     official(tmp_path / "x.pth", network="fixup_small24")
-    refused("do not fit the network", grid.pretrained, tiny.replace(pretrained=str(tmp_path / "x.pth")))
+    match = "do not fit the network fixup_small8: "
+    refused(match, grid.pretrained, tiny.replace(pretrained=str(tmp_path / "x.pth")))
+    torch.save({"layer9.weight": torch.ones(1)}, tmp_path / "x.pth")
+    refused(match + "they lack", grid.pretrained, tiny.replace(pretrained=str(tmp_path / "x.pth")))
 
 
 def test_a_notebook_takes_one(tmp_path):

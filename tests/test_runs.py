@@ -107,6 +107,13 @@ def test_a_folder_is_named_by_its_images_not_by_its_place():
     assert here.id == there.id != LITERAL.id
 
 
+def test_runs_on_two_folders_are_told_apart_by_their_labels():
+    cats, dogs = (dataclasses.replace(LITERAL, dataset=f"folder:/mine/{name}/") for name in ("cats", "dogs"))
+    assert f"{LITERAL.role} (cats) P-T rate" in cats.label and "(dogs)" in dogs.label
+    assert cats.label.replace(" (cats)", "") == LITERAL.label
+    assert cats.id == dogs.id  # the label is no part of it: the same images are the same run
+
+
 def test_specs_of_one_run_are_joined():
     more = dataclasses.replace(LITERAL, kept=(0, 40), measured=(0, 20), keep_best=True)
     third = dataclasses.replace(LITERAL, rate=0.1)

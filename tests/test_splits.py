@@ -55,12 +55,24 @@ def test_official_split_is_kept_and_dev_taken_from_training(case, draw):
     official = ["test" if i % 3 == 0 else "train" for i in range(len(labels))]
     train = np.array([name == "train" for name in official])
     assume(np.bincount(labels[train], minlength=len(classes)).min() >= 2)
+    assume(set(labels[~train]) == set(labels))
     found = splits.split(labels, classes, official)
     assert np.array_equal(found["test"], np.flatnonzero(~train))
     assert set(found["train"]) | set(found["dev"]) == set(np.flatnonzero(train))
     assert not set(found["train"]) & set(found["dev"])
     source = splits.split(labels, classes, official, dev=False)
     assert len(source["dev"]) == 0 and np.array_equal(source["train"], np.flatnonzero(train))
+
+
+def test_an_official_dev_part_is_kept_and_nothing_taken_from_training():
+    labels = [0, 1] * 9
+    official = ["train", "train"] + ["dev", "dev"] * 3 + ["test", "test"] * 5
+    found = splits.split(labels, "ab", official)
+    assert {name: list(part) for name, part in found.items()} == {
+        "train": [0, 1], "dev": list(range(2, 8)), "test": list(range(8, 18)),
+    }  # fmt: skip
+    source = splits.split(labels, "ab", official, dev=False)
+    assert len(source["dev"]) == 0 and list(source["train"]) == [0, 1]
 
 
 @sampled
@@ -95,8 +107,14 @@ def test_a_rare_class_survives_a_cap(rare):
 
 def test_too_few_are_refused(refused):
     refused("'b' has 3 image.*at least 4", splits.split, [0] * 9 + [1] * 3, "ab")
-    official = ["train"] * 5 + ["train", "test"]
-    refused("'b' has 1 image.*to train on", splits.split, [0] * 5 + [1, 1], "ab", official)
+    official = ["train"] * 5 + ["test", "train", "test"]
+    refused("'b' has 1 image.*to train on", splits.split, [0] * 6 + [1, 1], "ab", official)
+    official = ["train"] * 4 + ["dev", "test", "test"]
+    labels = [0, 1, 0, 1, 0, 1, 0]
+    refused("'b' has 0 image.*in the dev part.*at least 1 is", splits.split, labels, "ab", official)
+    labels = [0, 1, 0, 1, 0, 1, 1]
+    refused("'a' has 0 image.*in the test part.*at least 1 is", splits.split, labels, "ab", official)
+    refused("'a' has 0 image.*in the test part", splits.split, labels, "ab", official, dev=False)
     refused("cap of 2 images is fewer than the 3 classes", splits.cap, np.arange(9), [0, 1, 2] * 3, 2, "abc")
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from tlbook.data import Request
@@ -141,12 +142,13 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """The run in a few words, for progress lines and lists."""
+        """The run in a few words, for progress lines and lists; a user's images by their folder's name."""
         shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
         start = "P" if self.role == SOURCE else INIT_NAMES[self.init.kind]
         plain = " unaugmented" if self.augmentation == self.shuffle.kind == "none" else ""
         seed = f"seed {self.order_seed} ({self.epochs} epochs)"
-        return f"{self.role} {start} rate {self.rate:g}{shuffle}{plain} {seed}"
+        own = f" ({PurePath(self.dataset).name})" if self.dataset.startswith(FOLDER) else ""
+        return f"{self.role}{own} {start} rate {self.rate:g}{shuffle}{plain} {seed}"
 
 
 def unique(specs: Iterable[RunSpec]) -> list[RunSpec]:

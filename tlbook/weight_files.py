@@ -62,7 +62,8 @@ def locate(file: File, folder: Path) -> Path:
 def register(path: Path, folder: Path) -> File:
     """A user's weights to start from: checked, and kept as safetensors in ``folder`` under their digest.
 
-    A safetensors file, or a checkpoint of the official code (by its ending, `models.OFFICIAL`).
+    A safetensors file, or a checkpoint of the official code or a bare state dict that torch saved (by its
+    ending, `models.OFFICIAL`).
     """
     if not path.is_file():
         raise TlbookError(f"There is no file {path}; pretrained is 'train', 'shipped' or a weights file.")

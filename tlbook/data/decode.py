@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from tlbook.errors import TlbookError
 
-DECODER = "short side bilinear antialiased, centre crop, 1"  # raise the number when decoding changes
+DECODER = "short side bilinear antialiased, upright, centre crop, 2"  # raise the number when decoding changes
 RESIZE_RATIO = 8 / 7  # the paper's Resize(256), CenterCrop(224)
+
+# PIL warns of images half as large as those that it refuses. They are read, and images are read in threads,
+# where a filter of one thread's own does not hold.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def cache_folder() -> Path:
@@ -43,12 +49,13 @@ def digest_files(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
-    """One image as uint8 (3, side, side): RGB, short side scaled to ``resized``, then the centre.
+    """One image as uint8 (3, side, side): upright, RGB, short side scaled to ``resized``, then the centre.
 
-    Grey, palette, CMYK and transparent images become RGB (transparency over white). Raises TlbookError that
-    names the file where it is not an image or is cut short.
+    A photo that says how the camera was held (EXIF orientation) is turned as it says. Grey, palette, CMYK and
+    transparent images become RGB (transparency over white). Raises TlbookError that names the file where it
+    is not an image, is cut short, or has more pixels than PIL reads (twice `Image.MAX_IMAGE_PIXELS`).
     """
-    image = open_image(path)
+    image = open_image(path, upright=True)
     ratio = resized / min(image.size)
     size = tuple(max(resized, round(ratio * length)) for length in image.size)
     image = image.resize(size, Image.Resampling.BILINEAR)
@@ -56,15 +63,30 @@ def decode_image(path: Path, side: int, resized: int) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
 
 
-def open_image(path: Path, mode: str = "RGB") -> Image.Image:
-    """An image file, whole, as RGB or as grey ("L"); refusals as in `decode_image`."""
+def open_image(path: Path, mode: str = "RGB", upright: bool = False) -> Image.Image:
+    """An image file, whole, as RGB or as grey ("L"); refusals as in `decode_image`.
+
+    Turned by its EXIF orientation only where ``upright``: the official code leaves images as they are stored.
+    """
     try:
         with Image.open(path) as opened:
+            if upright:
+                _turn(opened)
             return opened.copy() if opened.mode == mode == "L" else _rgb(opened).convert(mode)
     except UnidentifiedImageError as error:
         raise TlbookError(f"The file {path} is not an image, or one in an unknown format.") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+        raise TlbookError(f"The image {path} is too large: at most {limit:,} pixels are read.") from error
     except Exception as error:  # decoders of broken files raise whatever they stumble over
         raise TlbookError(f"The image {path} is corrupt ({' '.join(str(error).split())}).") from error
+
+
+def _turn(image: Image.Image) -> None:
+    """Turn an opened image as its EXIF orientation says, if it says so."""
+    image.load()  # outside of what is forgiven: damaged pixels are refused
+    with contextlib.suppress(Exception):  # damaged tags are no reason to refuse a photo
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -9,7 +9,8 @@ from pathlib import Path
 from tlbook.errors import TlbookError
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-ROLES_OF_FOLDERS = {"train": "train", "test": "test", "val": "test"}
+CLUTTER = {"thumbs.db", "desktop.ini"}  # which systems leave beside images
+PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 @dataclass(frozen=True)
@@ -58,34 +59,54 @@ def official(dataset: str, *names: str) -> Path:
     raise MissingData(f"The data set {dataset} was expected in {root / first}, which is not a folder.")
 
 
-def class_folders(folder: Path, dataset: str) -> Listing:
-    """A folder of class folders, or of ``train`` and ``test`` (else ``val``) that each hold class folders.
+def class_folders(folder: Path, dataset: str, strict: bool = False) -> Listing:
+    """A folder of class folders, or of parts (`PARTS`, in any capitalisation) that each hold class folders.
 
-    Files that are not images by their ending, and hidden ones, are passed over. Refused: a folder without
-    class folders, a class without images, a class in test only.
+    The parts are train and test, or train and val, or all three: val is then the dev part. Files that are not
+    images by their ending are passed over, or refused if ``strict``; hidden ones and `CLUTTER` are passed
+    over. Refused: a folder without class folders, parts that are not such a set, a class without images, a
+    class that does not stand in every part.
     """
     if not folder.is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
-    found = set(folders(folder))
-    held_out = {"val"} if "test" in found else set()  # of the two, test is the one that is reported
-    parts = {name: ROLES_OF_FOLDERS[name] for name in sorted(found - held_out) if name in ROLES_OF_FOLDERS}
-    if set(parts.values()) != {"train", "test"}:
-        return labelled(folder, {"": ""})
-    return labelled(folder, parts)
+    return labelled(folder, _parts(folder) or {"": ""}, strict)
 
 
-def labelled(folder: Path, parts: dict[str, str]) -> Listing:
+def _parts(folder: Path) -> dict[str, str]:
+    """The split that each part of a folder is, by the part's name; none where the folders are classes.
+
+    A class may be called as a part is, where its images lie in its folder directly.
+    """
+    named = {name: PARTS[name.lower()] for name in sorted(folders(folder)) if name.lower() in PARTS}
+    roles = sorted(named.values())
+    if roles in (["test", "train"], ["test", "train", "val"], ["train", "val"]):
+        val = "dev" if "test" in roles else "test"
+        return {name: val if role == "val" else role for name, role in named.items()}
+    for name in named:
+        if folders(folder / name) and not images(folder / name):
+            raise TlbookError(
+                f"The folder {folder} holds the part(s) {', '.join(named)}, which make no split; known are "
+                "train and test, train and val (or valid, or validation), or all three, one folder each."
+            )
+    return {}
+
+
+def labelled(folder: Path, parts: dict[str, str], strict: bool = False) -> Listing:
     """Class folders under each part of ``folder``; a part's value is its split ('' leaves it to us)."""
     found = {
-        (part, name): images(folder / part / name)
+        (part, name): images(folder / part / name, strict)
         for part in parts
         for name in sorted(folders(folder / part))
     }
-    classes = tuple(sorted({name for part, name in found if parts[part] != "test"}))
+    classes = tuple(sorted({name for part, name in found if parts[part] in ("", "train")}))
     if len(classes) < 2:
         raise TlbookError(
             f"The folder {folder} holds {len(classes)} class folder(s); at least 2 are needed, one per class."
         )
+    for part in parts:
+        for name in classes:
+            if (part, name) not in found:
+                raise TlbookError(f"The class {name!r} stands in train, but not in {folder / part}.")
     paths, labels, split = [], [], []
     for (part, name), files in found.items():
         if name not in classes:
@@ -111,9 +132,19 @@ def folders(path: Path) -> list[str]:
     return [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def images(path: Path) -> list[str]:
-    """The names of the images in a folder (by their ending, hidden ones aside), sorted."""
+def images(path: Path, strict: bool = False) -> list[str]:
+    """The names of the images in a folder (by their ending, hidden ones aside), sorted.
+
+    Other files are passed over, or refused if ``strict``, but for `CLUTTER`.
+    """
     if not path.is_dir():
         raise MissingData(f"The folder {path} of the official layout is missing.")
     files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
-    return sorted(name for name in files if Path(name).suffix.lower() in EXTENSIONS)
+    found = []
+    for name in sorted(files):
+        if Path(name).suffix.lower() in EXTENSIONS:
+            found.append(name)
+        elif strict and name.lower() not in CLUTTER:
+            known = ", ".join(sorted(EXTENSIONS))
+            raise TlbookError(f"The file {path / name} is no image by its ending; these are read: {known}.")
+    return found

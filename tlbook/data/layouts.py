@@ -41,7 +41,7 @@ def listing(dataset: str) -> Listing:
     it should be; either sentence says what was expected.
     """
     if dataset.startswith(FOLDER):
-        return class_folders(Path(dataset.removeprefix(FOLDER)).expanduser(), dataset)
+        return class_folders(Path(dataset.removeprefix(FOLDER)).expanduser(), dataset, strict=True)
     if dataset in DATASETS:
         return DATASETS[dataset](dataset)
     raise TlbookError(

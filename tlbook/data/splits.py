@@ -88,20 +88,25 @@ def split(
 ) -> dict[str, np.ndarray]:
     """Indices of train, dev and test, each in the order of the images.
 
-    ``labels`` are n class indices. ``official`` is empty (test is then a stratified half) or holds "train" or
-    "test" per image. ``dev`` takes a stratified tenth of the training half; without it dev is empty (the
-    source, on which nothing is chosen). Raises TlbookError where a class has too few images to be split.
+    ``labels`` are n class indices. ``official`` is empty (test is then a stratified half) or holds "train",
+    "dev" or "test" per image. With ``dev``, that part is the official one, else a stratified tenth of the
+    training half; without it dev is empty (the source, on which nothing is chosen). Raises TlbookError where
+    a class has too few images to be split, or none in an official dev or test part.
     """
     labels = np.asarray(labels)
-    everything = np.arange(len(labels))
-    if len(official):
-        is_test = np.asarray(official) == "test"
-        train, test = everything[~is_test], everything[is_test]
+    given = np.asarray(official)
+    if len(given):
+        train, chosen, test = (np.flatnonzero(given == name) for name in ("train", "dev", "test"))
+        _enough(labels[test], classes, " in the test part", minimum=1)
     else:
         _enough(labels, classes, "")
-        train, test = _stratified(everything, labels, len(labels) // 2)
+        train, test = _stratified(np.arange(len(labels)), labels, len(labels) // 2)
+        chosen = train[:0]
     if not dev:
         return {"train": train, "dev": train[:0], "test": test}
+    if len(chosen):
+        _enough(labels[chosen], classes, " in the dev part", minimum=1)
+        return {"train": train, "dev": chosen, "test": test}
     _enough(labels[train], classes, " to train on", minimum=2)
     train, chosen = _stratified(train, labels, max(round(DEV_SHARE * len(train)), len(classes)))
     return {"train": train, "dev": chosen, "test": test}
@@ -146,4 +151,4 @@ def _enough(labels: np.ndarray, classes: Sequence[str], what_for: str, minimum: 
     if counts.min() < minimum:
         name = classes[int(counts.argmin())]
         few = f"The class {name!r} has {counts.min()} image(s){what_for}"
-        raise TlbookError(f"{few}; at least {minimum} are needed.")
+        raise TlbookError(f"{few}; at least {minimum} {'is' if minimum == 1 else 'are'} needed.")

@@ -28,7 +28,7 @@ from tlbook.errors import TlbookError
 
 MEMORY_SHARE = 1 / 4  # of this machine's memory that one data set may fill
 MAX_WORKERS = 16
-VERSION = "views 1"  # raise the number when a chain of `tlbook.data.views` changes
+VERSION = "views 2"  # raise the number when a chain of `tlbook.data.views` changes
 FEW = 512  # images that are decoded at once without worker processes
 PIECE = 64  # images that a worker hands over at once
 SLOW = 10.0  # seconds from which on a pass says how fast it was; the first of a data set always does

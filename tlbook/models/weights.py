@@ -1,7 +1,7 @@
 """Weights on disk, and starting a network from another's weights.
 
-We write and read safetensors. The one other format is that of the official code's checkpoints, which
-`load_official` reads without running what a pickle could run.
+We write and read safetensors. The one other format is torch's own, of the official code's checkpoints and of
+bare state dicts, which `load_official` reads without running what a pickle could run.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def load(path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def load_official(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict of a checkpoint of the official code, on the CPU, its names without ``module.``.
+    """The state dict of a checkpoint of the official code, or a bare one, on the CPU, without ``module.``.
 
     Read by torch's restricted unpickler (``weights_only``), which knows tensors and plain values; a NumPy
     number is allowed besides, since CheXpert's checkpoints hold one. A file with anything else in it, or
-    without a ``state_dict`` of tensors, is refused by name and nothing in it is run.
+    that neither has a ``state_dict`` of tensors nor is one, is refused by name and nothing in it is run.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,10 +85,11 @@ def load_official(path: str | os.PathLike) -> dict[str, Tensor]:
         raise TlbookError(f"{path} {what}, which is neither weights nor a plain value.") from error
     except Exception as error:  # a broken file makes its readers raise whatever they stumble over
         raise TlbookError(f"{path} is not a whole checkpoint: it is truncated or damaged.") from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())
     if not tensors or not all(isinstance(name, str) for name in state):
-        raise TlbookError(f"{path} is no checkpoint of the official code: it has no state_dict of tensors.")
+        instead = "save what the network's state_dict() returns, with torch.save or as .safetensors"
+        raise TlbookError(f"{path} has no state_dict of tensors, and is none itself; {instead}.")
     return without_prefix(state)
 
 
@@ -131,21 +132,25 @@ def redrawn(state: Mapping[str, Tensor], kind: str, seed: int) -> dict[str, Tens
     return {name: drawn[name] for name in state}
 
 
-def start_from(model: nn.Module, state: Mapping[str, Tensor], head: bool = False) -> nn.Module:
+def start_from(
+    model: nn.Module, state: Mapping[str, Tensor], head: bool = False, network: str = ""
+) -> nn.Module:
     """Load into a freshly drawn model everything of `state` but `fc.weight` and `fc.bias`; return the model.
 
     This is how fine-tuning starts in the official code: the head keeps what was drawn. With `head`, it is
     loaded too. Any other difference in names or shapes, and values that are not finite, are refused before
-    anything is changed. The model keeps its own precision, device and memory format.
+    anything is changed; the sentence gives the model the name ``network``. The model keeps its own precision,
+    device and memory format.
     """
+    misfit = f"The weights do not fit the network {network}".rstrip()
     skipped = () if head else HEAD
     given = {name: tensor for name, tensor in without_prefix(state).items() if name not in skipped}
     own = {name: tensor for name, tensor in model.state_dict().items() if name not in skipped}
-    _refuse_other_names(own, given)
+    _refuse_other_names(own, given, misfit)
     for name, tensor in given.items():
         if tensor.shape != own[name].shape:
             shapes = f"{tuple(tensor.shape)} and the network {tuple(own[name].shape)}"
-            raise TlbookError(f"The weights do not fit the network: {name} has the shape {shapes}.")
+            raise TlbookError(f"{misfit}: {name} has the shape {shapes}.")
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
             raise TlbookError(f"The weights cannot be a start: {name} has values that are no finite numbers.")
     with torch.no_grad():
@@ -154,7 +159,7 @@ def start_from(model: nn.Module, state: Mapping[str, Tensor], head: bool = False
     return model
 
 
-def _refuse_other_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _refuse_other_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor], misfit: str) -> None:
     """One sentence that names the first few names that only one side has, if there are any."""
     problems = []
     for label, names in (("lack", own.keys() - given.keys()), ("have besides", given.keys() - own.keys())):
@@ -162,4 +167,4 @@ def _refuse_other_names(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) 
             some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             problems.append(f"they {label} {some}")
     if problems:
-        raise TlbookError(f"The weights do not fit the network: {'; '.join(problems)}.")
+        raise TlbookError(f"{misfit}: {'; '.join(problems)}.")

@@ -74,7 +74,7 @@ def _own_file(path: str, network: str) -> File:
 def _refuse_misfit(which: Weights, network: str) -> None:
     """Refuse weights that this network cannot start from, before anything is trained."""
     with torch.random.fork_rng(devices=[]):
-        start_from(build(network, 2), runs.weights(which))
+        start_from(build(network, 2), runs.weights(which), network=network)
 
 
 def pretraining(scale: Scale) -> list[RunSpec]:
