@@ -109,6 +109,8 @@ BAD = {
     "train real --scale tiny --data folder:/nowhere": "no folder /nowhere",
     "reproduce --scale tiny --only reuse": "no question 'reuse'; choose from feature_reuse",
     "reproduce --scale tiny --data folder:/tmp": "name the one that it stands for",
+    "train real --scale tiny --data /tmp": "reads none from /tmp; write folder:/tmp if it holds your own",
+    "train source --scale tiny --data folder:/tmp": "can stand for a target, not for the source",
     "reproduce --scale tiny --epochs 1 --record x": "Only a scale as it stands is recorded",
     "reproduce --scale laptop --pretrained train --target real --workers 1": "TLBOOK_DATA",
     "claims --scale big": "no scale 'big'",

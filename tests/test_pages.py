@@ -192,6 +192,66 @@ def test_a_missing_table_leaves_claims_not_recorded(recorded):
     assert "not recorded" in page.text
 
 
+# -- a reader's own images ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(build):
+    """A result on a reader's own images of one target."""
+    domains = build.tables["domains"].replace({"dataset": {"pacs/photo": "folder:/home/me/cats"}})
+    changes = {"as_it_stands": False, "own_images": {"real": "/home/me/cats"}}
+    made = provenance(("real",), **changes)
+    return dataclasses.replace(build, tables=build.tables | {"domains": domains}, provenance=made)
+
+
+def test_the_papers_numbers_do_not_stand_beside_ones_own(own, build):
+    papers = pd.DataFrame({"value": [1.0, 2.0]})
+    both = {"mine": own, "build": build}
+    page = parse(pages.show(both, lambda table, paper: count(paper), "learning_curves", papers))
+    assert [panel.select_one("td").text for panel in page.select(".tlb-panel")][-2:] == ["0", "2"]
+
+
+def test_ones_own_result_comes_first_and_is_named_below(own):
+    page = parse(pages.show({"mine": own}, count, "learning_curves"))
+    assert tab_names(page) == ["mine"]  # no tab that says what is not recorded
+    assert "/home/me/cats" in page.text and "judges nothing" not in page.text
+
+
+def test_claims_are_not_judged_on_ones_own_images(own):
+    page = parse(pages.verdicts({"mine": own}, "feature_reuse"))
+    assert not page.select("details") and "not judged on yours" in page.text
+
+
+def test_what_these_runs_do_not_give_is_not_called_unrecorded(own):
+    less = dataclasses.replace(own, tables={})
+    text = parse(pages.show({"mine": less}, count, "convergence")).text
+    assert "These runs do not give the table convergence" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "P gave +13.6 points (95 % interval 2.1 to 25.1, 3 runs of each). P-T passed RI-T's end after"),
+        ({"n": 2}, "(2 run(s) of each, too few for an interval)"),
+        ({"training": 74.0}, "But RI-T had reached only 74.0 % on its own training images"),
+        ({"metric": "auc", "p_t": 0.915, "ri_t": 0.892, "training": 0.99, "chance": 0.5, "gain": 0.0229},
+         "chance AUC 0.500): P-T ends at AUC 0.915, RI-T at AUC 0.892. P gave +0.023 of AUC"),
+    ],
+)  # fmt: skip
+def test_worth_in_words(changes, words):
+    row = {"role": "real", "dataset": "folder:/home/me/cats", "classes": 3, "train": 49, "chance": 100 / 3,
+           "metric": "accuracy", "p_t": 56.8, "ri_t": 43.2, "n": 3, "gain": 13.6, "low": 2.1, "high": 25.1,
+           "training": 97.0, "sooner": 0.1}  # fmt: skip
+    said = pages.in_words(next(pd.DataFrame([row | changes]).itertuples()))
+    assert said.startswith("real · cats (3 classes, 49 training images, chance") and words in said
+    assert ("needed longer" in said) == ("training" in changes and changes["training"] == 74.0)
+
+
+def test_worth_is_told_of_every_target(recorded):
+    lines = parse(pages.worth({"recorded": recorded})).select(".tlb-panel li")
+    assert [line.text.split(" · ")[0] for line in lines] == list(ROLES)
+
+
 # -- explorers and images ---------------------------------------------------------------------------------
 
 
@@ -257,9 +317,18 @@ def test_an_error_of_ours_is_not_hidden():
 
 def test_begin_says_where_the_images_are(tmp_path, monkeypatch):
     monkeypatch.setenv("TLBOOK_DATA", "")  # so that what `begin` sets is undone
-    given, scale = pages.begin({"data": str(tmp_path), "targets": "xray"})
+    given, scale = pages.begin({"data": str(tmp_path), "targets": "xray", "scale": "laptop"})
     assert os.environ["TLBOOK_DATA"] == str(tmp_path)
-    assert scale is scales.get("smoke") and given.targets == ("xray",)
+    assert scale is scales.get("laptop") and given.targets == ("xray",)
+
+
+def test_begin_says_what_is_not_about_ones_own_images(tmp_path, capsys):
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+    pages.begin({"data": f"folder:{tmp_path}", "targets": "xray"})
+    assert "is about other images" in capsys.readouterr().out
+    pages.begin({"targets": "xray"})
+    assert capsys.readouterr().out == ""
 
 
 def test_made_up_tables_are_like_recorded_ones():

@@ -57,8 +57,10 @@ def test_overrides_make_another_scale_value():
 
 
 def test_data_is_a_root_or_one_targets_images(tmp_path):
-    root = parameters.read({"data": str(tmp_path)})
-    assert root.root == tmp_path and root.apply() is scales.get("smoke")
+    root = parameters.read({"data": str(tmp_path), "scale": "laptop"})
+    assert root.root == tmp_path and root.apply() is scales.get("laptop")
+    with pytest.raises(TlbookError, match=f"reads none from {tmp_path}; write folder:{tmp_path} if it holds"):
+        parameters.read({"data": str(tmp_path)})  # smoke draws its images
     for name in ("cats", "dogs"):
         (tmp_path / name).mkdir()
     own = parameters.read({"data": f"folder:{tmp_path}", "targets": "clipart"})

@@ -103,3 +103,17 @@ def test_paper_is_the_paper():
 
 def test_block_sizes_are_the_divisors():
     assert scales.valid_block_sizes(12) == ("*", 1, 2, 3, 4, 6, 12)
+
+
+def test_ones_own_images_are_named_and_tried_at_both_rates():
+    smoke = scales.get("smoke")
+    own = smoke.replace(datasets={"real": "folder:/home/me/cats"})
+    assert own.own_images == {"real": "/home/me/cats"} and smoke.own_images == {}
+    assert own.second_rate_seeds["real"] == 3 and smoke.second_rate_seeds.get("real", 0) == 0
+    assert own.second_rate_seeds["quickdraw"] == smoke.second_rate_seeds["quickdraw"]
+    assert own.reads_files and not smoke.reads_files and scales.get("laptop").reads_files
+
+
+def test_ones_own_images_cannot_stand_for_the_source(refused):
+    change = {"datasets": {"source": "folder:/home/me/cats"}}
+    refused("can stand for a target, not for the source", scales.get("smoke").replace, **change)

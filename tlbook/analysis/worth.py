@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tlbook.analysis.convergence import at_last_epoch, better_rate
+from tlbook.analysis.convergence import at_last_epoch, better_rate, headline
 from tlbook.analysis.intervals import student
 from tlbook.scales import INITS, TARGETS
 
@@ -21,15 +21,15 @@ def worth(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame
     about = domains.set_index("role")
     rows = []
     for role in [role for role in TARGETS if role in set(curves.role)]:
-        metric = about.metric[role]
-        own = curves[(curves.role == role) & (curves.metric == metric)]
+        own = headline(curves[curves.role == role])
+        metric = own.metric.iloc[0]
         rates = {init: better_rate(own, metric, init) for init in INITS}
         ends = {init: _ends(own, init, rate) for init, rate in rates.items()}
         gain, low, high = student((ends["P-T"].test - ends["RI-T"].test).dropna())
         when = convergence.query("role == @role and reference == 'final' and metric == 'fraction'")
         when = when[(when.init == "P-T") & (when.rate == rates["P-T"])]
         rows.append(
-            {"role": role, **about.loc[role, ["dataset", "classes", "train", "chance", "metric"]],
+            {"role": role, **about.loc[role, ["dataset", "classes", "train", "chance"]], "metric": metric,
              "p_t": ends["P-T"].test.mean(), "ri_t": ends["RI-T"].test.mean(),
              "n": len((ends["P-T"].test - ends["RI-T"].test).dropna()), "gain": gain, "low": low,
              "high": high, "training": ends["RI-T"].train.mean(),
