@@ -6,12 +6,13 @@ import math
 import pandas as pd
 import pytest
 import torch
+from images import class_folders
 from made_up import tables as made_up_tables
 
 from tlbook import claims, data, models, records, results, runs, tables
 from tlbook.errors import TlbookError
 from tlbook.scales import CONTROLS, INITS
-from tlbook.studies import controls, feature_reuse, grid
+from tlbook.studies import controls, feature_reuse, grid, landscape_lines
 from tlbook.train import initial
 
 TARGETS = ("real", "xray")
@@ -41,6 +42,28 @@ def test_tables_are_valid_all_there_and_read_back(study, tmp_path):
     records.write("tiny", "controls", found.tables, found.provenance, tmp_path)
     for name, frame in records.load_all("tiny", "controls", tmp_path).items():
         assert len(frame) == len(found.tables[name])
+
+
+def test_without_the_sources_images_ones_own_are_studied_and_the_scales_own_refused(
+    scale, tmp_path, monkeypatch, refused
+):
+    """And refused before anything is trained."""
+    monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "runs"))
+    nowhere = dataclasses.replace(scale.source, dataset="tiny-imagenet")
+    away = scale.replace(source=nowhere, pretrained=str(own_weights(scale, tmp_path)))
+    refused("tiny-imagenet needs", results.run, "controls", away, ("real",), (0,), workers=1, show=False)
+    assert runs.every() == []
+    own = away.replace(datasets={"real": f"folder:{class_folders(tmp_path / 'mine', count=12)}"}, epochs=1)
+    found = results.run("controls", own, ("real",), (0,), workers=1, show=False)
+    assert set(found.tables) == set(tables.of_question("controls")) - {"domain_distance"}
+    assert found.own_images == {"real": str(tmp_path / "mine")}
+    assert not landscape_lines.has_other_source(own) and landscape_lines.has_other_source(scale)
+
+
+def own_weights(scale, folder):
+    path = folder / "p.safetensors"
+    models.save(models.build(scale.network, 3).state_dict(), path)
+    return path
 
 
 def test_provenance_names_the_whole_set_of_a_target_that_was_capped_too(study, scale):

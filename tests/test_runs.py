@@ -282,6 +282,13 @@ def test_failures_are_named_and_the_others_kept(tiny, refused, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_of_many_failures_a_few_are_named_and_the_reason_once(tiny, refused):
+    no_p = {"init": Init("from", File("a" * 64)), "init_seed": None}
+    bad = [dataclasses.replace(grid.ri_t(tiny, "quickdraw", "high", s), **no_p) for s in range(5)]
+    match = f"5 of 5 runs failed, .*{bad[2].id} .*epochs\\)\\) and 2 more: There is no weights file"
+    refused(match, runs.ensure_all, bad, workers=1, show=False)
+
+
 def test_a_run_waits_for_the_run_that_it_starts_from(spec):
     """From a target's checkpoint as well as from a source."""
     later = dataclasses.replace(
