@@ -344,7 +344,7 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     roles = ("real", "xray")
     pages, setup = without_torch.drawn(tmp_path, "feature_reuse", made_up.tables(roles), roles, REUSE, SETUP)
     assert [len(page.select("img")) for page in pages[:4]] == [1, 0, 0, 1]
-    assert all(page.select("img, table") and page.select(".tlb-panel") for page in pages)
+    assert all(page.select("img, table, li") and page.select(".tlb-panel") for page in pages)
     assert "book/records/laptop/feature_reuse/learning_curves.csv" in pages[0].text
     domains, *others = setup
     assert [row.td.text for row in domains.select("tbody tr")] == ["source", "real", "xray"]
