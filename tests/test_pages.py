@@ -242,7 +242,7 @@ def test_worth_in_words(changes, words):
     row = {"role": "real", "dataset": "folder:/home/me/cats", "classes": 3, "train": 49, "chance": 100 / 3,
            "metric": "accuracy", "p_t": 56.8, "ri_t": 43.2, "n": 3, "gain": 13.6, "low": 2.1, "high": 25.1,
            "training": 97.0, "sooner": 0.1}  # fmt: skip
-    said = pages.in_words(next(pd.DataFrame([row | changes]).itertuples()))
+    said = pages.in_words(next(pd.DataFrame([row | changes]).itertuples())).replace("\xa0", " ")
     assert said.startswith("real · cats (3 classes, 49 training images, chance") and words in said
     assert ("needed longer" in said) == ("training" in changes and changes["training"] == 74.0)
 

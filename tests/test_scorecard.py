@@ -60,6 +60,9 @@ def test_counts_add_up(found, root):
         said = claims.verdicts(records.load_scale(row["scale"], root)).verdict
         assert row["reproduced"] == (said == "reproduced").sum()
         assert row["tested"] == said.isin(claims.VERDICTS[:3]).sum()
+        parts = claims.evaluate(records.load_scale(row["scale"], root)).verdict
+        assert row["parts tested"] == parts.isin(claims.VERDICTS[:3]).sum()
+        assert row["parts reproduced"] == (parts == "reproduced").sum()
 
 
 def test_the_glance_shows_every_claim_at_every_scale(found):

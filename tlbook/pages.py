@@ -140,7 +140,7 @@ def in_words(row) -> str:
     auc = row.metric == "auc"
 
     def said(value: float, digits: int = 1) -> str:
-        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f} %"
+        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
 
     name = Path(row.dataset).name if row.dataset.startswith(scales.FOLDER) else row.dataset
     gain, low, high = (f"{v:{sign}.{3 if auc else 1}f}" for v, sign in
@@ -154,7 +154,8 @@ def in_words(row) -> str:
            else f"({row.n} run(s) of each, too few for an interval)."),
     ]  # fmt: skip
     if row.sooner == row.sooner:
-        sentences.append(f"P-T passed RI-T's end after {100 * row.sooner:.0f} % of its training.")
+        share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
+        sentences.append(f"P-T passed RI-T's end after {share} of its training.")
     if row.training < TRAINED[row.metric]:
         sentences.append(
             f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "

@@ -77,14 +77,17 @@ def part(number: int, place: int, found: Mapping[str, pd.DataFrame]) -> pd.Serie
 
 
 def counts(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a scale: its claims by verdict. "Tested" are those with a verdict of the first three."""
+    """A row a scale: its claims by verdict. "Tested" are those with a verdict of the first three; so are the
+    parts of them."""
     rows = []
     for scale, parts in found.items():
-        given = claims.on_claims(parts, None).verdict.value_counts()
+        judged = claims.on_claims(parts, None)
+        given = judged.verdict.value_counts()
         decided = {v: int(given.get(v, 0)) for v in (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)}
         others = {v: int(given.get(v, 0)) for v in claims.VERDICTS[3:]}
         row = {"scale": scale, "claims": len(claims.CLAIMS), "tested": sum(decided.values())}
-        rows.append(row | decided | others)
+        of_parts = {"parts tested": judged.tested.sum(), "parts reproduced": judged.reproduced.sum()}
+        rows.append(row | decided | others | of_parts)
     return pd.DataFrame(rows)
 
 
