@@ -259,6 +259,17 @@ def test_questions_that_do_not_belong_together_are_refused(found, tmp_path, refu
     refused(match, records.load_scale, "laptop", tmp_path)
 
 
+def test_the_books_records_belong_together():
+    """One protocol, one P, and one state of all code that measures, at every recorded scale."""
+    scales_here = {scale for question in tables.QUESTIONS for scale in records.recorded(question)}
+    assert "laptop" in scales_here
+    for scale in scales_here:
+        made = [records.provenance(scale, q) for q in tables.QUESTIONS if scale in records.recorded(q)]
+        for name in ("protocol", "pretrained_sha256", "measuring_digest", "as_it_stands"):
+            assert len({one[name] for one in made}) == 1, f"{scale}: {name}"
+        assert all(one["clean"] for one in made)
+
+
 # Results
 
 
