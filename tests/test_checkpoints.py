@@ -326,5 +326,5 @@ def test_a_page_may_show_several_tables_at_once(study):
     assert seen[0][2] == 7
     partly = dataclasses.replace(study[0], tables={"finetuned": study[0].tables["finetuned"]})
     html = pages.show({"mine": partly}, lambda *given: "text", names)._repr_html_()
-    assert "The table <code>source_accuracy</code> is not recorded" in html
+    assert "These runs do not give the table <code>source_accuracy</code>" in html
     assert np.isfinite(study[0].tables["behind_last"].value).all()
