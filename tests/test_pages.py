@@ -192,6 +192,18 @@ def test_a_missing_table_leaves_claims_not_recorded(recorded):
     assert "not recorded" in page.text
 
 
+def test_a_long_table_is_a_choice_of_targets(build):
+    def long(table):
+        return pd.DataFrame({"role": np.repeat(["real", "xray"], 13), "value": range(26)})
+
+    page = parse(pages.show({"mine": build}, long, "learning_curves"))
+    inner = page.select(".tlb-panel .tlb-panel")
+    assert [len(panel.select("tbody tr")) for panel in inner] == [13, 13]
+    assert [label.text for label in page.select(".tlb .tlb .tlb-bar label")] == ["real", "xray"]
+    short = parse(pages.show({"mine": build}, lambda table: long(table).iloc[3:], "learning_curves"))
+    assert len(short.select_one("tbody").select("tr")) == 23 and "role" in short.select_one("thead").text
+
+
 # -- a reader's own images ---------------------------------------------------------------------------------
 
 

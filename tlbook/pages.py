@@ -20,6 +20,7 @@ from tlbook.parameters import Parameters
 from tlbook.results import Results, for_page
 
 MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
+LONG = 24  # rows of a table that a reader takes in at a glance
 VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
 
@@ -115,9 +116,18 @@ def show(
             continue
         papers = [m.iloc[:0] if result.own_images and isinstance(m, pd.DataFrame) else m for m in more]
         drawn = draw(*(result.tables[name] for name in names), *papers)
-        drawn = Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+        drawn = _table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
         frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
     return explorer.tabs(frames, label="Results")
+
+
+def _table(frame: pd.DataFrame) -> Table | explorer.Explorer:
+    """A table; a long one of several targets as a choice of them, so that none need scroll past it."""
+    roles = list(dict.fromkeys(frame.role)) if "role" in frame else []
+    if len(frame) <= LONG or len(roles) < 2:
+        return Table(frame)
+    own = {role: Table(frame[frame.role == role].drop(columns="role")) for role in roles}
+    return explorer.tabs(own, label="Domain")
 
 
 def _lacks(result: Results, table: str) -> str:
