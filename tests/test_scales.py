@@ -105,13 +105,15 @@ def test_block_sizes_are_the_divisors():
     assert scales.valid_block_sizes(12) == ("*", 1, 2, 3, 4, 6, 12)
 
 
-def test_ones_own_images_are_named_and_tried_at_both_rates():
+def test_ones_own_images_are_named_and_tried_at_both_rates(refused):
     smoke = scales.get("smoke")
     own = smoke.replace(datasets={"real": "folder:/home/me/cats"})
     assert own.own_images == {"real": "/home/me/cats"} and smoke.own_images == {}
     assert own.second_rate_seeds["real"] == 3 and smoke.second_rate_seeds.get("real", 0) == 0
     assert own.second_rate_seeds["quickdraw"] == smoke.second_rate_seeds["quickdraw"]
-    assert own.reads_files and not smoke.reads_files and scales.get("laptop").reads_files
+    refused("reads none from /sets; write folder:/sets if", smoke.refuse_unread, "/sets")
+    own.refuse_unread("/sets")
+    scales.get("laptop").refuse_unread("/sets")
 
 
 def test_ones_own_images_cannot_stand_for_the_source(refused):

@@ -86,12 +86,8 @@ def _scale(
         raise TlbookError(f"--data {data} is one target's images: name the one that it stands for.")
     if own:
         changes["datasets"] = {targets[0]: data}
-    elif data and not scale.reads_files:
-        raise TlbookError(
-            f"Scale {name} draws its own images and reads none from {data}; write {FOLDER}{data} if it holds "
-            "your own, in one sub-folder per class."
-        )
     elif data:
+        scale.refuse_unread(data)
         os.environ["TLBOOK_DATA"] = data
     return scale.replace(**changes) if changes else scale
 

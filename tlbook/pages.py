@@ -153,8 +153,8 @@ def in_words(row) -> str:
         return f"AUC {value:.3f}" if auc else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
 
     name = Path(row.dataset).name if row.dataset.startswith(scales.FOLDER) else row.dataset
-    gain, low, high = (f"{v:{sign}.{3 if auc else 1}f}" for v, sign in
-                       ((row.gain, "+"), (row.low, ""), (row.high, "")))  # fmt: skip
+    digits = 3 if auc else 1
+    gain, low, high = f"{row.gain:+.{digits}f}", f"{row.low:.{digits}f}", f"{row.high:.{digits}f}"
     enough = row.n >= MINIMUM_RUNS
     sentences = [
         f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "

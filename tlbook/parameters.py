@@ -172,11 +172,8 @@ class Parameters(BaseModel):
             raise ValueError(
                 f"data={self.data!r} is one target's images: name in targets the one that it stands for."
             )
-        if self.root and not named.reads_files:
-            raise ValueError(
-                f"data: scale {self.scale!r} draws its own images and reads none from {self.data}; write "
-                f"{FOLDER}{self.data} if it holds your own, in one sub-folder per class."
-            )
+        if self.root:
+            named.refuse_unread(self.data)
         _refuse_checkpoints(self.checkpoints, named)
         if self.results == "records" and self.changes:
             raise ValueError(

@@ -167,10 +167,13 @@ class Scale:
         tasks = self.tasks.items()
         return {r: t.dataset.removeprefix(FOLDER) for r, t in tasks if t.dataset.startswith(FOLDER)}
 
-    @property
-    def reads_files(self) -> bool:
-        """Whether its images are files; those of the embedded family are drawn."""
-        return not all(dataset.startswith(EMBEDDED) for dataset in self.datasets.values())
+    def refuse_unread(self, folder: str) -> None:
+        """Raise TlbookError where a folder of image sets is given to a scale that draws all of its images."""
+        if all(dataset.startswith(EMBEDDED) for dataset in self.datasets.values()):
+            raise TlbookError(
+                f"Scale {self.name} draws its own images and reads none from {folder}; write "
+                f"{FOLDER}{folder} if it holds your own, in one sub-folder per class."
+            )
 
     def task(self, role: str) -> Task:
         """The task of a role, or of the source; an unknown role is refused, naming those that exist."""

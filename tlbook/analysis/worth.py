@@ -25,14 +25,14 @@ def worth(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame
         metric = own.metric.iloc[0]
         rates = {init: better_rate(own, metric, init) for init in INITS}
         ends = {init: _ends(own, init, rate) for init, rate in rates.items()}
-        gain, low, high = student((ends["P-T"].test - ends["RI-T"].test).dropna())
+        gaps = (ends["P-T"].test - ends["RI-T"].test).dropna()  # of the seeds that both have
+        gain, low, high = student(gaps)
         when = convergence.query("role == @role and reference == 'final' and metric == 'fraction'")
         when = when[(when.init == "P-T") & (when.rate == rates["P-T"])]
         rows.append(
             {"role": role, **about.loc[role, ["dataset", "classes", "train", "chance"]], "metric": metric,
              "p_t": ends["P-T"].test.mean(), "ri_t": ends["RI-T"].test.mean(),
-             "n": len((ends["P-T"].test - ends["RI-T"].test).dropna()), "gain": gain, "low": low,
-             "high": high, "training": ends["RI-T"].train.mean(),
+             "n": len(gaps), "gain": gain, "low": low, "high": high, "training": ends["RI-T"].train.mean(),
              "sooner": when.value.mean() if when.reached.all() else float("nan")}
         )  # fmt: skip
     return pd.DataFrame(rows)
