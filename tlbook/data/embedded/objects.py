@@ -96,6 +96,7 @@ def strokes(half_width: float, *ends: tuple[Number, Number, Number, Number]) -> 
 
 
 def wheel(x: Number, y: Number, radius: float) -> list[Part]:
+    """A tyre with its hub, around (x, y)."""
     return [
         Part("tyre", DARK, Circle(x, y, radius)),
         Part("hub", LIGHT, Circle(x, y, 0.42 * radius)),
@@ -103,6 +104,7 @@ def wheel(x: Number, y: Number, radius: float) -> list[Part]:
 
 
 def eye(x: Number, y: Number, radius: float) -> list[Part]:
+    """An eye with its pupil, around (x, y)."""
     return [
         Part("eye", LIGHT, Circle(x, y, radius)),
         Part("pupil", DARK, Circle(x, y, 0.6 * radius)),
@@ -110,6 +112,7 @@ def eye(x: Number, y: Number, radius: float) -> list[Part]:
 
 
 def beak(x: float, y: float, length: float) -> Part:
+    """A beak that points right, or left for a negative length."""
     return Part("beak", ACCENT, Polygon((x, y + 0.11), (x, y - 0.11), (x + length, y - 0.03)))
 
 
@@ -117,6 +120,7 @@ def beak(x: float, y: float, length: float) -> Part:
 
 
 def fish(vary: Vary) -> list[Part]:
+    """A striped body of varying height, with tail, fin and eye."""
     body = Ellipse(0.14, 0, 0.70, vary(0.36, 0.46))
     return [
         Part("tail", SECOND, Polygon((-0.36, 0), (-0.88, 0.42), (-0.88, -0.42))),
@@ -129,6 +133,7 @@ def fish(vary: Vary) -> list[Part]:
 
 
 def house(vary: Vary) -> list[Part]:
+    """A wall under a roof, with chimney, door and window."""
     return [
         Part("chimney", SECOND, Box(0.36, 0.48, 0.10, 0.24)),
         Part("wall", MAIN, Box(0, -0.30, 0.58, 0.44)),
@@ -140,6 +145,7 @@ def house(vary: Vary) -> list[Part]:
 
 
 def tree(vary: Vary) -> list[Part]:
+    """A crown with three fruits on a trunk."""
     bough = vary(0.32, 0.42)
     crown = Union(Circle(-0.36, 0.04, bough), Circle(0.36, 0.04, bough), Circle(0, 0.44, 0.44))
     return [
@@ -152,6 +158,7 @@ def tree(vary: Vary) -> list[Part]:
 
 
 def car(vary: Vary) -> list[Part]:
+    """A body with its cabin and headlight, on wheels."""
     lean = vary(-0.10, 0.08)
     return [
         Part("cabin", MAIN, Polygon((-0.58, 0), (0.50, 0), (lean + 0.24, 0.44), (lean - 0.30, 0.44))),
@@ -166,6 +173,7 @@ def car(vary: Vary) -> list[Part]:
 
 
 def flower(vary: Vary) -> list[Part]:
+    """Petals around a heart, on a stem with two leaves."""
     lean = vary(-0.15, 0.15)
     return [
         Part("stem", SECOND, Line(0, 0.2, lean, -0.90, 0.06)),
@@ -177,6 +185,7 @@ def flower(vary: Vary) -> list[Part]:
 
 
 def cup(vary: Vary) -> list[Part]:
+    """A cup with handle and band, and what is in it."""
     body = Polygon((-0.44, -0.64), (0.36, -0.64), (0.50, 0.48), (-0.58, 0.48))
     return [
         Part("handle", MAIN, Ring(0.54, -0.04, 0.26, 0.08)),
@@ -188,6 +197,7 @@ def cup(vary: Vary) -> list[Part]:
 
 
 def rocket(vary: Vary) -> list[Part]:
+    """A body with nose, fins and porthole, above its flame."""
     body, porthole = Ellipse(0, 0.14, 0.33, 0.82), vary(0.08, 0.28)
     return [
         Part("flame", ACCENT, Polygon((-0.20, -0.55), (0, -0.98), (0.20, -0.55))),
@@ -201,6 +211,7 @@ def rocket(vary: Vary) -> list[Part]:
 
 
 def sailboat(vary: Vary) -> list[Part]:
+    """A striped hull with mast, mainsail and jib."""
     hull = Polygon((-0.86, -0.30), (-0.52, -0.72), (0.52, -0.72), (0.86, -0.30))
     return [
         Part("mast", DARK, Line(0, -0.3, 0, 0.88, 0.045)),
@@ -212,6 +223,7 @@ def sailboat(vary: Vary) -> list[Part]:
 
 
 def cat(vary: Vary) -> list[Part]:
+    """A face with ears, muzzle, nose and whiskers."""
     gaze = vary(-0.04, 0.04)
     return [
         Part("ear", MAIN, Polygon((-0.62, 0.10), (-0.05, 0.42), (-0.58, 0.80))),
@@ -228,6 +240,7 @@ def cat(vary: Vary) -> list[Part]:
 
 
 def mushroom(vary: Vary) -> list[Part]:
+    """A spotted cap on a stem."""
     cap = Both(Ellipse(0, -0.04, 0.88, vary(0.72, 0.88)), Above(-0.06))
     return [
         Part("stem", SECOND, Box(0, -0.44, 0.22, 0.44, 0.14)),
@@ -239,6 +252,7 @@ def mushroom(vary: Vary) -> list[Part]:
 
 
 def snowman(vary: Vary) -> list[Part]:
+    """Body and head, with scarf, hat, carrot and buttons."""
     return [
         Part("body", MAIN, Circle(0, -0.46, vary(0.42, 0.49))),
         Part("head", MAIN, Circle(0, 0.20, 0.33)),
@@ -252,6 +266,7 @@ def snowman(vary: Vary) -> list[Part]:
 
 
 def umbrella(vary: Vary) -> list[Part]:
+    """A canopy with a panel, on a shaft with tip and crook."""
     scallops = Union(Circle(-0.56, -0.02, 0.28), Circle(0, -0.02, 0.28), Circle(0.56, -0.02, 0.28))
     canopy = Minus(Both(Circle(0, 0.02, 0.84), Above(0.0)), scallops)
     crook = Both(Ring(0.15, -0.68, 0.15, 0.05), Below(-0.68))
@@ -265,6 +280,7 @@ def umbrella(vary: Vary) -> list[Part]:
 
 
 def key(vary: Vary) -> list[Part]:
+    """A bow on a shaft with two teeth."""
     tooth = vary(0.10, 0.18)
     return [
         Part("shaft", MAIN, Box(0.30, 0, 0.60, 0.09)),
@@ -276,6 +292,7 @@ def key(vary: Vary) -> list[Part]:
 
 
 def apple(vary: Vary) -> list[Part]:
+    """A fruit with stem, leaf and gleam."""
     tall = vary(0.56, 0.66)
     return [
         Part("stem", DARK, Line(0, 0.40, 0.08, 0.84, 0.05)),
@@ -286,6 +303,7 @@ def apple(vary: Vary) -> list[Part]:
 
 
 def clock(vary: Vary) -> list[Part]:
+    """A case with dial and two hands, on feet, under two bells."""
     hour, minute = vary(0, 2 * math.pi), vary(0, 2 * math.pi)
     return [
         Part("feet", SECOND, strokes(0.08, (-0.4, -0.6, -0.52, -0.74), (0.4, -0.6, 0.52, -0.74))),
@@ -299,6 +317,7 @@ def clock(vary: Vary) -> list[Part]:
 
 
 def robot(vary: Vary) -> list[Part]:
+    """Torso and head, with antenna, lamp, arms, mouth and panel."""
     hand = vary(-0.50, -0.30)
     return [
         Part("antenna", DARK, Line(0, 0.6, 0, 0.84, 0.04)),
@@ -314,6 +333,7 @@ def robot(vary: Vary) -> list[Part]:
 
 
 def cactus(vary: Vary) -> list[Part]:
+    """A trunk with two arms and a blossom, in a pot."""
     left, right = vary(-0.15, 0.15), vary(-0.30, 0.0)
     return [
         Part("left arm", MAIN, strokes(0.12, (0, left, -0.56, left), (-0.56, left, -0.56, left + 0.38))),
@@ -325,6 +345,7 @@ def cactus(vary: Vary) -> list[Part]:
 
 
 def hat(vary: Vary) -> list[Part]:
+    """A crown with its band, on a brim."""
     crown = Polygon((-0.48, -0.38), (0.48, -0.38), (0.40, 0.56), (-0.40, 0.56))
     return [
         Part("brim", MAIN, Ellipse(0, -0.40, 0.90, 0.22)),
@@ -335,6 +356,7 @@ def hat(vary: Vary) -> list[Part]:
 
 
 def duck(vary: Vary) -> list[Part]:
+    """Body and head, with tail and wing."""
     return [
         Part("tail", MAIN, Polygon((-0.92, 0.16), (-0.50, -0.42), (-0.20, 0))),
         Part("body", MAIN, Ellipse(-0.06, -0.32, 0.72, 0.42)),
@@ -346,6 +368,7 @@ def duck(vary: Vary) -> list[Part]:
 
 
 def tent(vary: Vary) -> list[Part]:
+    """Canvas with sides and a door, under a pole with its flag."""
     door = vary(0.20, 0.32)
     return [
         Part("pole", DARK, Line(0, 0.6, 0, 0.90, 0.04)),
@@ -361,6 +384,7 @@ def tent(vary: Vary) -> list[Part]:
 
 
 def butterfly(vary: Vary) -> list[Part]:
+    """Upper and lower wings with spots, around a body with feelers."""
     spread = vary(0.24, 0.34)
     return [
         Part("lower wing", SECOND, Ellipse(-0.36, -0.36, 0.38, 0.27, 0.7)),
@@ -375,6 +399,7 @@ def butterfly(vary: Vary) -> list[Part]:
 
 
 def ice_cream(vary: Vary) -> list[Part]:
+    """Three scoops and a cherry, in a cone of waffle."""
     cone = Polygon((-0.44, 0.02), (0, -0.97), (0.44, 0.02))
     return [
         Part("cone", SECOND, cone),
@@ -387,6 +412,7 @@ def ice_cream(vary: Vary) -> list[Part]:
 
 
 def balloon(vary: Vary) -> list[Part]:
+    """An envelope with panels, and the basket on its ropes."""
     mouth = Polygon((-0.20, -0.52), (0.20, -0.52), (0.54, -0.10), (-0.54, -0.10))
     envelope = Union(Circle(0, 0.28, 0.66), mouth)
     return [
@@ -399,6 +425,7 @@ def balloon(vary: Vary) -> list[Part]:
 
 
 def bird(vary: Vary) -> list[Part]:
+    """Body and head, with wing, tail and legs."""
     return [
         Part("legs", DARK, strokes(0.04, (-0.08, -0.40, -0.14, -0.84), (0.14, -0.40, 0.14, -0.84))),
         Part("tail", SECOND, Polygon((-0.94, 0.06), (-0.82, -0.28), (-0.30, -0.10))),
@@ -411,6 +438,7 @@ def bird(vary: Vary) -> list[Part]:
 
 
 def rabbit(vary: Vary) -> list[Part]:
+    """A face with long ears, nose and teeth."""
     return [
         Part("ear", MAIN, Ellipse(-0.25, 0.50, 0.17, 0.43, 0.15)),
         Part("ear", MAIN, Ellipse(0.25, 0.50, 0.17, 0.43, -0.15)),
@@ -425,6 +453,7 @@ def rabbit(vary: Vary) -> list[Part]:
 
 
 def truck(vary: Vary) -> list[Part]:
+    """A striped load behind a cab, on a chassis."""
     return [
         Part("load", MAIN, Box(-0.25, 0.10, 0.60, vary(0.34, 0.42), 0.03)),
         Part("stripe", ACCENT, Box(-0.25, 0.08, 0.60, 0.07)),
@@ -438,6 +467,7 @@ def truck(vary: Vary) -> list[Part]:
 
 
 def lamp(vary: Vary) -> list[Part]:
+    """A trimmed shade on a pole with base and cord."""
     shade = Polygon((-0.66, 0.02), (0.66, 0.02), (0.32, 0.78), (-0.32, 0.78))
     return [
         Part("cord", DARK, Line(0.28, 0.02, 0.28, vary(-0.35, -0.20), 0.025)),
@@ -450,6 +480,7 @@ def lamp(vary: Vary) -> list[Part]:
 
 
 def snail(vary: Vary) -> list[Part]:
+    """A coiled shell on a foot, with neck, eye and feelers."""
     shell = vary(0.48, 0.56)
     return [
         Part("feelers", DARK, strokes(0.03, (0.66, 0.1, 0.54, 0.50), (0.70, 0.1, 0.80, 0.46))),
@@ -463,6 +494,7 @@ def snail(vary: Vary) -> list[Part]:
 
 
 def glasses(vary: Vary) -> list[Part]:
+    """Two framed lenses with glints, joined by a bridge, and their bows."""
     height = vary(0.28, 0.38)
     return [
         Part("bows", MAIN, strokes(0.05, (-0.78, 0.20, -0.84, 0.44), (0.78, 0.20, 0.84, 0.44))),
@@ -477,6 +509,7 @@ def glasses(vary: Vary) -> list[Part]:
 
 
 def guitar(vary: Vary) -> list[Part]:
+    """A body with guard, hole and bridge, with neck and head."""
     return [
         Part("neck", SECOND, Box(0, 0.42, 0.08, 0.46)),
         Part("head", DARK, Box(0, 0.84, 0.15, 0.13, 0.04)),
