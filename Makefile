@@ -40,13 +40,13 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP) ## Make .venv and install everything (the other targets do it when needed).
 
 book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
-	@$(BIN)/python -m tlbook.build --scale $(SCALE)
+	@$(BIN)/python -m tlbook.book.build --scale $(SCALE)
 
 test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
 
-lint: $(STAMP) ## Check the style with ruff.
-	@$(BIN)/ruff check .
+lint: $(STAMP) ## Check style and format with ruff.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean: ## Remove the rendered books (.venv and trained runs stay).
 	rm -rf _build

@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tlbook import models, train
-from tlbook.analysis import criticality, suffix
+from tlbook import models
+from tlbook.questions.criticality.method import criticality, suffix
+from tlbook.training import loop as train
 
 CLASSES = 7
 BATCH = 512  # as in every evaluation of the package

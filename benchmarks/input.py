@@ -34,12 +34,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from tlbook import data, metrics, models, runs, scales, train
+from tlbook import data, metrics, models, scales
 from tlbook.data import batches, embedded, layouts
 from tlbook.data.decode import RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
-from tlbook.specs import RunSpec
-from tlbook.studies import grid
+from tlbook.questions import grid
+from tlbook.training import loop as train
+from tlbook.training import runs
+from tlbook.training.specs import RunSpec
 
 SIDES = (32, 64)
 BLOCK = 8  # side of the blocks that change places

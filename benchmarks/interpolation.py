@@ -7,7 +7,7 @@ folder as JPEG files. Compared, for the same points on the same line and the sam
 
 - files: for every point an interpolated state dict is loaded from its file, and a DataLoader decodes, scales
   and normalises the images (torchvision's ImageFolder, the batch of the others);
-- ours: `tlbook.analysis.barrier.along`, images resident, weights interpolated in memory and copied in place;
+- ours: `tlbook.questions.loss_landscape.method.barrier.along`, images resident, weights interpolated in memory and copied in place;
 - stacked: as ours, all points in one call of torch.func.vmap.
 
 Each round runs all three in turn; ratios are medians over rounds of pairs within a round. What ours and
@@ -28,10 +28,10 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from tlbook import models, scales
-from tlbook.analysis.barrier import along, alphas
-from tlbook.analysis.evaluation import Evaluator
 from tlbook.data import embedded
 from tlbook.models.interpolation import interpolate
+from tlbook.questions.loss_landscape.method.barrier import along, alphas
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 512

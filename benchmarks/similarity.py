@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlbook.analysis import features, similarity
 from tlbook.models import build
+from tlbook.questions.differences.method import features, similarity
 
 NETWORK, CLASSES, SIDE, BATCH = "fixup_small24", 7, 32, 250
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from tlbook import scales
-from tlbook.analysis import speed
-from tlbook.analysis.convergence import convergence
-from tlbook.analysis.gain import gain
+from tlbook.questions.controls.method import speed
+from tlbook.questions.controls.method.gain import gain
+from tlbook.questions.feature_reuse.method import convergence
 
 ROLES = scales.TARGETS
 METRIC = scales.get("laptop").metric

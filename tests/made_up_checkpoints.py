@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from tlbook import scales
-from tlbook.analysis import saturation as measures
+from tlbook import scales, vocabulary
+from tlbook.questions.checkpoints import method as measures
 
 CHECKPOINTS = (0, 1, 2, 5, 10, 11, 20, 21, 30)
 EPOCHS = 30
@@ -31,7 +31,7 @@ def finetuned(roles=ROLES, checkpoints=CHECKPOINTS, seeds=SEEDS, noise: float = 
     rows = []
     for role in roles:
         metric = METRIC[role]
-        points = measures.unit(metric)
+        points = vocabulary.points(metric)
         for epoch in checkpoints:
             for rate in scales.RATES:
                 for seed in seeds:
@@ -65,7 +65,7 @@ def tuning_curves(roles=ROLES) -> pd.DataFrame:
     rows = []
     for row in finetuned(roles).query("split == 'test'").itertuples():
         for epoch in range(5):
-            value = (20 + 79 * epoch / 4) / measures.unit(row.metric)
+            value = (20 + 79 * epoch / 4) / vocabulary.points(row.metric)
             rows.append({"role": row.role, "checkpoint": row.checkpoint, "rate": row.rate, "seed": row.seed,
                          "epoch": epoch, "metric": row.metric, "value": value})  # fmt: skip
     return pd.DataFrame(rows)

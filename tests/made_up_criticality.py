@@ -5,8 +5,8 @@ import itertools
 import pandas as pd
 from made_up import METRIC, ROLES, SEEDS
 
-from tlbook import tables
-from tlbook.analysis.robustness import network_criticality
+from tlbook import questions, tables
+from tlbook.questions.criticality.method.criticality import network_criticality
 
 MODULES = ("conv1", "layer1.0", "layer2.0", "layer3.0", "layer4.0", "fc")
 KINDS = (("P-T", "low"), ("P-T", "high"), ("RI-T", "low"), ("RI-T", "high"))
@@ -25,7 +25,7 @@ def _runs(roles, kinds=KINDS):
 
 
 def _frame(name, rows):
-    return tables.check(name, pd.DataFrame(rows)[tables.TABLES[name].names])
+    return tables.check(questions.tables()[name], pd.DataFrame(rows)[questions.tables()[name].names])
 
 
 def rewind(roles=ROLES) -> pd.DataFrame:
@@ -62,8 +62,11 @@ def paths(roles=ROLES) -> pd.DataFrame:
                 for noise in (*FACTORS, *((-0.125, 0.125) if fraction == 1 and path == "direct" else ())):
                     at = {"module": module, "path": path, "fraction": fraction, "distance": 3 * fraction}
                     value = unit * (50 + 50 * fraction - 40 * abs(noise))
-                    rows.append(keys | at | {"noise": noise, "split": split, "metric": METRIC[keys["role"]],
-                                             "value": value})
+                    rows.append(
+                        keys
+                        | at
+                        | {"noise": noise, "split": split, "metric": METRIC[keys["role"]], "value": value}
+                    )
     return _frame("paths", rows)
 
 
@@ -84,4 +87,4 @@ def every_table(roles=ROLES) -> dict[str, pd.DataFrame]:
     """All tables of question 4."""
     made = {"rewind": rewind(roles), "paths": paths(roles), "criticality": criticality(roles)}
     network = network_criticality(made["criticality"], made["rewind"])
-    return made | {"network_criticality": tables.check("network_criticality", network)}
+    return made | {"network_criticality": tables.check(questions.tables()["network_criticality"], network)}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from made_up import METRIC
 
-from tlbook.analysis.barrier import barriers
+from tlbook.questions.loss_landscape.method.barrier import barriers
 
 SEEDS = (0, 1, 2)
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook.agreement import agreement
+from tlbook.book.agreement import agreement
 
 KEYS = {"init": "P-T", "rate": "low", "split": "test", "metric": "accuracy"}
 
@@ -81,7 +81,7 @@ def test_nothing_in_common_is_refused(refused):
 
 @pytest.mark.parametrize("within, code", [("0", 1), ("0.99", 1), ("1", 0)])
 def test_the_command_fails_beyond_what_is_borne(tmp_path, command, within, code):
-    from tlbook import records
+    from tlbook.book import records
 
     folders = [tmp_path / name for name in ("ours", "theirs")]
     for folder, value in zip(folders, (50.0, 51.0), strict=True):

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tlbook.analysis import barrier
-from tlbook.analysis.evaluation import Evaluator
 from tlbook.errors import TlbookError
 from tlbook.models import build
 from tlbook.models.interpolation import average, check_pair, interpolate, norm
+from tlbook.questions.loss_landscape.method import barrier
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 PLACES = np.linspace(0, 1, 1001)
 

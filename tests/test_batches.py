@@ -104,9 +104,7 @@ def test_the_shuffle_comes_last_and_is_the_same_in_training_and_test(shuffle):
     (mixed, _), *_ = batches.evaluation(examples(11), shuffled)
     assert torch.equal(mixed, apply(shuffle, flat)) and not torch.equal(mixed, flat)
     for augmentation in ("none", "crop-flip"):
-        whole = zip(
-            epoch(60, 16, augmentation), epoch(60, 16, augmentation, shuffle=shuffle), strict=True
-        )
+        whole = zip(epoch(60, 16, augmentation), epoch(60, 16, augmentation, shuffle=shuffle), strict=True)
         for (image, label), (moved, same) in whole:
             assert torch.equal(moved, apply(shuffle, image)) and torch.equal(label, same)
 

@@ -10,10 +10,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tlbook import paper, scales
-from tlbook.build import execute, facts, gate, keys, make, mathml, render, stage
-from tlbook.build.__main__ import main
+from tlbook import scales
+from tlbook.book.build import execute, facts, gate, keys, make, mathml, render, stage
+from tlbook.book.build.__main__ import main
 from tlbook.errors import TlbookError
+from tlbook.evidence import paper
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 DECLARED = 'scale: str = "laptop"  # which scale\nresults: str = "records"'
@@ -39,14 +40,14 @@ def shown(**data):
 @pytest.fixture
 def tree(tmp_path) -> Path:
     """A repository with one notebook and one page."""
-    for folder in ("book/records", "notebooks", "tlbook"):
+    for folder in ("book/records", "notebooks", "tlbook/evidence"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_config.yml").write_text("title: x\nauthor: y\nonly_build_toc_files: true\n")
     toc = "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/01_a\n"
     (tmp_path / "_toc.yml").write_text(toc)
     (tmp_path / "book" / "intro.md").write_text("# Intro\n")
     (tmp_path / "tlbook" / "code.py").write_text("a = 1\n")
-    (tmp_path / "tlbook" / "paper.json").write_text("{}\n")
+    (tmp_path / "tlbook" / "evidence" / "paper.json").write_text("{}\n")
     nbformat.write(notebook("print(scale, results)"), tmp_path / "notebooks" / "01_a.ipynb")
     return tmp_path
 
@@ -102,7 +103,9 @@ def test_key_is_stable_and_names_what_changed(tree, monkeypatch):
 
     assert changes(lambda: (tree / "tlbook" / "code.py").write_text("a = 2\n")) == ["package"]
     assert changes(lambda: (tree / "tlbook" / "code.py").rename(tree / "tlbook" / "other.py")) == ["package"]
-    assert changes(lambda: (tree / "tlbook" / "paper.json").write_text("[]\n")) == ["paper's data"]
+    assert changes(lambda: (tree / "tlbook" / "evidence" / "paper.json").write_text("[]\n")) == [
+        "paper's data"
+    ]
     assert changes(lambda: (tree / "book" / "records" / "a.csv").write_text("1\n")) == ["records"]
     assert changes(lambda: source.write_text("{}")) == ["source"]
     assert changes(lambda: monkeypatch.setenv("TLBOOK_DATA", "/elsewhere")) == ["data folder"]
@@ -150,7 +153,7 @@ def test_a_parameter_that_papermills_help_would_hide_is_refused(tree):
 
 
 def test_a_parameter_that_nobody_validates_is_refused():
-    with pytest.raises(TlbookError, match="a declares colour, which tlbook.parameters does not know"):
+    with pytest.raises(TlbookError, match="a declares colour, which tlbook.book.parameters does not know"):
         execute.chosen("a", ["scale", "colour"], {"scale": "smoke"})
 
 

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import claims, models, pages, parameters, plan, results, runs, scales, tables, weight_files
-from tlbook.analysis.convergence import optimisation_speed
-from tlbook.specs import Checkpoint, File
-from tlbook.studies import checkpoints, feature_reuse, grid
+from tlbook import models, questions, scales, tables
+from tlbook.book import pages, parameters, results
+from tlbook.evidence import claims
+from tlbook.questions import grid, plan
+from tlbook.questions.checkpoints import study as checkpoints
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.training import runs, weight_files
+from tlbook.training.specs import Checkpoint, File
+from tlbook.vocabulary import optimisation_speed
 
 TARGETS = ("quickdraw", "xray")
 
@@ -29,7 +34,7 @@ def small(tiny):
 @pytest.fixture(scope="module")
 def study(place, small):
     """The study, trained once for this module: its result, and its runs by what names them."""
-    found = results.run("checkpoints", small, TARGETS, (0, 1), workers=1, show=False)
+    found = results.run(questions.get("checkpoints"), small, TARGETS, (0, 1), workers=1, show=False)
     named = {
         (k["role"], k["checkpoint"], k["rate"], k["seed"]): spec
         for k, spec in checkpoints._finetuned(small, TARGETS, (0, 1))
@@ -43,9 +48,9 @@ def study(place, small):
 def test_tables_are_valid_and_all_there(study):
     """All but the fits: two pre-trained checkpoints are too few for them."""
     found = study[0].tables
-    assert set(tables.of_question("checkpoints")) - set(found) == {"saturation", "saturation_curve"}
+    assert set(questions.get("checkpoints").tables) - set(found) == {"saturation", "saturation_curve"}
     for name, frame in found.items():
-        assert len(tables.check(name, frame))
+        assert len(tables.check(questions.tables()[name], frame))
 
 
 def test_finetuned_is_how_its_runs_end(study):
@@ -147,7 +152,7 @@ def test_from_the_end_of_pre_training_it_is_figure_2s_run(name):
 def test_counts_of_every_scale(monkeypatch):
     """By hand: roles x (checkpoints x rates x seeds + constant ones x seeds), and both pre-trainings."""
     monkeypatch.setattr(weight_files, "is_shipped", lambda scale: False)
-    found = plan.of_every_scale("checkpoints", ("real", "xray")).set_index("scale")
+    found = plan.of_every_scale(questions.get("checkpoints"), ("real", "xray")).set_index("scale")
     for name, scale in scales.SCALES.items():
         seeds = scale.checkpoint_seeds
         per_role = len(scale.checkpoints) * len(scale.checkpoint_rates) * seeds
@@ -187,7 +192,9 @@ def cut(path: str, share: float = 0.5) -> str:
 
 
 def attempt(scale, **changes):
-    results.run("checkpoints", scale.replace(**changes), ("real",), (0,), workers=1, show=False)
+    results.run(
+        questions.get("checkpoints"), scale.replace(**changes), ("real",), (0,), workers=1, show=False
+    )
 
 
 def test_senseless_lists_are_refused(tiny, tmp_path, refused):
@@ -232,10 +239,10 @@ def test_checkpoints_of_ones_own(tiny, tmp_path):
     assert scale.pretrained == two and scale.constant_checkpoints == () and scale.checkpoints == (0, one, two)
     own = tiny.replace(**{name: getattr(scale, name) for name in ("checkpoints", "pretrained")})
     own = own.replace(constant_checkpoints=(), epochs=1)
-    found = results.run("checkpoints", own, ("real",), (0,), workers=1, show=False)
+    found = results.run(questions.get("checkpoints"), own, ("real",), (0,), workers=1, show=False)
     assert set(found.tables) == {"finetuned", "source_accuracy", "tuning_curves", "behind_last"}
     for name, frame in found.tables.items():
-        tables.check(name, frame)
+        tables.check(questions.tables()[name], frame)
     fractions = found.tables["finetuned"].groupby("checkpoint").checkpoint_fraction.first()
     assert fractions.to_dict() == {0: 0, 1: 1 / 20, 20: 1}
     assert found.tables["source_accuracy"].value.isna().all()

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tlbook import claims, paper, tables
-from tlbook.claims import rules
+from tlbook import questions, tables
+from tlbook.evidence import claims, paper
+from tlbook.evidence.claims import rules
 
 SEEDS = (0, 1, 2)
 ROLES = ("real", "clipart", "quickdraw", "xray")
@@ -61,7 +62,7 @@ def learning_curves(seeds):
                 (role, init, rate, seed, epoch, split, metric, found[epoch])
                 for split, found in (("train", train), ("dev", values), ("test", values))
             ]
-    return pd.DataFrame(rows, columns=tables.TABLES["learning_curves"].names)
+    return pd.DataFrame(rows, columns=questions.tables()["learning_curves"].names)
 
 
 def block_shuffle(seeds):
@@ -90,7 +91,7 @@ def block_shuffle(seeds):
                     ),
                 )
             ]
-    return pd.DataFrame(rows, columns=tables.TABLES["block_shuffle"].names)
+    return pd.DataFrame(rows, columns=questions.tables()["block_shuffle"].names)
 
 
 def convergence(seeds):
@@ -98,7 +99,7 @@ def convergence(seeds):
     for role, seed, reference in itertools.product(ROLES, seeds, ("final", "best")):
         for metric, value in (("epochs", 1.0), ("fraction", 0.05), ("images", 800.0)):
             rows.append((role, "P-T", "low", seed, reference, "high", metric, value, 1))
-    return pd.DataFrame(rows, columns=tables.TABLES["convergence"].names)
+    return pd.DataFrame(rows, columns=questions.tables()["convergence"].names)
 
 
 def paper_like(seeds=SEEDS):
@@ -192,7 +193,7 @@ def part_of(world, number, role):
 def world():
     made = paper_like()
     for name, frame in made.items():
-        tables.check(name, frame)
+        tables.check(questions.tables()[name], frame)
     return made
 
 
@@ -689,7 +690,7 @@ def test_the_claims_are_complete_and_well_formed():
         assert len(set(names)) == len(names)
         for part in claim.parts:
             assert part.direction in (">", "<", "within") and part.margin >= 0
-            assert set(part.reads) <= set(tables.TABLES) and len(part.why) > 10
+            assert set(part.reads) <= set(questions.tables()) and len(part.why) > 10
             assert set(part.role.split(" & ")) <= set(ROLES)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook import claims, paper, tables
-from tlbook.claims import checkpoints, criticality, loss_landscape
+from tlbook import questions, tables
+from tlbook.evidence import claims, paper
+from tlbook.evidence.claims import checkpoints, criticality, loss_landscape
 
 SEEDS = (0, 1, 2)
 NATURAL = ("real", "clipart", "quickdraw")
@@ -25,7 +26,7 @@ def noise(*key, size=0.001) -> float:
 
 def table(name, rows):
     """A valid table as records give it back: numbers of six digits."""
-    frame = tables.check(name, pd.DataFrame(rows, columns=tables.TABLES[name].names))
+    frame = tables.check(questions.tables()[name], pd.DataFrame(rows, columns=questions.tables()[name].names))
     numbers = frame.select_dtypes("float").map(lambda value: float(f"{value:.6g}"))
     return frame.assign(**numbers)
 

@@ -10,7 +10,9 @@ import pytest
 from conftest import one_sentence
 from images import class_folders
 
-from tlbook import records, results, runs, scales, weight_files
+from tlbook import questions, scales
+from tlbook.book import records, results
+from tlbook.training import runs, weight_files
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +36,7 @@ def test_plan(tlbook):
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu"])
 def test_plan_works_where_neither_images_nor_p_are(tlbook, scale, monkeypatch, tmp_path):
-    from tlbook import plan as planning
+    from tlbook.questions import plan as planning
 
     monkeypatch.setattr(planning, "throughput", lambda scale: 1000.0)
     monkeypatch.setattr(weight_files, "is_shipped", lambda scale: False)
@@ -157,9 +159,9 @@ def test_what_cannot_be_written_is_said(tlbook, tmp_path, monkeypatch):
 def test_all_questions_that_can_be_run_are_the_default(tlbook, monkeypatch):
     asked = []
     shown = results.Results("q", "tiny", False, {}, {})
-    monkeypatch.setattr(results, "run", lambda q, *a, **how: asked.append((q, how["workers"])) or shown)
+    monkeypatch.setattr(results, "run", lambda q, *a, **how: asked.append((q.name, how["workers"])) or shown)
     assert tlbook("reproduce", "--scale", "tiny")[0] == 0
-    assert asked == [(question, None) for question in results.available()]
+    assert asked == [(question, None) for question in questions.every()]
 
 
 UNINSTALLED = """

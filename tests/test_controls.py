@@ -9,11 +9,17 @@ import torch
 from images import class_folders
 from made_up import tables as made_up_tables
 
-from tlbook import claims, data, models, records, results, runs, tables
+from tlbook import data, models, questions, tables
+from tlbook.book import records, results
 from tlbook.errors import TlbookError
+from tlbook.evidence import claims
+from tlbook.questions import grid
+from tlbook.questions.controls import study as controls
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.questions.loss_landscape.study import pairs as landscape_lines
 from tlbook.scales import CONTROLS, INITS
-from tlbook.studies import controls, feature_reuse, grid, landscape_lines
-from tlbook.train import initial
+from tlbook.training import runs
+from tlbook.training.loop import initial
 
 TARGETS = ("real", "xray")
 
@@ -31,14 +37,14 @@ def scale(tiny):
 def study(scale, own_folders):
     """The study, trained once for this module, and the histories of its runs."""
     with own_folders():
-        found = results.run("controls", scale, TARGETS, (0, 1), workers=1, show=False)
+        found = results.run(questions.get("controls"), scale, TARGETS, (0, 1), workers=1, show=False)
         histories = {spec.id: runs.ensure(spec).history() for spec in controls.runs(scale, TARGETS, (0, 1))}
         yield found, histories
 
 
 def test_tables_are_valid_all_there_and_read_back(study, tmp_path):
     found, _ = study
-    assert set(found.tables) == set(tables.of_question("controls"))
+    assert set(found.tables) == set(questions.get("controls").tables)
     records.write("tiny", "controls", found.tables, found.provenance, tmp_path)
     for name, frame in records.load_all("tiny", "controls", tmp_path).items():
         assert len(frame) == len(found.tables[name])
@@ -51,11 +57,20 @@ def test_without_the_sources_images_ones_own_are_studied_and_the_scales_own_refu
     monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "runs"))
     nowhere = dataclasses.replace(scale.source, dataset="tiny-imagenet")
     away = scale.replace(source=nowhere, pretrained=str(own_weights(scale, tmp_path)))
-    refused("tiny-imagenet needs", results.run, "controls", away, ("real",), (0,), workers=1, show=False)
+    refused(
+        "tiny-imagenet needs",
+        results.run,
+        questions.get("controls"),
+        away,
+        ("real",),
+        (0,),
+        workers=1,
+        show=False,
+    )
     assert runs.every() == []
     own = away.replace(datasets={"real": f"folder:{class_folders(tmp_path / 'mine', count=12)}"}, epochs=1)
-    found = results.run("controls", own, ("real",), (0,), workers=1, show=False)
-    assert set(found.tables) == set(tables.of_question("controls")) - {"domain_distance"}
+    found = results.run(questions.get("controls"), own, ("real",), (0,), workers=1, show=False)
+    assert set(found.tables) == set(questions.get("controls").tables) - {"domain_distance"}
     assert found.own_images == {"real": str(tmp_path / "mine")}
     assert not landscape_lines.has_other_source(own) and landscape_lines.has_other_source(scale)
 
@@ -92,7 +107,7 @@ def test_shuffled_controls_stand_beside_the_first_questions(study, scale):
     assert set(shuffled.block_size) == {"*", "32"}
     kinds = shuffled.groupby("init").block_size.unique()
     assert set(kinds.index) == {*INITS, *CONTROLS} and all(set(sizes) == {"*", "32"} for sizes in kinds)
-    assert set(shuffled.columns) == set(tables.TABLES["block_shuffle"].names)
+    assert set(shuffled.columns) == set(questions.tables()["block_shuffle"].names)
 
 
 def test_few_images_train_on_fewer_with_as_many_updates(study, scale):
@@ -152,9 +167,9 @@ def test_where_a_scale_has_no_controls_the_rest_is_there(scale, tmp_path):
     specs = controls.runs(plain, ("real",), (0,))
     assert {spec.id for spec in specs} == {spec.id for spec in feature_reuse.runs(plain, ("real",), (0,))}
     found = controls.tables(plain, ("real",), (0,), workers=1, show=False)
-    assert set(tables.of_question("controls")) - set(found) == {"few_images", "few_images_time"}
+    assert set(questions.get("controls").tables) - set(found) == {"few_images", "few_images_time"}
     for name, frame in found.items():
-        tables.check(name, frame)
+        tables.check(questions.tables()[name], frame)
     assert set(found["control_curves"].init) == set(INITS)
 
 

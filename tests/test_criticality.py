@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tlbook import metrics, models
-from tlbook.analysis import criticality as analysis
-from tlbook.analysis import suffix
 from tlbook.models.symmetry import rescaled
+from tlbook.questions.criticality.method import criticality as analysis
+from tlbook.questions.criticality.method import suffix
 
 
 def linear(first, second, third):

@@ -8,9 +8,8 @@ import pytest
 from made_up_criticality import EPOCHS, FACTORS, FRACTIONS, LOST, MODULES, MU, every_table
 from matplotlib.colors import to_hex
 
-from tlbook import paper
-from tlbook.figures import criticality as figures
-from tlbook.figures import style
+from tlbook.evidence import paper, style
+from tlbook.questions.criticality import figures as figures
 
 ROLES = ("real", "xray")
 UNITS = {"test accuracy lost (points)", "train AUC", "training AUC", r"criticality $\mu$", "train − test AUC"}

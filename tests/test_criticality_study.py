@@ -4,8 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook import claims, plan, results, runs, scales, tables
-from tlbook.studies import criticality, feature_reuse, grid
+from tlbook import questions, scales, tables
+from tlbook.book import results
+from tlbook.evidence import claims
+from tlbook.questions import grid, plan
+from tlbook.questions.criticality import study as criticality
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.training import runs
 
 TARGETS = ("quickdraw", "xray")
 SEEDS = (0, 1)
@@ -15,7 +20,7 @@ SEEDS = (0, 1)
 def study(tiny, own_folders):
     """The tiny study, trained once for this module: its results, its runs' histories, its folder of runs."""
     with own_folders() as folder:
-        found = results.run("criticality", tiny, TARGETS, SEEDS, workers=1, show=False)
+        found = results.run(questions.get("criticality"), tiny, TARGETS, SEEDS, workers=1, show=False)
         histories = {s.id: runs.ensure(s).history() for s in criticality.runs(tiny, TARGETS, SEEDS)}
     return found, histories, folder
 
@@ -28,16 +33,18 @@ def here(study, monkeypatch):
 
 
 def test_tables_are_valid_and_all_there(study):
-    assert set(study[0].tables) == set(tables.of_question("criticality"))
+    assert set(study[0].tables) == set(questions.get("criticality").tables)
     for name, frame in study[0].tables.items():
-        assert len(tables.check(name, frame))
+        assert len(tables.check(questions.tables()[name], frame))
 
 
 def test_nothing_is_trained_but_the_runs_of_figure_2(tiny):
     own = {spec.id for spec in criticality.runs(tiny, TARGETS, SEEDS)}
     assert own < {spec.id for spec in feature_reuse.runs(tiny, TARGETS, SEEDS)}
     smoke = scales.get("smoke")
-    counted = plan.plan(smoke, scales.TARGETS, smoke.seeds, ("feature_reuse", "criticality"))
+    counted = plan.plan(
+        smoke, scales.TARGETS, smoke.seeds, [questions.get(q) for q in ("feature_reuse", "criticality")]
+    )
     assert counted.set_index("question").loc["criticality", ["runs", "passes"]].tolist() == [0, 0]
 
 
@@ -131,7 +138,7 @@ def test_an_epoch_that_is_not_kept_says_what_to_do(here, tiny, refused):
 
 def test_a_run_that_is_not_trained_says_how_to_train_it(tiny, refused):
     spec = grid.ri_t(tiny, "xray", "high", 5)
-    refused(f"Run {spec.id} .*is not trained yet; tlbook.runs.ensure", criticality.open_run, spec)
+    refused(f"Run {spec.id} .*is not trained yet; tlbook.training.runs.ensure", criticality.open_run, spec)
 
 
 def test_a_twin_computes_the_same_and_only_the_relative_criticality_knows_it(here, tiny, refused):

@@ -11,26 +11,34 @@ import torch
 from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex
 
-from tlbook import claims, data, pages, paper, records, results, runs, tables
-from tlbook.analysis import features, pairs, similarity
+from tlbook import data, questions, tables, vocabulary
+from tlbook.book import pages, records, results
 from tlbook.data import batches
-from tlbook.figures import differences as figures
-from tlbook.figures import style
-from tlbook.studies import differences, feature_reuse, grid, setup
+from tlbook.evidence import claims, paper, style
+from tlbook.questions import grid
+from tlbook.questions.differences import figures as figures
+from tlbook.questions.differences import study as differences
+from tlbook.questions.differences import summaries as pairs
+from tlbook.questions.differences.method import features, similarity
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.questions.setup import study as setup
+from tlbook.training import runs
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1)
 PAIR = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 MIXED = dict(init="P-T", rate="low", seed=0, init_b="RI-T", rate_b="high", seed_b=1)
 WITH_P = dict(init="P-T", rate="low", seed=0, init_b="P", rate_b="-", seed_b=0)
 TWO_P_T = dict(init="P-T", rate="low", seed=0, init_b="P-T", rate_b="low", seed_b=1)
-pytestmark = pytest.mark.filterwarnings("ignore::tlbook.analysis.similarity.ConstantFeatures")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::tlbook.questions.differences.method.similarity.ConstantFeatures"
+)
 
 
 @pytest.fixture(scope="module")
 def study(tiny, own_folders):
     """The tiny study, its networks and their logits on the test images."""
     with own_folders():
-        found = results.run("differences", tiny, TARGETS, SEEDS, workers=1, show=False)
+        found = results.run(questions.get("differences"), tiny, TARGETS, SEEDS, workers=1, show=False)
         own = {
             (role, *key): runs.ensure(grid.of_init(tiny, key[0], role, key[1], key[2])).weights("final")
             for role in TARGETS
@@ -78,9 +86,9 @@ def wrong(tiny, study, role, *key):
 
 
 def test_tables_are_valid_and_all_there(found):
-    assert set(found) == set(tables.of_question("differences"))
+    assert set(found) == set(questions.get("differences").tables)
     for name, frame in found.items():
-        assert len(tables.check(name, frame))
+        assert len(tables.check(questions.tables()[name], frame))
 
 
 def test_nothing_is_trained_that_question_1_does_not_train(tiny):
@@ -166,7 +174,9 @@ def test_similarity_is_cka_of_the_modules_outputs(study, found, tiny):
 
 def test_features_are_those_that_the_table_says(found):
     shapes = rows(found["feature_shapes"], role="xray").set_index("module")
-    in_order = pairs.feature_shapes(tables.in_order("feature_shapes", found["feature_shapes"]))
+    in_order = pairs.feature_shapes(
+        tables.in_order(questions.tables()["feature_shapes"], found["feature_shapes"])
+    )
     wanted = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
     assert list(in_order.module[in_order.role == "xray"]) == wanted
     assert shapes.loc["layer4", ["channels", "positions", "features"]].tolist() == [64, 4, 256]
@@ -258,7 +268,7 @@ def test_one_run_of_each_kind_is_enough_for_the_tables(tiny):
     """Nobody is outside the comparison then, so difficulty is unknown."""
     found = differences.tables(tiny, ("xray",), (0,), workers=1, show=False)
     for name, frame in found.items():
-        tables.check(name, frame)
+        tables.check(questions.tables()[name], frame)
     assert found["mistake_difficulty"].value.isna().all() and len(found["mistakes"])
     assert (
         figures.judges(found["difficulty_test"])
@@ -305,14 +315,14 @@ def test_recorded_results_read_recorded_curves(study, monkeypatch, tmp_path):
     found = study[0]
     monkeypatch.setattr(records, "folder", lambda scale, question, _=None: tmp_path / scale / question)
     records.write("laptop", "differences", found.tables, found.provenance)
-    assert results.recorded("differences", "laptop").beside == {}
+    assert results.recorded(questions.get("differences"), "laptop").beside == {}
     curves = {name: found.beside[name] for name in ("learning_curves", "domains")}
     records.write("laptop", "feature_reuse", curves, found.provenance)
-    again = results.recorded("differences", "laptop")
+    again = results.recorded(questions.get("differences"), "laptop")
     assert again.recorded and len(again.beside["learning_curves"]) == len(curves["learning_curves"])
     for name, frame in again.tables.items():
         assert len(frame) == len(found.tables[name])
-    assert results.recorded("feature_reuse", "laptop").beside == {}
+    assert results.recorded(questions.get("feature_reuse"), "laptop").beside == {}
 
 
 def test_verdicts_on_a_page_use_the_curves(study):
@@ -327,7 +337,9 @@ def test_summaries_say_what_the_tables_say(found):
     by_module = pairs.similarity_by_module(found["similarity"], paper.table1())
     assert list(dict.fromkeys(by_module.module)) == ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
     row = rows(by_module, role="xray", pair="P-T & RI-T", module="layer3").iloc[0]
-    values = pairs.at_papers_rates(rows(found["similarity"], role="xray", module="layer3", module_b="layer3"))
+    values = vocabulary.at_papers_rates(
+        rows(found["similarity"], role="xray", module="layer3", module_b="layer3")
+    )
     values = rows(values, init="P-T", init_b="RI-T", metric="cka").value
     assert (row.n, row["mean"]) == (4, pytest.approx(values.mean()))
     assert row.paper == paper.value("table1", init="P-T", init_b="RI-T", module="layer3")
@@ -402,7 +414,7 @@ def test_distances_of_every_pair_are_drawn_and_hollow_away_from_the_papers_rates
     ax = panels(figures.distances(found["distance"]))["quickdraw"]
     shown = {line.get_label(): sorted(line.get_xdata()) for line in ax.get_lines()}
     hollow = {line.get_label() for line in ax.get_lines() if to_hex(line.get_markerfacecolor()) == "#ffffff"}
-    last = pairs.at_last_epoch(rows(found["distance"], role="quickdraw", module="all", metric="l2_sum"))
+    last = vocabulary.at_last_epoch(rows(found["distance"], role="quickdraw", module="all", metric="l2_sum"))
     assert sorted(x for points in shown.values() for x in points) == pytest.approx(sorted(last.value))
     assert hollow == {"P-T low & RI-T low", "P-T high & RI-T high", "P-T high & P", "RI-T low & P"}
     assert list(shown)[0] == "2 P-T low" and "2 RI-T high" in shown
@@ -451,5 +463,9 @@ def test_gallery_on_a_page_falls_back_to_words(study, tiny, monkeypatch):
 
 
 def test_pairs_can_be_told_apart():
-    assert set(style.PAIR_COLOURS) == set(style.PAIR_MARKERS) == set(pairs.KINDS)
-    assert len(set(style.PAIR_COLOURS.values())) == len(set(style.PAIR_MARKERS.values())) == len(pairs.KINDS)
+    assert set(style.PAIR_COLOURS) == set(style.PAIR_MARKERS) == set(vocabulary.PAIR_KINDS)
+    assert (
+        len(set(style.PAIR_COLOURS.values()))
+        == len(set(style.PAIR_MARKERS.values()))
+        == len(vocabulary.PAIR_KINDS)
+    )

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tlbook.analysis import distance
 from tlbook.models import build
+from tlbook.questions.differences.method import distance
 
 
 def net(seed, classes=5, network="fixup_small8"):

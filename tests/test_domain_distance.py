@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlbook import models
-from tlbook.analysis import domain_distance as measures
+from tlbook.questions.controls.method import domain_distance as measures
 
 
 def gaussian(n, d=8, shift=0.0, scale=1.0, seed=0):

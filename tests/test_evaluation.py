@@ -6,12 +6,17 @@ import torch
 from torch.nn import functional as F
 
 from tlbook import metrics
-from tlbook.analysis import evaluation
-from tlbook.analysis.barrier import along
-from tlbook.analysis.evaluation import Evaluator, Resident, calibrated_loss, temperature
-from tlbook.runs import ensure
-from tlbook.studies import grid
-from tlbook.studies.loss_landscape import evaluator
+from tlbook.questions import grid
+from tlbook.questions.loss_landscape.method import evaluation
+from tlbook.questions.loss_landscape.method.barrier import along
+from tlbook.questions.loss_landscape.method.evaluation import (
+    Evaluator,
+    Resident,
+    calibrated_loss,
+    temperature,
+)
+from tlbook.questions.loss_landscape.study import evaluator
+from tlbook.training.runs import ensure
 
 
 @pytest.mark.parametrize("role", ["quickdraw", "xray"])

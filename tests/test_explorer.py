@@ -13,7 +13,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from tlbook import explorer
+from tlbook.book import explorer
 from tlbook.errors import TlbookError
 
 

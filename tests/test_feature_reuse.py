@@ -5,9 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from tlbook import claims, data, results, runs, tables
-from tlbook.analysis import convergence as measures
-from tlbook.studies import feature_reuse, grid
+from tlbook import data, questions, tables, vocabulary
+from tlbook.book import results
+from tlbook.evidence import claims
+from tlbook.questions import grid
+from tlbook.questions.feature_reuse import method as measures
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.training import runs
 
 TARGETS = ("quickdraw", "xray")
 
@@ -16,7 +20,7 @@ TARGETS = ("quickdraw", "xray")
 def study(tiny, own_folders):
     """The tiny study, trained once for this module."""
     with own_folders():
-        found = results.run("feature_reuse", tiny, TARGETS, (0, 1), workers=1, show=False)
+        found = results.run(questions.get("feature_reuse"), tiny, TARGETS, (0, 1), workers=1, show=False)
         specs = feature_reuse.runs(tiny, TARGETS, (0, 1))
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}
     return found, histories
@@ -24,9 +28,9 @@ def study(tiny, own_folders):
 
 def test_tables_are_valid_and_all_there(study):
     found, _ = study
-    assert set(found.tables) == set(tables.of_question("feature_reuse"))
+    assert set(found.tables) == set(questions.get("feature_reuse").tables)
     for name, frame in found.tables.items():
-        assert len(tables.check(name, frame))
+        assert len(tables.check(questions.tables()[name], frame))
 
 
 def test_curves_are_the_histories_of_their_runs(study, tiny):
@@ -76,7 +80,7 @@ def test_provenance_says_how_it_was_made(study, tiny):
         "tiny", "feature_reuse", list(TARGETS), [0, 1],
     )  # fmt: skip
     expected = {
-        "commit", "clean", "package_digest", "claims_digest", "protocol", "pretrained", "pretrained_sha256",
+        "commit", "clean", "package_digest", "measuring_digest", "protocol", "pretrained", "pretrained_sha256",
         "device", "versions", "training_seconds", "date",
     }  # fmt: skip
     assert expected <= set(made) and len(made["pretrained_sha256"]) == 64
@@ -121,7 +125,7 @@ def curves():
 
 def test_convergence_by_hand(curves):
     found = measures.convergence(curves, {"real": "accuracy"}, {"real": 100})
-    tables.check("convergence", found)
+    tables.check(questions.tables()["convergence"], found)
     assert set(found.reference_rate) == {"high"}
     table = found.set_index(["init", "rate", "seed", "reference", "metric"])[["value", "reached"]]
     at = table.xs("final", level="reference")
@@ -136,15 +140,15 @@ def test_convergence_by_hand(curves):
 
 
 def test_the_better_rate_is_chosen_by_dev_and_low_on_ties(curves):
-    assert measures.better_rate(curves, "accuracy", "RI-T") == "high"
+    assert vocabulary.better_rate(curves[curves.init == "RI-T"]) == "high"
     fooled = pd.concat([
         curve("RI-T", "low", 0, [0, 0, 0, 50], dev=[0, 0, 0, 80]),
         curve("RI-T", "high", 0, [0, 0, 0, 90], dev=[0, 0, 99, 70]),
     ])  # fmt: skip
-    assert measures.better_rate(fooled, "accuracy", "RI-T") == "low"
+    assert vocabulary.better_rate(fooled[fooled.init == "RI-T"]) == "low"
     tie = pd.concat([curve("RI-T", rate, 0, [0, 1, 2, 3]) for rate in ("high", "low")])
-    assert measures.better_rate(tie, "accuracy", "RI-T") == "low"
-    assert measures.better_rate(curves[curves.split == "test"], "accuracy", "P-T") == "low"
+    assert vocabulary.better_rate(tie[tie.init == "RI-T"]) == "low"
+    assert vocabulary.better_rate(curves[(curves.split == "test") & (curves.init == "P-T")]) == "low"
 
 
 def test_rates_are_chosen_at_every_block_size():
@@ -155,7 +159,7 @@ def test_rates_are_chosen_at_every_block_size():
 
     pixels = [*row("*", "low", 20, 1), *row("*", "high", 10, 2)]
     whole = [*row("32", "low", 50, 3), *row("32", "high", 60, 4)]
-    chosen = measures.at_better_rate(pd.DataFrame([*pixels, *whole])).query("split == 'test'")
+    chosen = vocabulary.at_better_rate(pd.DataFrame([*pixels, *whole])).query("split == 'test'")
     assert dict(zip(chosen.block_size, chosen.rate, strict=True)) == {"*": "low", "32": "high"}
 
 
@@ -165,8 +169,8 @@ def test_optimisation_speed_by_hand():
          (1, "train", "loss", 3.0), (2, "train", "loss", np.nan), (2, "test", "accuracy", 0.0)],
         columns=["epoch", "split", "metric", "value"],
     )  # fmt: skip
-    assert measures.optimisation_speed(history, "accuracy") == 60.0
-    assert np.isnan(measures.optimisation_speed(history, "loss"))  # not the mean of what came before
+    assert vocabulary.optimisation_speed(history, "accuracy") == 60.0
+    assert np.isnan(vocabulary.optimisation_speed(history, "loss"))  # not the mean of what came before
 
 
 def test_a_folder_of_ones_own_is_studied_like_any_target(tiny, tmp_path):
@@ -178,4 +182,4 @@ def test_a_folder_of_ones_own_is_studied_like_any_target(tiny, tmp_path):
     assert frame.loc["real", ["classes", "train", "dev", "test", "chance"]].tolist() == [2, 10, 2, 12, 50.0]
     assert len(data.load(data.request(own, "real")).train) == 10
     for name, table in found.items():
-        tables.check(name, table)
+        tables.check(questions.tables()[name], table)

@@ -8,10 +8,10 @@ import pytest
 from made_up import BLOCK_SIZES, DEV, EPOCHS, ROLES, TEST, block_shuffle, learning_curves, tables
 from matplotlib.colors import to_hex, to_rgb
 
-from tlbook import paper
-from tlbook.analysis.convergence import final_metrics
-from tlbook.figures import feature_reuse as figures
-from tlbook.figures import setup, style
+from tlbook.evidence import paper, style
+from tlbook.questions.feature_reuse import figures as figures
+from tlbook.questions.feature_reuse.summaries import final_metrics
+from tlbook.questions.setup import figures as setup
 
 BLUE, VERMILLION = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}

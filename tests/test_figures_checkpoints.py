@@ -6,10 +6,9 @@ import pytest
 from made_up_checkpoints import CHECKPOINTS, ROLES, downstream, source_accuracy, tables, upstream
 from matplotlib.colors import to_hex
 
-from tlbook import paper
-from tlbook.analysis import saturation as measures
-from tlbook.figures import checkpoints as figures
-from tlbook.figures import style
+from tlbook.evidence import paper, style
+from tlbook.questions.checkpoints import figures as figures
+from tlbook.questions.checkpoints import method as measures
 
 
 @pytest.fixture(scope="module", autouse=True)

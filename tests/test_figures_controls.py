@@ -9,10 +9,10 @@ from made_up import ROLES, controls
 from matplotlib.colors import to_hex
 from test_figures import OKABE_ITO, drawn, legend_texts, luminance, panels
 
-from tlbook import tables
-from tlbook.analysis.gain import few_images_to_read
-from tlbook.figures import controls as figures
-from tlbook.figures import style
+from tlbook import questions, tables
+from tlbook.evidence import style
+from tlbook.questions.controls import figures as figures
+from tlbook.questions.controls.method.gain import few_images_to_read
 from tlbook.scales import CONTROLS, INITS
 
 
@@ -26,7 +26,7 @@ def _closed():
 def found():
     made = controls()
     for name, frame in made.items():
-        tables.check(name, frame[tables.TABLES[name].names])
+        tables.check(questions.tables()[name], frame[questions.tables()[name].names])
     return made
 
 
@@ -44,7 +44,7 @@ def every_figure(found) -> dict:
 
 
 CLIPART = style.ROLE_COLOURS["clipart"]
-NAMES = tuple(every_figure(dict.fromkeys(tables.of_question("controls"))))
+NAMES = tuple(every_figure(dict.fromkeys(questions.get("controls").tables)))
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from scipy import stats
 from torch.nn import functional as F
 
 from tlbook import metrics
-from tlbook.analysis import flatness, soups
-from tlbook.analysis.basin import basin
-from tlbook.analysis.evaluation import Evaluator
 from tlbook.models import NETWORKS, build
 from tlbook.models.interpolation import norm
+from tlbook.questions.loss_landscape.method import flatness, soups
+from tlbook.questions.loss_landscape.method.basin import basin
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 SMALL = "fixup_small8"
 

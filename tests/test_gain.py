@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook import tables
-from tlbook.analysis.gain import gain, gain_summary
+from tlbook import questions, tables
+from tlbook.questions.controls.method.gain import gain, gain_summary
 
 
 def ends(role, metric, values, **keys):
@@ -25,7 +25,7 @@ def test_gain_by_hand():
     blocks = {"block_size": "*", "block_fraction": 0.0}
     shuffled = ends("real", "accuracy", {("P-T", "low", 0): 20.0, ("RI-T", "high", 0): 25.0}, **blocks)
     found = gain(curves, shuffled, 32)
-    tables.check("gain", found)
+    tables.check(questions.tables()["gain"], found)
     value = found.set_index(["role", "figure", "block_size", "seed", "metric"]).value
     assert value["real", "2", "32", 0, "points"] == 20 and value["real", "2", "32", 0, "relative"] == 25
     assert value["real", "3", "*", 0, "points"] == -5 and value["real", "3", "*", 0, "relative"] == -25

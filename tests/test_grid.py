@@ -5,10 +5,11 @@ import hashlib
 
 import pytest
 
-from tlbook import plan, results, runs, scales
+from tlbook import questions, scales
 from tlbook.data.shuffles import Shuffle
-from tlbook.specs import ABSENT, Checkpoint, File, Init
-from tlbook.studies import grid
+from tlbook.questions import grid, plan
+from tlbook.training import runs
+from tlbook.training.specs import ABSENT, Checkpoint, File, Init
 
 SMOKE = scales.get("smoke")
 MILLION = 1_000_000
@@ -123,7 +124,7 @@ def test_ids_of_runs_do_not_change():
     """Runs and records are found by them: those of smoke, at numbers of epochs that are written here."""
     tasks = {role: dataclasses.replace(task, epochs=100) for role, task in SMOKE.tasks.items()}
     scale = SMOKE.replace(block_sizes=("*", 1, 4, 8, 32), tasks=tasks, shuffle_epochs=30)
-    specs = results.study("feature_reuse").runs(scale, scales.TARGETS, scale.seeds)
+    specs = questions.get("feature_reuse").study().runs(scale, scales.TARGETS, scale.seeds)
     ids = sorted(spec.id for spec in specs if spec.init == Init("random"))
     digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()
     assert (len(ids), digest[:16]) == (34, "2a9d12ef9fa60594")
@@ -160,7 +161,7 @@ def test_a_users_file_is_p(tiny, tmp_path):
 
 def test_questions_share_runs():
     """The same call gives the same run, whatever seeds and sizes stand beside it."""
-    study = results.study("feature_reuse")
+    study = questions.get("feature_reuse").study()
     few = {spec.id for spec in study.runs(SMOKE, ("real",), (0,))}
     assert few < {spec.id for spec in study.runs(SMOKE, scales.TARGETS, SMOKE.seeds)}
     wider = dataclasses.replace(SMOKE, block_sizes=("*", 32))

@@ -8,11 +8,12 @@ from made_up import ROLES
 from made_up_landscape import CONTROL, END, MIDDLE, SAME_INIT, tables
 from matplotlib.colors import to_hex
 
-from tlbook import paper
+from tlbook import questions
 from tlbook import tables as declared
-from tlbook.figures import landscape_tables as numbers
-from tlbook.figures import loss_landscape as figures
-from tlbook.figures import on_the_way
+from tlbook.evidence import paper
+from tlbook.questions.loss_landscape import figures as figures
+from tlbook.questions.loss_landscape import summaries as numbers
+from tlbook.questions.loss_landscape.figures import on_the_way
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,7 +26,7 @@ def _closed():
 def found():
     made = tables(ROLES)
     for name, frame in made.items():
-        declared.check(name, frame[declared.TABLES[name].names])
+        declared.check(questions.tables()[name], frame[questions.tables()[name].names])
     return made
 
 

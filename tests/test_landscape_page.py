@@ -11,10 +11,9 @@ import pytest
 import without_torch
 from test_notebooks import ROOT, outputs, read, run_cells, source, tables_by_head
 
-from tlbook import models, scales
-from tlbook.build import gate
+from tlbook import models, questions, scales
+from tlbook.book.build import gate
 from tlbook.errors import TlbookError
-from tlbook.tables import TABLES
 
 NAME = "03_loss_landscape"
 
@@ -65,7 +64,9 @@ def test_bad_parameters_stop_before_anything_is_trained(given, sentence, tmp_pat
 
 def test_records_need_neither_torch_nor_images(tmp_path):
     roles = ("real", "xray")
-    made = {name: frame[TABLES[name].names] for name, frame in made_up_landscape.tables(roles).items()}
+    made = {
+        name: frame[questions.tables()[name].names] for name, frame in made_up_landscape.tables(roles).items()
+    }
     (pages,) = without_torch.drawn(tmp_path, "loss_landscape", made, roles, NAME)
     assert all(page.select(".tlb-panel") for page in pages)
     texts = [text.text for page in pages for text in page.select(".tlb-text")]

@@ -4,9 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlbook import claims, results, runs, scales, tables
-from tlbook.analysis.barrier import alphas
-from tlbook.studies import feature_reuse, grid, landscape_images, landscape_lines, loss_landscape, setup
+from tlbook import questions, scales, tables
+from tlbook.book import results
+from tlbook.evidence import claims
+from tlbook.questions import grid
+from tlbook.questions.feature_reuse import study as feature_reuse
+from tlbook.questions.loss_landscape import study as loss_landscape
+from tlbook.questions.loss_landscape.method.barrier import alphas
+from tlbook.questions.loss_landscape.study import images as landscape_images
+from tlbook.questions.loss_landscape.study import pairs as landscape_lines
+from tlbook.questions.setup import study as setup
+from tlbook.training import runs
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1, 2)
 PAIR = list(landscape_lines.PAIR)
@@ -22,7 +30,7 @@ def scale(tiny):
 def study(scale, own_folders):
     """The tiny study, run once for this module; and question 1's tables of the same runs."""
     with own_folders():
-        found = results.run("loss_landscape", scale, TARGETS, SEEDS, workers=1, show=False)
+        found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}
         first = feature_reuse.tables(scale.replace(block_sizes=(32,)), TARGETS, SEEDS, workers=1, show=False)
@@ -31,9 +39,9 @@ def study(scale, own_folders):
 
 def test_tables_are_valid_and_all_there(study):
     found, *_ = study
-    assert set(found) == set(tables.of_question("loss_landscape"))
+    assert set(found) == set(questions.get("loss_landscape").tables)
     for name, frame in found.items():
-        assert len(tables.check(name, frame))
+        assert len(tables.check(questions.tables()[name], frame))
         assert set(frame.role) == set(TARGETS) or name in ("alignment",)
 
 
@@ -220,7 +228,7 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
     models.save(state, weights)
     found = loss_landscape.tables(small, ("real",), SEEDS, workers=1, show=False)
     for name, frame in found.items():
-        tables.check(name, frame)
+        tables.check(questions.tables()[name], frame)
     lines = found["interpolation"]
     own = (lines.init_b == "RI-T") & (lines.seed_b == 1) | (lines.init == "RI-T") & (lines.seed == 1)
     assert lines[own].value.isna().all() and lines[~own].value.notna().all() and own.any()

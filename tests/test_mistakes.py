@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from tlbook.analysis import mistakes
+from tlbook.questions.differences.method import mistakes
 
 FIRST, SECOND = ("P-T", "low", 0), ("RI-T", "high", 0)
 THIRD = ("RI-T", "high", 1)

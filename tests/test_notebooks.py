@@ -23,10 +23,11 @@ from images import class_folders
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from tlbook import records, scales
-from tlbook.build import gate
+from tlbook import scales
+from tlbook.book import records
+from tlbook.book.build import gate
+from tlbook.book.parameters import NAMES
 from tlbook.errors import TlbookError
-from tlbook.parameters import NAMES
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -229,10 +230,11 @@ def test_an_unknown_parameter_stops_papermill_with_one_sentence(place, tmp_path)
     assert error.traceback[0] == f"TlbookError: {error.evalue}"
 
 
-@pytest.mark.filterwarnings("ignore::tlbook.analysis.similarity.ManyFeatures")
+@pytest.mark.filterwarnings("ignore::tlbook.questions.differences.method.similarity.ManyFeatures")
 def test_second_question_compares_the_runs_it_was_asked_for(tmp_path):
     """Two runs of an epoch; every cell shows something, and distances are those of the runs' own weights."""
-    from tlbook import models, runs
+    from tlbook import models
+    from tlbook.training import runs
 
     models.save(models.build(scales.get("smoke").network, 16).state_dict(), tmp_path / "P.safetensors")
     given = {

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from tlbook import models, parameters, runs, scales, weight_files
+from tlbook import models, scales
+from tlbook.book import parameters
 from tlbook.models import build
-from tlbook.specs import File
-from tlbook.studies import grid
+from tlbook.questions import grid
+from tlbook.training import runs, weight_files
+from tlbook.training.specs import File
 
 
 def official(path, extra=None, network="fixup_small8", classes=20, **how):

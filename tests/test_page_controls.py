@@ -5,7 +5,8 @@ from bs4 import BeautifulSoup
 from made_up import controls, provenance
 from test_notebooks import run_cells, source
 
-from tlbook import records, tables
+from tlbook import questions
+from tlbook.book import records
 
 GIVEN = {"scale": "laptop", "results": "records"}
 PAGE = source("01b_controls")
@@ -15,7 +16,7 @@ PAGE = source("01b_controls")
 def recorded(tmp_path, monkeypatch):
     """Made-up records at laptop, of two roles."""
     roles = ("real", "xray")
-    found = {name: frame[tables.TABLES[name].names] for name, frame in controls(roles).items()}
+    found = {name: frame[questions.tables()[name].names] for name, frame in controls(roles).items()}
     root = tmp_path / "book" / "records"
     records.write("laptop", "controls", found, provenance(roles), root)
     monkeypatch.setattr(records, "REPOSITORY", tmp_path)

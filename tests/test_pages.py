@@ -11,18 +11,20 @@ from bs4 import BeautifulSoup
 from conftest import one_sentence
 from made_up import METRIC, ROLES, SEEDS, block_shuffle, provenance, tables
 
-from tlbook import claims, explorer, pages, parameters, scales
+from tlbook import questions, scales
+from tlbook.book import explorer, pages, parameters
+from tlbook.book.results import Results
 from tlbook.data.layouts import MissingData
 from tlbook.errors import TlbookError
-from tlbook.figures import feature_reuse as figures
-from tlbook.results import Results
+from tlbook.evidence import claims
+from tlbook.questions.feature_reuse import figures as figures
 
 
 @pytest.fixture(scope="module")
 def made():
     """A result of this build at `smoke`, and one recorded at `laptop`, of all roles."""
-    build = Results("feature_reuse", "smoke", False, tables(), provenance())
-    recorded = Results("feature_reuse", "laptop", True, tables(), provenance(), recorded=True)
+    build = Results(questions.get("feature_reuse"), "smoke", False, tables(), provenance())
+    recorded = Results(questions.get("feature_reuse"), "laptop", True, tables(), provenance(), recorded=True)
     return {"build": build, "recorded": recorded}
 
 
@@ -348,5 +350,5 @@ def test_made_up_tables_are_like_recorded_ones():
     from tlbook.tables import check
 
     for name, frame in tables().items():
-        check(name, frame)
+        check(questions.tables()[name], frame)
     assert set(block_shuffle().role) == set(ROLES) == set(METRIC) - {"source"} and len(SEEDS) == 3

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tlbook import paper
 from tlbook.errors import TlbookError
+from tlbook.evidence import paper
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import data, records, runs, scales
+from tlbook import data, scales
+from tlbook.book import records
 from tlbook.data import layouts, splits
 from tlbook.data.folders import Listing
+from tlbook.training import runs
 
 PARITY = Path(__file__).parent / "parity"
 PAPER = scales.get("paper")

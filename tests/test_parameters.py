@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tlbook import parameters, scales
+from tlbook import scales
+from tlbook.book import parameters
 from tlbook.errors import TlbookError
 
 
@@ -142,7 +143,7 @@ START = "n = 3"
 
 
 def test_a_notebook_hands_over_its_globals():
-    scope = notebook(DECLARED, '# Parameters\ntargets = \'["xray"]\'\nepochs = 4\n', START)
+    scope = notebook(DECLARED, "# Parameters\ntargets = '[\"xray\"]'\nepochs = 4\n", START)
     given = parameters.read(scope)
     assert (given.targets, given.epochs) == (("xray",), 4)
 

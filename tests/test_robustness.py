@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from made_up_criticality import LOST, MODULES, criticality, every_table, rewind
 
-from tlbook import paper
-from tlbook.analysis import depth, robustness
+from tlbook import vocabulary as depth
+from tlbook.evidence import paper
+from tlbook.questions.criticality import summaries as robustness
+from tlbook.questions.criticality.method.criticality import network_criticality
 
 
 def test_modules_and_stages_sort_from_input_to_output():
@@ -52,7 +54,7 @@ def test_a_networks_criticality_is_the_sum_over_its_modules():
 def test_a_module_without_criticality_leaves_its_network_without():
     table = criticality(("real",))
     table.loc[(table.seed == 1) & (table.module == "fc"), "value"] = np.nan
-    found = robustness.network_criticality(table, rewind(("real",)))
+    found = network_criticality(table, rewind(("real",)))
     assert set(found.seed[found.value.isna()]) == {1} and found.value.notna().any()
 
 

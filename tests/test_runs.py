@@ -16,12 +16,13 @@ import pytest
 import torch
 from images import class_folders, picture
 
-from tlbook import data, models, runs, weight_files
+from tlbook import data, models
 from tlbook.data import Request
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.specs import Checkpoint, File, Init, RunSpec, unique
-from tlbook.studies import grid
+from tlbook.questions import grid
+from tlbook.training import runs, weight_files
+from tlbook.training.specs import Checkpoint, File, Init, RunSpec, unique
 
 ROOT = Path(__file__).resolve().parent.parent
 LITERAL = RunSpec(
@@ -358,7 +359,7 @@ def test_default_workers(monkeypatch):
 
 SCRIPT = """
 import os, pickle, signal, sys
-from tlbook import runs
+from tlbook.training import runs
 runs.RESUME_SECONDS = -1
 spec, kill_at = pickle.load(open(sys.argv[1], "rb")), int(sys.argv[2])
 after_epoch, begin = runs._Keeper.__call__, runs._begin
@@ -495,7 +496,7 @@ def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, time\n"
-        "from tlbook import runs\n"
+        "from tlbook.training import runs\n"
         "if __name__ == '__main__':\n"
         "    pool = runs.worker_pool(1)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from made_up_checkpoints import CHECKPOINTS, constant_rate, finetuned, source_accuracy, upstream
 from scipy import optimize, stats
 
-from tlbook import paper, tables
-from tlbook.analysis import saturation as measures
+from tlbook import questions, tables, vocabulary
+from tlbook.evidence import paper
+from tlbook.questions.checkpoints import method as measures
 
 SOURCE = np.array([5.0, 8, 12, 15, 18, 24, 28, 33])
 
@@ -30,7 +31,7 @@ def one(values, role="real"):
 
 
 def test_the_better_rate_is_chosen_by_dev_at_every_checkpoint():
-    chosen = measures.at_better_rate(finetuned(("real", "xray")))
+    chosen = vocabulary.at_better_rate(finetuned(("real", "xray")))
     rates = chosen.groupby(["role", "checkpoint"]).rate.agg(set)
     assert rates["real"].to_dict() == {e: {"high"} if e == 1 else {"low"} for e in CHECKPOINTS}
     assert rates["xray"].to_dict() == rates["real"].to_dict()
@@ -40,8 +41,8 @@ def test_a_rate_with_a_run_that_has_no_metric_loses_and_low_wins_ties():
     table = finetuned(("real",))
     lost = (table.rate == "low") & (table.seed == 1) & (table.checkpoint == 5) & (table.split == "dev")
     table.loc[lost, "value"] = np.nan
-    assert measures.better_rate(table[table.checkpoint == 5], "accuracy") == "high"
-    assert measures.better_rate(table[table.checkpoint == 10].assign(value=1.0), "accuracy") == "low"
+    assert vocabulary.better_rate(table[table.checkpoint == 5]) == "high"
+    assert vocabulary.better_rate(table[table.checkpoint == 10].assign(value=1.0)) == "low"
 
 
 def test_metrics_count_in_points():
@@ -75,7 +76,7 @@ def test_behind_last_by_hand():
     """Two seeds and three checkpoints, so (2 - 1) (3 - 1) = 2 degrees of freedom; gaps of 4 and 6."""
     table = one({1: [50.0, 54], 2: [60, 60], 3: [54, 60]})
     found = measures.behind_last(table).set_index("checkpoint")
-    tables.check("behind_last", measures.behind_last(table))
+    tables.check(questions.tables()["behind_last"], measures.behind_last(table))
     assert found.value.to_dict() == {1: 5.0, 2: -3.0, 3: 0.0}
     residuals = np.array([[50, 60, 54], [54, 60, 60]]) - np.array([[52, 60, 57.0]])
     residuals -= residuals.mean(1, keepdims=True)
@@ -122,7 +123,7 @@ def test_a_plateau_ends_where_the_rate_drops_or_training_ends(epoch, end):
 
 def test_one_seed_cannot_say_what_is_good_enough():
     table = finetuned(("real", "xray"), seeds=(0,))
-    tables.check("behind_last", measures.behind_last(table))
+    tables.check(questions.tables()["behind_last"], measures.behind_last(table))
     rows = measures.good_enough(measures.behind_last(table), source_accuracy())
     assert list(rows.checkpoint) == ["–", "–"] and rows.noise.isna().all()
     assert set(measures.best_on_dev(table)["beyond noise"]) <= {"one seed cannot say", "the last is best"}
@@ -253,8 +254,8 @@ def test_the_criterion_prefers_the_law_that_made_the_points(model):
     level = MADE[model](known.reindex(table.checkpoint).to_numpy())
     table["value"] = level + 0.3 * rng.normal(size=len(table))
     fits, curves = measures.saturation(table, source, count=100)
-    tables.check("saturation", fits)
-    tables.check("saturation_curve", curves)
+    tables.check(questions.tables()["saturation"], fits)
+    tables.check(questions.tables()["saturation_curve"], curves)
     weights = fits[fits.metric == "weight"].set_index("model").value
     assert weights.idxmax() == model and weights.sum() == pytest.approx(1)
     assert set(fits[fits.metric == "points"].value) == {len(CHECKPOINTS) - 1}  # without random weights

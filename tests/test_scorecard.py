@@ -9,9 +9,10 @@ from bs4 import BeautifulSoup
 from conftest import one_sentence
 from made_up import provenance, tables
 
-from tlbook import claims, records, scorecard
-from tlbook.build import found as roles
+from tlbook.book import records, scorecard
+from tlbook.book.build import found as roles
 from tlbook.errors import TlbookError
+from tlbook.evidence import claims
 
 ROOT = Path(__file__).parents[1]
 

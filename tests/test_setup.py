@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import data, runs
+from tlbook import data
 from tlbook.data.layouts import MissingData
 from tlbook.models import names
-from tlbook.studies import grid, setup
+from tlbook.questions import grid
+from tlbook.questions.setup import study as setup
+from tlbook.training import runs
 
 
 def test_samples_are_the_roles_training_images_under_each_block_size(tiny):

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tlbook.analysis import features, similarity
 from tlbook.models import build
+from tlbook.questions.differences.method import features, similarity
 
 RNG = np.random.default_rng(0)
 A = RNG.standard_normal((60, 5)).astype(np.float32)
 B = (A @ RNG.standard_normal((5, 7)) + RNG.standard_normal((60, 7))).astype(np.float32)
 WIDE = np.concatenate([B, RNG.standard_normal((60, 100))], axis=1).astype(np.float32)
-quiet = pytest.mark.filterwarnings("ignore::tlbook.analysis.similarity.ManyFeatures")
+quiet = pytest.mark.filterwarnings("ignore::tlbook.questions.differences.method.similarity.ManyFeatures")
 
 
 # Other ways to the same numbers

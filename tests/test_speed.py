@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tlbook import tables
-from tlbook.analysis import speed
-from tlbook.analysis.intervals import student
+from tlbook import questions, tables
+from tlbook.intervals import student
+from tlbook.questions.controls.method import speed
 
 METRICS, IMAGES = {"real": "accuracy", "xray": "auc"}, {"real": 100, "xray": 50}
 RATE = {"RI-T": "high", "P-T": "low", "MeanVar-T": "high"}
@@ -41,7 +41,7 @@ def curves():
 
 def test_times_by_hand(curves):
     found = speed.times(curves, METRICS, IMAGES)
-    tables.check("time_to_level", found)
+    tables.check(questions.tables()["time_to_level"], found)
     table = found.set_index(["init", "seed", "unit"])[["low", "value", "last", "reached"]]
     assert table.loc[("P-T", 0, "epochs")].tolist() == [0, 1, 10, 1]
     assert table.loc[("P-T", 0, "images")].tolist() == [0, 100, 1000, 1]
@@ -61,7 +61,7 @@ def test_a_diverged_run_never_gets_there(curves):
 def test_leads_are_areas_between_curves(curves):
     """Against trapezia by hand: gaps of seed 0 are 0, 40, 30, 22 at epochs 0, 1, 4, 10."""
     found = speed.leads(curves, METRICS)
-    tables.check("lead", found)
+    tables.check(questions.tables()["lead"], found)
     assert set(found.init) == {"P-T", "MeanVar-T"} and set(found.split) == {"test"}
     lead = found.set_index(["init", "seed", "over"]).value
     assert lead["P-T", 0, "end"] == 22

@@ -9,11 +9,12 @@ import pytest
 import torch
 from images import class_folders, imagenet, picture, tiny_imagenet
 
-from tlbook import data, runs
+from tlbook import data
 from tlbook.data import batches, decode, stream, views
 from tlbook.data.shuffles import Shuffle
 from tlbook.data.stream import Stream
-from tlbook.studies import grid
+from tlbook.questions import grid
+from tlbook.training import runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tlbook import models
-from tlbook.analysis import suffix
 from tlbook.errors import TlbookError
+from tlbook.questions.criticality.method import suffix
 
 
 @pytest.fixture(scope="module", params=["fixup_small8", "fixup_resnet50_small"])
@@ -71,9 +71,7 @@ def test_how_many_go_together_changes_nothing(trained, together):
     module = chain.modules[1]
     own = next(s for s in suffix.walk(chain, batches) if s.module == module)
     variants = changed(chain, module, 5)
-    torch.testing.assert_close(
-        own.logits(variants, together), own.logits(variants), rtol=1e-5, atol=1e-5
-    )
+    torch.testing.assert_close(own.logits(variants, together), own.logits(variants), rtol=1e-5, atol=1e-5)
 
 
 def test_the_network_is_left_as_it_was_even_after_a_refusal(trained):

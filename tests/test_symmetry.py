@@ -8,11 +8,11 @@ import torch
 from networks import filled, images
 from torch import nn
 
-from tlbook.analysis import alignment
-from tlbook.analysis.evaluation import Evaluator
 from tlbook.models import NETWORKS, build
 from tlbook.models.interpolation import interpolate, norm
 from tlbook.models.symmetry import SYMMETRIES, group_sizes, permuted, random_order, symmetry
+from tlbook.questions.loss_landscape.method import alignment
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 SMALL = "fixup_small8"
 

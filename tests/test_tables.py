@@ -5,7 +5,7 @@ import io
 import pandas as pd
 import pytest
 
-from tlbook import tables
+from tlbook import questions, tables
 from tlbook.errors import TlbookError
 
 
@@ -29,7 +29,7 @@ def shuffled(**changes):
 
 def test_the_tables_of_the_first_question():
     """As agreed for those who write them: names and column order."""
-    columns = {name: table.names for name, table in tables.of_question("feature_reuse").items()}
+    columns = {name: table.names for name, table in questions.get("feature_reuse").tables.items()}
     assert columns == {
         "learning_curves": ["role", "init", "rate", "seed", "epoch", "split", "metric", "value"],
         "block_shuffle": [
@@ -59,8 +59,9 @@ def test_the_tables_of_the_first_question():
 
 
 def test_every_question_has_tables_and_every_column_is_explained():
-    assert {table.question for table in tables.TABLES.values()} == set(tables.QUESTIONS)
-    for name, table in tables.TABLES.items():
+    assert all(question.tables for question in questions.every().values())
+    assert len(questions.tables()) == sum(len(question.tables) for question in questions.every().values())
+    for name, table in questions.tables().items():
         assert table.name == name and len(table.meaning) > 20
         assert len(set(table.names)) == len(table.names) and set(table.measured) < set(table.names)
         for column in table.columns:
@@ -69,11 +70,13 @@ def test_every_question_has_tables_and_every_column_is_explained():
 
 def test_a_valid_table_comes_back_unchanged():
     frame = shuffled()
-    assert tables.check("block_shuffle", frame) is frame
+    assert tables.check(questions.tables()["block_shuffle"], frame) is frame
 
 
 def test_a_diverged_run_may_have_a_missing_loss():
-    tables.check("block_shuffle", shuffled(metric="loss", value=[float("nan"), float("inf")]))
+    tables.check(
+        questions.tables()["block_shuffle"], shuffled(metric="loss", value=[float("nan"), float("inf")])
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,28 +104,28 @@ def test_a_diverged_run_may_have_a_missing_loss():
 )
 def test_what_does_not_fit_is_refused(changes, words):
     with pytest.raises(TlbookError) as refusal:
-        tables.check("block_shuffle", shuffled(**changes))
+        tables.check(questions.tables()["block_shuffle"], shuffled(**changes))
     assert words in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_a_missing_column_is_refused():
     with pytest.raises(TlbookError, match="it needs role, init, rate, seed, block_size"):
-        tables.check("block_shuffle", shuffled().drop(columns="rate"))
+        tables.check(questions.tables()["block_shuffle"], shuffled().drop(columns="rate"))
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(TlbookError, match="no table is called 'curves'; the tables are learning_curves"):
-        tables.check("curves", shuffled())
-    with pytest.raises(TlbookError, match="the questions are feature_reuse"):
-        tables.of_question("one")
+    with pytest.raises(TlbookError, match="no table 'curves'; it has learning_curves"):
+        questions.get("feature_reuse").table("curves")
+    with pytest.raises(TlbookError, match="no question 'one'; choose from feature_reuse"):
+        questions.get("one")
 
 
 def test_dtypes_bring_a_table_back_from_csv():
     """Without them a table of numeric block sizes would come back as numbers."""
     frame = shuffled(block_size=["1", "4"])
     text = frame.to_csv(index=False)
-    back = pd.read_csv(io.StringIO(text), dtype=tables.TABLES["block_shuffle"].dtypes)
-    tables.check("block_shuffle", back)
+    back = pd.read_csv(io.StringIO(text), dtype=questions.tables()["block_shuffle"].dtypes)
+    tables.check(questions.tables()["block_shuffle"], back)
     assert list(back["block_size"]) == ["1", "4"]
 
 
@@ -141,6 +144,6 @@ def test_a_pair_with_p_fits():
         "value": 0.1,
     }
     back = pd.read_csv(
-        io.StringIO(pd.DataFrame([row]).to_csv(index=False)), dtype=tables.TABLES["similarity"].dtypes
+        io.StringIO(pd.DataFrame([row]).to_csv(index=False)), dtype=questions.tables()["similarity"].dtypes
     )
-    tables.check("similarity", back)
+    tables.check(questions.tables()["similarity"], back)

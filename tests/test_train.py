@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from tlbook import data, metrics, runs, scales, train
+from tlbook import data, metrics, scales
 from tlbook.data import batches
-from tlbook.studies import grid
+from tlbook.questions import grid
+from tlbook.training import loop as train
+from tlbook.training import runs
 
 PARITY = Path(__file__).parent / "parity"
 
@@ -90,9 +92,7 @@ def test_a_step_descends_the_mixed_loss(official, spec, mixup):
     logits = torch.from_numpy(official["pred"]).float()
     model = Fixed(logits)
     state = train.State(model, torch.optim.SGD(model.parameters(), lr=2.0))
-    train.step(
-        dataclasses.replace(spec, mixup=mixup), state, images, labels, Drawn(share, official["index"])
-    )
+    train.step(dataclasses.replace(spec, mixup=mixup), state, images, labels, Drawn(share, official["index"]))
     own = torch.eye(5)[labels]
     wanted = share * own + (1 - share) * own[partner] if mixup else own
     moved = -2.0 * (logits.softmax(1) - wanted) / 6
@@ -183,7 +183,7 @@ def test_p_t_starts_as_p_under_a_head_of_its_own(tiny):
 
 
 def test_another_start_than_random_or_weights_is_refused(refused):
-    from tlbook.specs import File, Init
+    from tlbook.training.specs import File, Init
 
     refused("'random', or 'from', 'mean_var' or 'permuted' with weights; not 'half'", Init, "half", File("0"))
     refused("not 'permuted' and None", Init, "permuted")
@@ -252,7 +252,7 @@ def test_training_learns():
 def test_denormals_are_flushed_in_every_thread():
     """In a process of its own: what a thread does is settled when it starts."""
     code = (
-        "import torch, tlbook.train; torch.set_num_threads(2); "
+        "import torch, tlbook.training.loop; torch.set_num_threads(2); "
         "assert (torch.full((400_000,), 1e-30) * 1e-10 == 0).all()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from tlbook import models, scales, weight_files
+from tlbook import models, scales
 from tlbook.errors import TlbookError
 from tlbook.models import build
-from tlbook.specs import File
+from tlbook.training import weight_files
+from tlbook.training.specs import File
 
 
 @pytest.fixture
@@ -22,7 +23,10 @@ def run():
         [{"epoch": e, "split": "test", "metric": "accuracy", "value": 10.0 * e} for e in states]
     )
     return SimpleNamespace(
-        kept=lambda: sorted(states), weights=states.__getitem__, history=lambda: history, spec={"id": "x"},
+        kept=lambda: sorted(states),
+        weights=states.__getitem__,
+        history=lambda: history,
+        spec={"id": "x"},
         complete={"seconds": 1.0},
     )
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tlbook.analysis.worth import worth
+from tlbook.questions.feature_reuse.summaries import worth
 
 DOMAINS = pd.DataFrame(
     [{"role": "real", "dataset": "mine", "classes": 4, "train": 30, "dev": 4, "test": 40, "chance": 25.0,

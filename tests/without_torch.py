@@ -21,7 +21,7 @@ class NoTorch:
         if name == "torch":
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 sys.meta_path.insert(0, NoTorch())
-from tlbook import records
+from tlbook.book import records
 root, question, *names = Path(sys.argv[1]), *sys.argv[2:]
 records.REPOSITORY = root
 records.folder = lambda scale, question, _=None: root / "book" / "records" / scale / question

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from tlbook import code_state, records, scales, tables
+from tlbook import code_state, questions, scales, tables
+from tlbook.book import records
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
 
@@ -153,8 +154,8 @@ def train(
     epochs: Epochs = 0,
 ) -> None:
     """Train one run (P first, if it starts from a P that is not there yet) and print where it is."""
-    from tlbook import runs
-    from tlbook.studies import grid
+    from tlbook.questions import grid
+    from tlbook.training import runs
 
     value = _scale(scale, pretrained, data, epochs, [role])
     if role == scales.SOURCE:
@@ -175,7 +176,7 @@ def train(
 @runs_app.command("list")
 def list_runs() -> None:
     """All finished runs, newest first."""
-    from tlbook import runs
+    from tlbook.training import runs
 
     for run in runs.every():
         print(f"{run.id}  {run.complete['seconds']:8.1f} s  {run.spec['label']}")
@@ -186,7 +187,7 @@ def show_run(run_id: Annotated[str, typer.Argument(help="A run's id, or its firs
     """A run's spec, what it keeps, and its last measurements."""
     import json
 
-    from tlbook import runs
+    from tlbook.training import runs
 
     found = [run for run in runs.every() if run.id.startswith(run_id)]
     if len(found) != 1:
@@ -272,8 +273,8 @@ def plan(
     block_size: BlockSizes = None,
 ) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
-    from tlbook import plan as planning
-    from tlbook import runs, weight_files
+    from tlbook.questions import plan as planning
+    from tlbook.training import runs, weight_files
 
     targets = _targets(target)
     less = dict(images=images, test_images=test_images, source_images=source_images)
@@ -309,7 +310,7 @@ def reproduce(
     retrain: Annotated[bool, typer.Option("--retrain", help="Train anew even what is finished.")] = False,
 ) -> None:
     """Train what is missing for the questions, print their tables' sizes, and record them if asked."""
-    from tlbook import results
+    from tlbook.book import results
 
     targets = _targets(target)
     less = dict(images=images, test_images=test_images, source_images=source_images)
@@ -319,22 +320,20 @@ def reproduce(
         raise TlbookError(
             "Only a scale as it stands is recorded: without --pretrained, folder: or other counts and epochs."
         )
-    questions = list(dict.fromkeys(only or results.available()))
-    for question in questions:
-        results.study(question)  # refuses before anything is trained
+    asked = [questions.get(name) for name in dict.fromkeys(only or questions.every())]
     folder = records.FOLDER if record in ("", "book") else Path(record)
     if record:
         wanted = {"targets": targets or scales.TARGETS, "seeds": list(_seeds(seed) or value.seeds)}
         wanted |= code_state.current(commit)
-        for question in questions:
-            records.refuse_loss(scale, question, wanted, folder)
+        for question in asked:
+            records.refuse_loss(scale, question.name, wanted, folder)
     how = {"workers": workers or None, "retrain": retrain, "commit": commit}
-    for question in questions:
+    for question in asked:
         found = results.run(question, value, targets, _seeds(seed), **how)
         for name, frame in found.tables.items():
-            print(f"{question}.{name}: {len(tables.check(name, frame))} rows")
+            print(f"{question.name}.{name}: {len(tables.check(question.table(name), frame))} rows")
         if record:
-            where = records.add(scale, question, found.tables, found.provenance, folder)
+            where = records.add(scale, question.name, found.tables, found.provenance, folder)
             print(f"recorded in {where}")
 
 
@@ -346,10 +345,10 @@ def claims_(
     root: Annotated[str, typer.Option("--records", help="Folder of the records.")] = "",
 ) -> None:
     """The paper's claims against a scale's records: statistic, interval and verdict of each part."""
-    from tlbook import claims
+    from tlbook.evidence import claims
 
-    if only and only not in tables.QUESTIONS:
-        raise TlbookError(f"There is no question {only!r}; choose from {', '.join(tables.QUESTIONS)}.")
+    if only:
+        questions.get(only)  # refuses
     which = claims.of_question(only) if only else claims.CLAIMS
     folder = Path(root) if root else records.FOLDER
     judged = scales.get(scale).judged
@@ -370,10 +369,10 @@ def compare(
     ] = 0.0,
 ) -> None:
     """Do other records agree with the book's, number by number? Exit code 1 if not."""
-    from tlbook import agreement
+    from tlbook.book import agreement
 
     here = Path(root) if root else records.FOLDER
-    both = [q for q in only or tables.QUESTIONS if only or scale in records.recorded(q, root=Path(there))]
+    both = [q for q in only or questions.every() if only or scale in records.recorded(q, root=Path(there))]
     if not both:
         raise TlbookError(f"There are no records of scale {scale} in {there}.")
     far = 0
@@ -392,8 +391,8 @@ def compare(
 @app.command()
 def ship(scale: ScaleName, data: Data = "") -> None:
     """For maintainers: put a scale's finished pre-training into the package, to be shipped."""
-    from tlbook import runs, weight_files
-    from tlbook.studies import grid
+    from tlbook.questions import grid
+    from tlbook.training import runs, weight_files
 
     value = _scale(scale, "train", data)
     spec = grid.source(value)

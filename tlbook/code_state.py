@@ -5,45 +5,50 @@ from __future__ import annotations
 import functools
 import hashlib
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SHOWING = (
-    "__main__.py", "agreement.py", "build", "claims", "cli.py", "explorer.py", "figures", "pages.py",
-    "paper.json", "paper.py", "parameters.py", "plan.py", "scorecard.py",
-)  # fmt: skip
+SHOWING = ("book", "evidence", "cli.py", "__main__.py")  # of the package: what shows, judges, takes orders
+SHOWING_IN_A_ROOM = ("statements", "summaries", "figures", "__init__")  # and of each question's room
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
 
-def digest(*paths: Path) -> str:
-    """SHA-256 over files, and over the Python and JSON files in folders (names and contents)."""
+def sources(package: Path) -> list[Path]:
+    """The files of the package that are code, or data that code reads: Python, JSON and TOML."""
+    return sorted(file for file in package.rglob("*") if file.suffix in {".py", ".json", ".toml"})
+
+
+def digest(files: Iterable[Path], root: Path) -> str:
+    """SHA-256 over the files' paths in ``root`` and their contents."""
     whole = hashlib.sha256()
-    for path in paths:
-        sources = sorted(file for file in path.rglob("*") if file.suffix in {".py", ".json"})
-        for file in [path] if path.is_file() else sources:
-            name = file.relative_to(path.parent).as_posix()
-            whole.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for file in files:
+        whole.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return whole.hexdigest()
 
 
 def measuring(package: Path) -> list[Path]:
-    """The modules of the package that train and measure: all but those that show, judge, or take orders."""
-    return sorted(path for path in package.iterdir() if path.name not in {*SHOWING, "__pycache__"})
+    """The files of the package that train and measure, by folder: not what shows, judges, or takes orders."""
+    return [file for file in sources(package) if not _shows(file.relative_to(package).parts)]
+
+
+def _shows(place: tuple[str, ...]) -> bool:
+    in_a_room = place[0] == "questions" and len(place) > 2
+    return place[0] in SHOWING or (in_a_room and place[2].removesuffix(".py") in SHOWING_IN_A_ROOM)
 
 
 def current(commit: str = "") -> dict:
-    """Commit (from git, or as given), whether the watched files were clean, digests of the sources: of all,
-    of what trains and measures (`measuring`), of what judges."""
+    """Commit (from git, or as given), whether the watched files were clean, digests of the code: of all of
+    it, and of what trains and measures (`measuring`)."""
     package = REPOSITORY / "tlbook"
     state = {
-        "package_digest": digest(package),
-        "measuring_digest": digest(*measuring(package)),
-        "claims_digest": digest(package / "claims"),
+        "package_digest": digest(sources(package), package),
+        "measuring_digest": digest(measuring(package), package),
     }
     if commit:
         return {"commit": commit, "clean": None, **state}
     try:
-        _git("ls-files", "--error-unmatch", "tlbook/records.py")  # else it is another project's repository
+        _git("ls-files", "--error-unmatch", "tlbook/code_state.py")  # else it is another project's repository
         head = _git("rev-parse", "HEAD")
         return {"commit": head, "clean": not _git("status", "--porcelain", "--", *WATCHED), **state}
     except (OSError, subprocess.CalledProcessError):
@@ -53,7 +58,8 @@ def current(commit: str = "") -> dict:
 @functools.cache
 def measuring_digest() -> str:
     """The digest of what trains and measures, as it was when this process first asked."""
-    return digest(*measuring(REPOSITORY / "tlbook"))
+    package = REPOSITORY / "tlbook"
+    return digest(measuring(package), package)
 
 
 def _git(*words: str) -> str:

@@ -178,4 +178,3 @@ def digest_of(path: Path, kind: str) -> str:
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-

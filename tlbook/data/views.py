@@ -102,9 +102,7 @@ def moved(image: Image.Image, angle: float, shift: list[int], zoom: float) -> Im
     cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
     x, y = cx + shift[0], cy + shift[1]
     back = (cos, sin, cx - cos * x - sin * y, -sin, cos, cy + sin * x - cos * y)
-    return image.transform(
-        image.size, Image.Transform.AFFINE, back, Image.Resampling.NEAREST, fillcolor=GREY
-    )
+    return image.transform(image.size, Image.Transform.AFFINE, back, Image.Resampling.NEAREST, fillcolor=GREY)
 
 
 def _chest(image: Image.Image, side: int) -> np.ndarray:

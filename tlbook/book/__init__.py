@@ -1,0 +1,1 @@
+"""What readers and command lines see: pages, parameters, results, the scorecard, and how the book is built."""

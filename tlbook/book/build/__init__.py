@@ -1,0 +1,32 @@
+"""From notebooks and prose to an HTML book: stage, execute, gate, render.
+
+The four steps are small modules; ``make`` is the order in which ``python -m tlbook.book.build`` takes them.
+Nothing outside ``_build/<scale>/`` is written, so the tree stays clean.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tlbook.book.build import execute, render, stage
+from tlbook.errors import TlbookError
+
+
+def make(root: Path, scale: str, timeout: int = 1800, say: Callable[[str], None] = print) -> Path:
+    """Build the book at ``scale`` from the tree at ``root`` and return the path of its ``index.html``.
+
+    ``timeout`` is in seconds, per cell. A notebook that fails does not stop the ones after it, but no page
+    is rendered then: TlbookError names every failure.
+    """
+    began = time.monotonic()
+    mode = stage.mode_of(root, scale)
+    staged = stage.stage(root, scale)
+    say(f"Book at scale {scale}, results={mode}, in {staged.relative_to(root)}")
+    failures = execute.execute_all(root, staged, {"scale": scale, "results": mode}, timeout, say)
+    if failures:
+        raise TlbookError("The book was not rendered:\n" + "\n".join(failures))
+    index = render.render(staged, say)
+    say(f"Done in {time.monotonic() - began:.0f} s. Open {index}")
+    return index

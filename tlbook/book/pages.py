@@ -1,0 +1,364 @@
+"""What a notebook shows: figures in tabs with a badge each, tables, verdicts, words for what is missing."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from tlbook import scales
+from tlbook.book import explorer, parameters, records
+from tlbook.book.parameters import Parameters
+from tlbook.book.results import Results, for_page
+from tlbook.errors import TlbookError
+from tlbook.evidence import claims
+from tlbook.evidence.claims.rules import MINIMUM_RUNS, TRAINED
+from tlbook.question import Question
+from tlbook.questions.feature_reuse.summaries import worth as measured_worth
+
+MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
+LONG = 24  # rows of a table that a reader takes in at a glance
+VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
+
+
+def mark(verdict: str) -> str:
+    """The sign before a verdict; a dot where nothing was decided about the claim."""
+    return VERDICT_MARKS.get(verdict, "·")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on a page: three significant digits, and a scroll bar of its own where the page is narrow."""
+
+    frame: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        text = self.frame.rename_axis(columns=None).to_html(
+            index=False, border=0, classes="tlb-data", na_rep="–", float_format="{:.3g}".format
+        )
+        return f'<div class="tlb-table" tabindex="0" role="group" aria-label="Table">{text}</div>'
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A question's claims: a line each with its verdict, which opens to the parts that decided it."""
+
+    claims: pd.DataFrame
+    parts: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        return "".join(self._claim(row) for row in self.claims.itertuples())
+
+    def _claim(self, row) -> str:
+        said = f"{mark(row.verdict)} {row.verdict}"
+        head = f"<b>{said}</b> · {row.claim}. {html.escape(row.text)} ({html.escape(row.where)})"
+        own = self.parts[self.parts.claim == row.claim]
+        return f"<details><summary>{head}</summary>{Table(part_rows(own))._repr_html_()}</details>"
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """A list of sentences."""
+
+    lines: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.lines) + "</ul>"
+
+
+def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
+    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are,
+    and what of the page is not about them, where they are the reader's own."""
+    given = parameters.read(scope)
+    if given.root:
+        os.environ["TLBOOK_DATA"] = str(given.root)
+    scale = given.apply()
+    for role, folder in scale.own_images.items():
+        display(
+            Sentences(
+                (
+                    f"Figures and tables below are of your images in {folder}, which stand for {role}.",
+                    "What the text says was found, and what the paper found, is about other images.",
+                )
+            )
+        )
+    return given, scale
+
+
+def load(question: Question, given: Parameters) -> dict[str, Results]:
+    """The results that a page shows, by the label of their tab: recorded ones first, then this build's."""
+    how = {"workers": given.workers}
+    return for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+
+
+def show(
+    found: Mapping[str, Results], draw: Callable[..., object], table: str | Sequence[str], *more: object
+) -> explorer.Explorer:
+    """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
+
+    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, or a frame that is
+    shown as a table. Frames in ``more`` hold the paper's numbers, and are empty for a reader's own images.
+    Where nothing is recorded on real images, the first tab says so; a result without one of the tables says
+    that.
+    """
+    frames: dict[str, object] = {}
+    names = (table,) if isinstance(table, str) else tuple(table)
+    found = best(found, *names)
+    if not any(result.judged or result.own_images for result in found.values()):
+        frames |= MISSING
+    for label, result in found.items():
+        missing = [name for name in names if name not in result.tables]
+        if missing:
+            frames[label] = _lacks(result, missing[0])
+            continue
+        papers = [m.iloc[:0] if result.own_images and isinstance(m, pd.DataFrame) else m for m in more]
+        drawn = draw(*(result.tables[name] for name in names), *papers)
+        drawn = _table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+        frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
+    return explorer.tabs(frames, label="Results")
+
+
+def _table(frame: pd.DataFrame) -> Table | explorer.Explorer:
+    """A table; a long one of several targets as a choice of them, so that none need scroll past it."""
+    roles = list(dict.fromkeys(frame.role)) if "role" in frame else []
+    if len(frame) <= LONG or len(roles) < 2:
+        return Table(frame)
+    own = {role: Table(frame[frame.role == role].drop(columns="role")) for role in roles}
+    return explorer.tabs(own, label="Domain")
+
+
+def _lacks(result: Results, table: str) -> str:
+    if result.recorded:
+        return f"The table `{table}` is not recorded at scale {result.scale} yet."
+    return f"These runs do not give the table `{table}`: it needs more of them, or images that are not here."
+
+
+def worth(found: Mapping[str, Results]) -> explorer.Explorer:
+    """What P gave on each target, in a sentence or two, for every result of question 1."""
+
+    def said(*tables: pd.DataFrame) -> Sentences:
+        return Sentences(tuple(map(in_words, measured_worth(*tables).itertuples())))
+
+    return show(found, said, ("learning_curves", "domains", "convergence"))
+
+
+def in_words(row) -> str:
+    """A row of `tlbook.questions.feature_reuse.summaries` as a reader wants to be told it."""
+    auc = row.metric == "auc"
+
+    def said(value: float, digits: int = 1) -> str:
+        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
+
+    name = Path(row.dataset).name if row.dataset.startswith(scales.FOLDER) else row.dataset
+    digits = 3 if auc else 1
+    gain, low, high = f"{row.gain:+.{digits}f}", f"{row.low:.{digits}f}", f"{row.high:.{digits}f}"
+    enough = row.n >= MINIMUM_RUNS
+    sentences = [
+        f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "
+        f"{said(row.chance, 0)}): P-T ends at {said(row.p_t)}, RI-T at {said(row.ri_t)}.",
+        f"P gave {gain} {'of AUC' if auc else 'points'} "
+        + (f"(95 % interval {low} to {high}, {row.n} runs of each)." if enough
+           else f"({row.n} run(s) of each, too few for an interval)."),
+    ]  # fmt: skip
+    if row.sooner == row.sooner:
+        share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
+        sentences.append(f"P-T passed RI-T's end after {share} of its training.")
+    if row.training < TRAINED[row.metric]:
+        sentences.append(
+            f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "
+            "only mean that it needed longer."
+        )
+    return " ".join(sentences)
+
+
+def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
+    """Of the recorded results (highest scale first) the first that has ``tables``, and this build's own."""
+    recorded = [label for label, result in found.items() if result.recorded]
+    having = [label for label in recorded if set(tables) <= set(found[label].tables)]
+    kept = (having or recorded)[:1]
+    return {label: result for label, result in found.items() if label in kept or not result.recorded}
+
+
+def badge(result: Results, table: str) -> str:
+    """One line: scale, seeds, runs, commit, device, date, record file, and the command to make it again."""
+    made = result.provenance
+    whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
+    commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
+    file = records.folder(result.scale, result.question.name) / f"{table}.csv"
+    parts = [
+        f"scale {result.scale}"
+        + ("" if whole else ", changed by this page's parameters")
+        + ("" if result.judged or result.own_images else " (shows that it works, judges nothing)"),
+        *(f"{role} is `{folder}`" for role, folder in result.own_images.items()),
+        f"seeds {', '.join(map(str, made['seeds']))}: {made['runs']} runs",
+        _duration(made["training_seconds"]) + " of training",
+        f"commit `{commit}`",
+        "; ".join(made["device"]),
+        made["date"][:10],
+        f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
+        f"again: `{_command(result)}`" if whole else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _command(result: Results) -> str:
+    """What makes a result again; roles and seeds are named where they are not the scale's own."""
+    chosen = {
+        "target": (result.roles, scales.TARGETS),
+        "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
+    }
+    options = [
+        f"--{name} {value}"
+        for name, (own, usual) in chosen.items()
+        if list(own) != list(usual)
+        for value in own
+    ]
+    return " ".join([f"tlbook reproduce --scale {result.scale} --only {result.question.name}", *options])
+
+
+def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
+    """The paper's claims by the rules of `tlbook.evidence.claims`, for every result.
+
+    ``which`` names a question, or gives claims, as `claims.evaluate` takes it.
+    """
+    frames = {}
+    for label, result in best(found).items():
+        if result.own_images:
+            frames[label] = "The paper's claims are about its own images, and are not judged on yours."
+            continue
+        parts = claims.evaluate(result.beside | result.tables, result.judged, which)
+        judged = Verdicts(claims.on_claims(parts, which), parts)
+        frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
+    return explorer.tabs(frames or MISSING, label="Verdicts")
+
+
+def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `claims.evaluate` for reading: what was measured, the paper's value, ours, rule, verdict, and
+    what to know about it, such as how far RI-T had fitted its training images."""
+    return pd.DataFrame(
+        {
+            "role": parts.role,
+            "statistic": parts.statistic,
+            "paper": parts.paper,
+            "ours": parts.value,
+            "95 % interval": [claims.interval(row) for row in parts.itertuples()],
+            "n": parts.n,
+            "asks": [claims.rule(row) for row in parts.itertuples()],
+            "verdict": [f"{mark(verdict)} {verdict}" for verdict in parts.verdict],
+            "note": parts.note,
+        }
+    )
+
+
+def explore(
+    found: Mapping[str, Results], frames: Callable[[Results, str], Mapping[str, object]], label: str
+) -> explorer.Explorer:
+    """A choice of result, then of role, then a slider called ``label`` over ``frames(result, role)``."""
+    shown = {
+        name: explorer.tabs(
+            {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
+            label="Domain",
+        )
+        for name, result in best(found).items()
+    }
+    return explorer.tabs(shown or MISSING, label="Results")
+
+
+def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
+    """The data behind each role, the source first: as recorded if a page shows records, else counted here."""
+    if given.results == "records" and scale.name in records.recorded("feature_reuse", "domains"):
+        rows = records.load(scale.name, "feature_reuse", "domains").set_index("role")
+        shown = (scales.SOURCE, *given.targets)
+        return rows.loc[[role for role in shown if role in rows.index]].reset_index()
+    from tlbook.questions.setup import study as setup
+
+    return setup.domains(scale, given.targets)
+
+
+def costs(question: Question, given: Parameters) -> pd.DataFrame:
+    """What a question trains at each scale for the page's targets, counted from its plan (needs torch)."""
+    from tlbook.questions import plan
+
+    return plan.of_every_scale(question, given.targets)
+
+
+def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndarray]:
+    """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*'."""
+    from tlbook.questions.setup import study as setup
+
+    return dict(reversed(setup.samples(scale, role, count=count).items()))
+
+
+def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int) -> dict[str, np.ndarray]:
+    """`samples` of the images behind a result, or nothing where they (or torch) are not on this machine.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        return samples(scales.get(result.scale) if result.recorded else scale, role, count)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+
+
+def gallery(
+    found: Mapping[str, Results],
+    scale: scales.Scale,
+    draw: Callable[[pd.DataFrame, Mapping], object],
+    sets: Mapping[str, str],
+) -> explorer.Explorer:
+    """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over ``sets`` (name: words).
+
+    Images are read from where they lie; where those very files are not on this machine, the rows are shown.
+    """
+
+    def frames(result: Results, role: str) -> dict[str, object]:
+        table = result.tables["mistake_examples"]
+        own = table[table.role == role]
+        images = pictures_if_here(result, scale, role, zip(own.path, own.digest, strict=True))
+        shown = {}
+        for name, words in sets.items():
+            rows = own[own.examples == name]
+            if len(rows):
+                less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
+                shown[words] = draw(rows, images) if images else Table(less)
+        return shown
+
+    return explore(found, frames, label="Examples")
+
+
+def pictures_if_here(
+    result: Results, scale: scales.Scale, role: str, wanted: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], np.ndarray]:
+    """Test images by (path, digest), uint8 (side, side, 3), as far as they, and torch, are on this machine.
+
+    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
+    """
+    try:
+        from tlbook.questions.setup import study as setup
+
+        return setup.pictures(scales.get(result.scale) if result.recorded else scale, role, wanted)
+    except (TlbookError, ModuleNotFoundError):
+        return {}
+
+
+def or_sentence(draw: Callable[..., object], *given: object) -> object:
+    """``draw(*given)``; where images, weights or torch are missing, the one sentence that says what."""
+    try:
+        drawn = draw(*given)
+        return Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+    except TlbookError as error:
+        return explorer.tabs({"not here": str(error)})
+    except ModuleNotFoundError as error:
+        return explorer.tabs(
+            {"not here": f"This needs the package {error.name}, which is not installed here."}
+        )

@@ -1,0 +1,133 @@
+"""What the paper reports, as tidy tables in our names, each value with its reading error.
+
+All values come from `paper.json`, which lists series (`values` at the places `at` of one `index` column).
+Printed numbers have error 0; the others were read from plots. Accuracies are percent, AUC is 0-1;
+CheXpert is role xray, learning rates 0.02 and 0.1 are low and high, block sizes are of 224 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+
+import pandas as pd
+
+from tlbook.errors import TlbookError
+
+SIDE = 224
+PRETRAINING_EPOCHS = 90
+SOURCES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "figure16", "table1", "table2")
+
+
+@cache
+def _data() -> dict:
+    return json.loads(resources.files("tlbook.evidence").joinpath("paper.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _tidy(name: str) -> pd.DataFrame:
+    """One row per value of the series of `name`; values the paper does not show are left out."""
+    data = _data()[name]
+    rows = [
+        {
+            **{key: entry for key, entry in series.items() if key not in ("values", "error")},
+            data["index"]: place,
+            "value": value,
+            "error": series["error"],
+        }
+        for series in data["series"]
+        for place, value in zip(data["at"], series["values"], strict=True)
+        if value is not None
+    ]
+    return pd.DataFrame(rows)
+
+
+def about(name: str) -> str:
+    """A sentence or two on what a figure or table shows and how it was read."""
+    _known(name)
+    return _data()[name]["about"]
+
+
+def frame(name: str) -> pd.DataFrame:
+    """The figure or table called `name` (one of SOURCES), tidy."""
+    _known(name)
+    return globals()[name]()
+
+
+def value(name: str, **where: object) -> float:
+    """The one value of figure or table `name` whose columns equal `where`, for example
+    value("figure2", role="real", init="P-T", rate="low", checkpoint="final"). Raises TlbookError if the
+    paper has none or more than one."""
+    rows = frame(name)
+    for column, wanted in where.items():
+        if column not in rows:
+            raise TlbookError(f"{name} has no column {column!r}; it has {', '.join(rows.columns)}")
+        rows = rows[rows[column] == wanted]
+    if len(rows) != 1:
+        asked = ", ".join(f"{column}={wanted}" for column, wanted in where.items())
+        raise TlbookError(f"{name} of the paper has {len(rows)} values for {asked}; name exactly one")
+    return float(rows["value"].iloc[0])
+
+
+def figure2() -> pd.DataFrame:
+    """Where the learning curves end, and on xray their best: role, init, rate, split, metric, checkpoint
+    (best, final), value, error. Metrics: accuracy, auc, epoch (of the best, and the last),
+    epochs_to_reference (epochs of 100 until P-T passes what RI-T ends with)."""
+    return _tidy("figure2").copy()
+
+
+def figure3() -> pd.DataFrame:
+    """Block shuffling: role, init, split, metric, block_size (text), value, error, block_fraction. Metrics:
+    accuracy (test), mean_accuracy (train), and relative_drop (percent, printed; init 'P-T & RI-T')."""
+    rows = _tidy("figure3").copy()
+    rows["block_fraction"] = [0.0 if size == "*" else int(size) / SIDE for size in rows["block_size"]]
+    return rows
+
+
+def figure4() -> pd.DataFrame:
+    """Lines between models: role, init, init_b, checkpoint, checkpoint_b, pairing, metric, quantity (end,
+    end_b, minimum, middle, maximum of the test metric), value, error."""
+    return _tidy("figure4").copy()
+
+
+def figure16() -> pd.DataFrame:
+    """As figure4, where the two RI-T start from the same random weights (pairing same_init); minima only."""
+    return _tidy("figure16").copy()
+
+
+def figure5() -> pd.DataFrame:
+    """Rewinding one module (xray): role, init, rate, split, metric (auc), module ('none' first), value,
+    error."""
+    return _tidy("figure5").copy()
+
+
+def figure6() -> pd.DataFrame:
+    """How far conv1 moves in training (xray): role, init, metric (distance), module, value, error."""
+    return _tidy("figure6").copy()
+
+
+def figure7() -> pd.DataFrame:
+    """Fine-tuning from checkpoints: role ('source' is the checkpoint's own accuracy), split, metric
+    (accuracy on test, mean_accuracy on train), checkpoint (epochs), value, error, checkpoint_fraction (of 90
+    epochs)."""
+    rows = _tidy("figure7").copy()
+    rows["checkpoint_fraction"] = rows["checkpoint"] / PRETRAINING_EPOCHS
+    return rows
+
+
+def table1() -> pd.DataFrame:
+    """Linear CKA on xray: role, init, init_b, metric (cka), module, value, error."""
+    return _tidy("table1").copy()
+
+
+def table2() -> pd.DataFrame:
+    """Distances in parameter space: init, init_b, metric (l2), role, value, error. Compare ratios only."""
+    return _tidy("table2").copy()
+
+
+def _known(name: str) -> None:
+    if name not in SOURCES:
+        raise TlbookError(
+            f"no figure or table of the paper is called {name!r}; there are {', '.join(SOURCES)}"
+        )

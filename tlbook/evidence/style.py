@@ -1,0 +1,97 @@
+"""What every figure shares: colours that colour-blind readers can tell apart, names, the role's metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tlbook.scales import INITS, PIXELS, RATES
+from tlbook.vocabulary import roles
+
+# Okabe & Ito's colours; inits also differ in marker, rates in dashes.
+INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
+INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
+CONTROL_COLOURS = {"MeanVar-T": "#009E73", "Permuted-T": "#CC79A7"}
+CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
+RATE_DASHES = {"low": "", "high": (3, 1.5)}
+ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
+ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
+PAIR_COLOURS = {
+    "P-T & P-T": "#0072B2",
+    "P-T & RI-T": "#009E73",
+    "RI-T & RI-T": "#D55E00",
+    "P-T & P": "#000000",
+    "RI-T & P": "#CC79A7",
+}
+PAIR_MARKERS = {"P-T & P-T": "o", "P-T & RI-T": "D", "RI-T & RI-T": "s", "P-T & P": "^", "RI-T & P": "v"}
+PAPER = {"color": "0.35", "marker": "x", "linestyle": "none"}
+RANGE = ("pi", 100)  # seaborn: the band or bar spans all runs
+WORDS = {"accuracy": "accuracy (%)", "auc": "AUC", "loss": "loss (nats)"}
+
+
+def apply() -> None:
+    """Set the look of all figures: white face (readable in dark mode too), thin grid, letters for print."""
+    sns.set_theme(context="notebook", style="whitegrid", font_scale=0.85)
+    plt.rcParams |= {
+        "figure.facecolor": "white",
+        "axes.facecolor": "white",
+        "savefig.facecolor": "white",
+        "legend.frameon": False,
+        "figure.max_open_warning": 0,
+    }
+
+
+def run_names(table: pd.DataFrame) -> pd.Series:
+    """What each row's kind of run is called in legends: "P-T, low"."""
+    return table.init + ", " + table.rate
+
+
+def runs(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """The kinds of run in a table by name: (init, rate), P-T and the low rate first."""
+    found = set(zip(table.init, table.rate, strict=True))
+    return {f"{init}, {rate}": (init, rate) for init in INITS for rate in RATES if (init, rate) in found}
+
+
+def label_metric(axes: Iterable, table: pd.DataFrame, what: str) -> None:
+    """Write "<what> accuracy (%)" or "<what> AUC" on the y axis of each role's panel, one axis a role."""
+    for ax, role in zip(axes, roles(table), strict=True):
+        metric = table.loc[table.role == role, "metric"].iloc[0].removeprefix("mean_")
+        ax.set_ylabel(f"{what} {WORDS[metric]}")
+
+
+def block_order(sizes: Iterable[str]) -> list[str]:
+    """Block sizes as text, '*' first, then by size."""
+    return sorted(set(sizes), key=lambda size: -1 if size == PIXELS else int(size))
+
+
+def panels(count: int, width: float, height: float, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    size = (width * columns + 0.6, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=sharey, squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])
+
+
+def epoch_axis(ax: Axes, last: float) -> None:
+    """Epochs up to ``last`` (at least 1; NaN counts as 1) on a symmetric log axis that shows epoch 0 too."""
+    last = max(int(np.nan_to_num(last)), 1)
+    ax.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50, 100, 200) if tick < 0.4 * last] + [last]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlim(-0.15, last * 1.2)
+
+
+def described(figure: Figure, alt: str) -> Figure:
+    """The figure with the text that stands for it where it cannot be seen (`tlbook.book.explorer` reads it)."""
+    figure.alt = alt
+    return figure

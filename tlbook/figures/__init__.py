@@ -1,1 +1,0 @@
-"""One file per question: a table in, a matplotlib Figure out."""

@@ -1,0 +1,1 @@
+"""The algorithms of controls: models, data or tables in, tidy tables out."""

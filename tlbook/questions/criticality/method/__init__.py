@@ -1,0 +1,1 @@
+"""The algorithms of criticality: models, data or tables in, tidy tables out."""

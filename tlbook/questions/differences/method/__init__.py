@@ -1,0 +1,1 @@
+"""The algorithms of differences: models, data or tables in, tidy tables out."""

@@ -1,0 +1,310 @@
+"""The runs that studies are made of: one constructor each for P, P-T and RI-T, so questions share runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from tlbook import data, scales
+from tlbook.data.shuffles import Shuffle
+from tlbook.errors import TlbookError
+from tlbook.models import build, start_from
+from tlbook.scales import INITS, RATES, SOURCE, Scale
+from tlbook.training import runs, weight_files
+from tlbook.training.specs import ABSENT, INIT_NAMES, Checkpoint, File, Init, RunSpec, Weights, unique
+from tlbook.vocabulary import at_end
+
+SOURCE_SEED = 0
+CONSTANT_SEED = 1  # of the second pre-training: another draw, another order
+SHUFFLE_SEED = 1234  # seed i of a study shuffles with 1234 + i (the official seeds are 1234, 1235, 1236)
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
+
+
+def source(scale: Scale) -> RunSpec:
+    """The pre-training run: every epoch kept and tested, its training metric at the last."""
+    task = scale.source
+    return _pretraining_run(scale, SOURCE_SEED, task.epochs, task.steps)
+
+
+def constant_source(scale: Scale) -> RunSpec:
+    """A second, shorter pre-training at a constant rate, independent of the first (other init and order)."""
+    return _pretraining_run(scale, CONSTANT_SEED, scale.constant_epochs, steps=())
+
+
+def _pretraining_run(scale: Scale, seed: int, epochs: int, steps: tuple[float, ...]) -> RunSpec:
+    protocol = _protocol(scale, SOURCE, epochs)
+    protocol["steps"] = tuple(round(fraction * epochs) for fraction in steps)
+    return RunSpec(
+        role=SOURCE,
+        **_images(scale, SOURCE),
+        shuffle=Shuffle.none(),
+        augmentation=scale.source.augmentation,
+        init=Init("random"),
+        init_seed=seed,
+        head_seed=seed,
+        order_seed=seed,
+        rate=scale.source_rate,
+        epochs=epochs,
+        measured=tuple(range(epochs + 1)),
+        train_measured=(epochs,),
+        kept=tuple(range(epochs + 1)),
+        keep_best=False,
+        **protocol,
+    )
+
+
+def pretrained(scale: Scale) -> Weights:
+    """P at a scale: the last epoch of our own pre-training, the file shipped with tlbook, or the user's."""
+    if scale.pretrained == "train":
+        return Checkpoint(source(scale).id, scale.source.epochs)
+    if scale.pretrained == "shipped":
+        return weight_files.shipped(scale.name)
+    return _own_file(scale.pretrained, scale.network)
+
+
+def _own_file(path: str, network: str) -> File:
+    """A user's weights to start from, registered, and refused where the network cannot start from them."""
+    file = weight_files.register(Path(path).expanduser(), runs.own_files())
+    _refuse_misfit(file, network)
+    return file
+
+
+@functools.lru_cache(maxsize=8)
+def _refuse_misfit(which: Weights, network: str) -> None:
+    """Refuse weights that this network cannot start from, before anything is trained."""
+    with torch.random.fork_rng(devices=[]):
+        start_from(build(network, 2), runs.weights(which), network=network)
+
+
+def pretraining(scale: Scale) -> list[RunSpec]:
+    """The pre-training run that must exist before P-T can start; none where P comes from a file."""
+    return [source(scale)] if scale.pretrained == "train" else []
+
+
+def checkpoint(scale: Scale, epoch: int | str) -> Init:
+    """Where fine-tuning from an epoch of P's pre-training starts, or from a user's file; 0 is random weights.
+
+    An epoch beyond the pre-training is refused; a P from a user's file has no checkpoints of its own, and a
+    shipped P only those that are shipped. A file that is not whole, or of another network, is refused too.
+    """
+    if isinstance(epoch, str):
+        if not Path(epoch).expanduser().is_file():
+            raise TlbookError(f"There is no checkpoint file {epoch}.")
+        return Init("from", _own_file(epoch, scale.network))
+    if epoch == 0:
+        return Init("random")
+    if scale.pretrained == "train":
+        if not 0 < epoch <= scale.source.epochs:
+            there = f"it has 0 to {scale.source.epochs}"
+            raise TlbookError(f"There is no epoch {epoch} of pre-training at scale {scale.name}; {there}.")
+        return Init("from", Checkpoint(source(scale).id, epoch))
+    if scale.pretrained == "shipped":
+        return Init("from", weight_files.shipped(scale.name, epoch))
+    raise TlbookError(
+        f"P is the file {scale.pretrained}, so there are no earlier epochs of its pre-training; "
+        "set pretrained to 'train' or 'shipped'."
+    )
+
+
+def refuse_misfits(specs: Iterable[RunSpec]) -> None:
+    """Refuse weights that a run cannot start from, and files that are not whole, before anything is trained.
+
+    Weights of runs that are yet to be trained are left out.
+    """
+    wanted = {(spec.init.weights, spec.network) for spec in specs if spec.init.weights is not None}
+    for which, network in wanted:
+        if isinstance(which, File) or runs.find(which.run) is not None:
+            _refuse_misfit.__wrapped__(which, network)  # not what it found earlier: files can be damaged
+
+
+def p_t(scale: Scale, role: str, rate: str, seed: int, **how) -> RunSpec:
+    """P fine-tuned on a role. ``rate`` is "low" or "high"; ``how`` as in `target`."""
+    return target(scale, role, Init("from", pretrained(scale)), rate, seed, **how)
+
+
+def ri_t(scale: Scale, role: str, rate: str, seed: int, **how) -> RunSpec:
+    """A random init trained on a role. ``rate`` is "low" or "high"; ``how`` as in `target`."""
+    return target(scale, role, Init("random"), rate, seed, **how)
+
+
+def of_init(scale: Scale, init: str, role: str, rate: str, seed: int, **how) -> RunSpec:
+    """The run of an init as tables name it: `p_t`, `ri_t`, or a control, which starts from P redrawn."""
+    if init in INITS:
+        return {"P-T": p_t, "RI-T": ri_t}[init](scale, role, rate, seed, **how)
+    kinds = {name: kind for kind, name in INIT_NAMES.items()}
+    return target(scale, role, Init(kinds[init], pretrained(scale)), rate, seed, **how)
+
+
+def target(
+    scale: Scale,
+    role: str,
+    init: Init,
+    rate: str,
+    seed: int,
+    block_size: str | int | None = None,
+    *,
+    init_seed: int | None = None,
+    head_seed: int | None = None,
+    order_seed: int | None = None,
+    epochs: int | None = None,
+    final_only: bool = False,
+) -> RunSpec:
+    """A run on a target role. One ``seed`` sets init, head, order and shuffle, unless one is given apart.
+
+    ``block_size`` None is a run of Figure 2: augmented, unshuffled, with checkpoints kept at powers of two
+    and at the best epoch (only at the last, if ``final_only``). Any block size, the image's side included, is
+    a run of Figure 3: never augmented, its final weights kept. ``epochs`` None is as the scale says.
+    """
+    task = scale.task(role)
+    figure2 = block_size is None
+    drawn = init.kind != "from"  # by a seed; the redrawn controls train as long as RI-T
+    unshuffled_epochs = task.random_epochs if drawn and task.random_epochs else task.epochs
+    epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffle_epochs)
+    shuffle = Shuffle.none() if figure2 else Shuffle.of(block_size, scale.side, SHUFFLE_SEED + seed)
+    whole = figure2 and not final_only
+    return RunSpec(
+        role=role,
+        **_images(scale, role),
+        shuffle=shuffle,
+        augmentation=task.augmentation if figure2 else "none",
+        init=init,
+        init_seed=(seed if init_seed is None else init_seed) if drawn else None,
+        head_seed=seed if head_seed is None else head_seed,
+        order_seed=seed if order_seed is None else order_seed,
+        rate=scale.rates[rate] * task.rate_factor,
+        epochs=epochs,
+        measured=scale.measured_epochs(epochs) if figure2 else (epochs,),
+        train_measured=tuple(range(epochs + 1)),
+        kept=powers_of_two(epochs) if whole else (epochs,),
+        keep_best=whole,
+        **_protocol(scale, role, epochs),
+    )
+
+
+def unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
+    """Figure 2: unshuffled and augmented, both inits; the second rate on as many seeds as the scale says."""
+    for role in targets:
+        for init in INITS:
+            for rate in RATES:
+                main = rate == scale.main_rates[init]
+                for seed in seeds if main else seeds[: scale.second_rate_seeds.get(role, 0)]:
+                    keys = {"role": role, "init": init, "rate": rate, "seed": seed}
+                    yield keys, of_init(scale, init, role, rate, seed)
+
+
+def shuffled_runs(
+    scale: Scale, targets: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[dict, RunSpec]]:
+    """Figure 3: every block size, the unshuffled run without augmentation included."""
+    for role in targets:
+        for init in INITS:
+            for rate in RATES if scale.shuffle_second_rate else [scale.main_rates[init]]:
+                for seed in seeds[: scale.shuffle_seeds]:
+                    for size in scale.block_sizes:
+                        keys = {"role": role, "init": init, "rate": rate, "seed": seed}
+                        keys["block_size"] = str(size)
+                        keys["block_fraction"] = block_fraction(size, scale.side)
+                        yield keys, of_init(scale, init, role, rate, seed, block_size=size)
+
+
+def of_figures_2_and_3(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
+    """P if we train it, then the runs of `unshuffled` and `shuffled_runs`."""
+    planned = (*unshuffled(scale, targets, seeds), *shuffled_runs(scale, targets, seeds))
+    return unique([*pretraining(scale), *(spec for _, spec in planned)])
+
+
+def final_rows(spec: RunSpec) -> pd.DataFrame:
+    """A run's last epoch, and its optimisation speed."""
+    return at_end(runs.ensure(spec).history())
+
+
+def long(parts) -> pd.DataFrame:
+    """Histories under their keys as one table, the keys first."""
+    frames = [history.assign(**keys)[[*keys, *history.columns]] for keys, history in parts]
+    return pd.concat(frames, ignore_index=True)
+
+
+def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
+    """The data behind each role whose images are at hand, the source too. Raises MissingData if none are."""
+    rows = []
+    for role in (SOURCE, *targets):
+        try:
+            domain = data.load(data.request(scale, role))
+        except data.MissingData:
+            continue
+        chance = 0.5 if scale.metric[role] == "auc" else 100 / len(domain.classes)
+        row = {"role": role, "dataset": domain.dataset, "classes": len(domain.classes)}
+        row |= {split: len(getattr(domain, split)) for split in ("train", "dev", "test")}
+        rows.append(row | {"chance": chance, "metric": scale.metric[role]})
+    if not rows:
+        data.load(data.request(scale, targets[0]))  # raises the sentence that says what is missing
+    return pd.DataFrame(rows)
+
+
+def powers_of_two(epochs: int) -> tuple[int, ...]:
+    """0, 1, 2, 4, 8, …, and the last epoch."""
+    return tuple(sorted({0, epochs} | {2**k for k in range(epochs.bit_length()) if 2**k <= epochs}))
+
+
+def block_fraction(block_size: str | int, side: int) -> float:
+    """A block size as a fraction of the side, 0 for '*', so that scales compare."""
+    return 0.0 if block_size == scales.PIXELS else int(block_size) / side
+
+
+def lacks_source(scale: Scale) -> bool:
+    """Whether a reader's own images are studied where those of the source are not: what needs them is left
+    out. Raises MissingData where the scale's own images are studied, before anything is trained."""
+    try:
+        data.load(data.request(scale, scales.SOURCE))
+    except data.MissingData:
+        if not scale.own_images:
+            raise
+        return True
+    return False
+
+
+def _protocol(scale: Scale, role: str, epochs: int) -> dict:
+    task = scale.task(role)
+    return dict(
+        side=scale.side,
+        normalisation=task.normalisation,
+        mixup=task.mixup,
+        network=scale.network,
+        batch=task.batch,
+        steps=tuple(round(fraction * epochs) for fraction in task.steps),
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+        precision=scale.precision,
+        metric=task.metric,
+        images=data.request(scale, role),
+    )
+
+
+def _images(scale: Scale, role: str) -> dict:
+    """Which images a role trains on; where they are not on this machine, what the scale declares."""
+    task = scale.task(role)
+    try:
+        domain = data.load(data.request(scale, role))
+    except data.MissingData:
+        return dict(
+            dataset=task.dataset,
+            digest=ABSENT,
+            evaluated=ABSENT,
+            examples=task.train,
+            classes=0,
+            multilabel=False,
+            held_out=task.dev + task.test,
+        )
+    return dict(
+        dataset=task.dataset,
+        digest=domain.digest,
+        evaluated=domain.evaluated,
+        examples=len(domain.train),
+        classes=len(domain.classes),
+        multilabel=domain.multilabel,
+        held_out=len(domain.dev) + len(domain.test),
+    )

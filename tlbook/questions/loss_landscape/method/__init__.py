@@ -1,0 +1,1 @@
+"""The algorithms of loss landscape: models, data or tables in, tidy tables out."""

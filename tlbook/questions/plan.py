@@ -1,0 +1,105 @@
+"""What a scale costs, counted from the studies before anything is trained."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+import torch
+
+from tlbook import metrics, questions, scales
+from tlbook.models import build
+from tlbook.question import Question
+from tlbook.scales import TARGETS, Scale
+from tlbook.training import loop, runs, weight_files
+from tlbook.training.specs import RunSpec
+
+BYTES = 4  # of a weight
+
+
+def plan(
+    scale: Scale, targets: Sequence[str], seeds: Sequence[int], asked: Sequence[Question] = ()
+) -> pd.DataFrame:
+    """Runs, image-passes and disk of each question, and of all together (shared runs counted once).
+
+    A run that an earlier row has already is not counted again. Columns: question, runs, done (already
+    trained), passes (one image forward and backward counts 1, an evaluated one a third), gigabytes of kept
+    weights.
+    """
+    seen: dict[str, RunSpec] = {}
+    rows = []
+    for question in asked or questions.every().values():
+        specs = {spec.id: spec for spec in question.study().runs(scale, targets, seeds)}
+        new = [spec for run_id, spec in specs.items() if run_id not in seen]
+        seen |= specs
+        rows.append({"question": question.name} | _count(new))
+    return pd.DataFrame([*rows, {"question": "all"} | _count(list(seen.values()))])
+
+
+def of_every_scale(question: Question, targets: Sequence[str]) -> pd.DataFrame:
+    """What a question needs at each scale as it stands, counted as declared, without a look at real images.
+
+    Columns: scale; runs, all that it reads; shared, those that earlier questions train anyway; new; and the
+    image-passes of the new ones in millions.
+    """
+    rows = []
+    with _without_real_images():
+        for name, scale in scales.SCALES.items():
+            if scale.pretrained == "shipped" and not weight_files.is_shipped(name):
+                scale = scale.replace(pretrained="train")
+            new = plan(scale, targets, scale.seeds).set_index("question").loc[question.name]
+            needed = len(question.study().runs(scale, targets, scale.seeds))
+            counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
+            rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
+    return pd.DataFrame(rows)
+
+
+@contextmanager
+def _without_real_images() -> Iterator[None]:
+    """As on a machine that has none: decoding a scale's images only to count them would take minutes."""
+    before = os.environ.pop("TLBOOK_DATA", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["TLBOOK_DATA"] = before
+
+
+def throughput(scale: Scale, seconds: float = 2.0) -> float:
+    """Image-passes per second of one worker (one thread) on this machine, measured on made-up images."""
+    where = runs.device()
+    batch = scale.task(TARGETS[0]).batch
+    loop.prepare()
+    with runs.threads(1):
+        model = build(scale.network, 10).to(where, memory_format=torch.channels_last)
+        images = torch.randn(batch, 3, scale.side, scale.side, device=where)
+        images = images.contiguous(memory_format=torch.channels_last)
+        count, started = -batch, time.monotonic()  # the first batch warms up
+        while count <= 0 or time.monotonic() - started < seconds:
+            if count == 0:
+                started = time.monotonic()
+            with metrics.autocast(images.device.type, scale.precision):
+                loss = model(images).square().mean()
+            loss.backward()
+            loss.item()  # waits for the device
+            count += batch
+    return count / (time.monotonic() - started)
+
+
+def _count(specs: list[RunSpec]) -> dict:
+    kept = sum((len(s.kept) + s.keep_best) * _parameters(s.network) for s in specs)
+    return {
+        "runs": len(specs),
+        "done": sum(runs.find(spec.id) is not None for spec in specs),
+        "passes": round(sum(spec.passes for spec in specs)),
+        "gigabytes": round(kept * BYTES / 1e9, 3),
+    }
+
+
+@functools.cache
+def _parameters(network: str) -> int:
+    return sum(parameter.numel() for parameter in build(network, 10).parameters())

@@ -1,0 +1,143 @@
+"""One training loop: the paper's protocol (section 2, appendix; official code), deterministic on a CPU.
+
+All randomness of an epoch comes from ``(order seed, epoch)``, so a run that was cut off goes on from the end
+of any epoch to the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tlbook import metrics
+from tlbook.data import Domain, batches
+from tlbook.models import build, parameter_groups, redrawn, start_from
+from tlbook.training.specs import RunSpec
+
+
+@dataclass
+class State:
+    """A run after ``epoch`` epochs: network and optimiser, all rows measured so far, the best dev epoch."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    rows: list[dict] = field(default_factory=list)
+    best_epoch: int = -1
+    best_value: float = -np.inf
+
+
+def prepare() -> None:
+    """Set what makes training fast and repeatable: no denormals (a network was 100 times slower), no TF32.
+
+    A thread takes its treatment of denormals from the thread that starts it. So this is called when the
+    module is imported, before torch has started threads, and again in whichever thread trains.
+    """
+    torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+prepare()
+
+
+def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu") -> State:
+    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; ``fc`` from ``head_seed``.
+
+    Where the spec's init redraws the weights, ``init_seed`` does that too.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.init_seed or 0)
+        model = build(spec.network, spec.classes)
+        torch.manual_seed(spec.head_seed)
+        model.fc.reset_parameters()
+    if weights is not None:
+        kind = spec.init.kind
+        start_from(model, weights if kind == "from" else redrawn(weights, kind, spec.init_seed))
+    model = model.to(device, memory_format=torch.channels_last)
+    groups = parameter_groups(model, spec.rate, spec.weight_decay, spec.momentum)
+    optimizer = torch.optim.SGD(groups, fused=True)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return State(model, optimizer)
+
+
+def rate_factor(epoch: int, steps: tuple[int, ...]) -> float:
+    """What the rate is multiplied by in an epoch (counted from 1): a tenth for every step at or before it."""
+    return 0.1 ** sum(epoch > step for step in steps)
+
+
+def mix(images: Tensor, mixup: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, float]:
+    """Mixup (Zhang et al. 2018): mixed images, the partners' indices, and lambda ~ Beta(mixup, mixup).
+
+    One lambda per batch; partners are a permutation within the batch (official ``mixup_data``).
+    """
+    share = rng.beta(mixup, mixup)
+    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    return share * images + (1 - share) * images[partner], partner, share
+
+
+def step(spec: RunSpec, state: State, images: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
+    """One update on one batch; mixup only where the spec has it."""
+    with metrics.autocast(images.device.type, spec.precision):
+        if spec.mixup:
+            mixed, partner, share = mix(images, spec.mixup, rng)
+            logits = state.model(mixed).float()
+            loss = share * metrics.loss(logits, labels) + (1 - share) * metrics.loss(logits, labels[partner])
+        else:
+            loss = metrics.loss(state.model(images).float(), labels)
+    state.optimizer.zero_grad()
+    loss.backward()
+    state.optimizer.step()
+
+
+def train(
+    spec: RunSpec,
+    domain: Domain,
+    state: State,
+    after_epoch: Callable[[State], None] = lambda state: None,
+    device: str = "cpu",
+) -> State:
+    """Train from ``state`` to the spec's last epoch, calling ``after_epoch`` after each (and after epoch 0).
+
+    Rows are ``epoch, split, metric, value``: the training metric in evaluation mode over the whole training
+    set, dev and test at the spec's measured epochs. A diverged run goes on and is recorded as it is.
+    """
+    view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
+    if state.epoch == 0 and not state.rows:
+        finish_epoch(spec, domain, view, state, device)
+        after_epoch(state)
+    for epoch in range(state.epoch + 1, spec.epochs + 1):
+        rng = np.random.default_rng([spec.order_seed, epoch])
+        for group in state.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * rate_factor(epoch, spec.steps)
+        epoch_batches = batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device)
+        for images, labels in epoch_batches:
+            step(spec, state, images, labels, rng)
+        state.epoch = epoch
+        finish_epoch(spec, domain, view, state, device)
+        after_epoch(state)
+    return state
+
+
+def finish_epoch(spec: RunSpec, domain: Domain, view: batches.View, state: State, device: str) -> None:
+    """Measure what the spec says for this epoch; note whether it is the best so far (earliest on ties)."""
+    wanted = {"train": spec.train_measured, "dev": spec.measured, "test": spec.measured}
+    for split in (name for name, epochs in wanted.items() if state.epoch in epochs):
+        examples = getattr(domain, split)
+        if not len(examples):
+            continue
+        logits, labels = metrics.predict(
+            state.model, batches.evaluation(examples, view, device), spec.precision
+        )
+        values = metrics.measure(logits, labels, spec.metric)
+        state.rows += [
+            {"epoch": state.epoch, "split": split, "metric": metric, "value": value}
+            for metric, value in values.items()
+        ]
+        if split == "dev" and values[spec.metric] > state.best_value:
+            state.best_epoch, state.best_value = state.epoch, values[spec.metric]

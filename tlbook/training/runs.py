@@ -1,0 +1,506 @@
+"""RunSpec -> run directory. A run is trained once, by whoever asks first, and found again by its id.
+
+A finished run is ``<root>/<id>/`` with ``spec.json``, ``history.csv``, ``checkpoints/*.safetensors`` and
+the mark ``complete.json``; while it trains it is ``<id>.partial/`` with ``resume.safetensors`` besides, from
+which a killed run goes on. A whole directory is renamed at the end: nothing half-written is ever found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from joblib import cpu_count
+from torch import Tensor
+from tqdm import tqdm
+
+from tlbook import code_state, data, models
+from tlbook.data.decode import cache_folder
+from tlbook.errors import TlbookError
+from tlbook.scales import SOURCE
+from tlbook.training import weight_files
+from tlbook.training.loop import State, initial, prepare, train
+from tlbook.training.specs import Checkpoint, File, RunSpec, Weights, unique
+
+RESUME_SECONDS = 60.0
+NAMED = 3  # runs that a sentence about failures names with each reason
+
+
+def root() -> Path:
+    """Where runs live: ``TLBOOK_RUNS``, or ``runs`` in the cache folder, outside any tree."""
+    named = os.environ.get("TLBOOK_RUNS", "").strip()
+    return Path(named).expanduser() if named else cache_folder() / "runs"
+
+
+def device() -> str:
+    """Where runs train: ``TLBOOK_DEVICE``, or a GPU if there is one. It does not change a run's id."""
+    return os.environ.get("TLBOOK_DEVICE", "").strip() or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def default_workers() -> int:
+    """How many runs train side by side unless told: one on a GPU, else one a core that is ours to use."""
+    return cpu_count() if device() == "cpu" else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is its directory's name."""
+        return self.path.name
+
+    @property
+    def complete(self) -> dict:
+        """What was noted at its end: wall seconds, best epoch, digest of the code, device, versions."""
+        return json.loads((self.path / "complete.json").read_text())
+
+    @property
+    def spec(self) -> dict:
+        """Its spec as plain values: ``identity``, what was noted ``beside`` it, what it ``started_from``."""
+        return json.loads((self.path / "spec.json").read_text())
+
+    def history(self) -> pd.DataFrame:
+        """All measurements: epoch, split (train, dev, test), metric (accuracy, auc, loss), value."""
+        return _read_history(self.path)
+
+    def kept(self) -> list[int]:
+        """The epochs whose weights it keeps."""
+        files = self.path.glob("checkpoints/epoch-*.safetensors")
+        return sorted(int(file.stem.removeprefix("epoch-")) for file in files)
+
+    def checkpoint(self, epoch: int | str) -> Path:
+        """The file of the weights at an epoch, or at the "best" or "final" one; one not kept is refused."""
+        number = self.spec["identity"]["epochs"] if epoch == "final" else epoch
+        name = f"epoch-{number:03d}" if isinstance(number, int) else str(number)
+        path = self.path / "checkpoints" / f"{name}.safetensors"
+        if not path.exists():
+            kept = ", ".join(map(str, self.kept()))
+            raise TlbookError(f"Run {self.id} keeps no weights of epoch {epoch}, only of {kept}.")
+        return path
+
+    def weights(self, epoch: int | str) -> dict[str, Tensor]:
+        """The state dict at an epoch, or at the "best" or "final" one; an epoch not kept is refused."""
+        return models.load(self.checkpoint(epoch))
+
+
+def find(run_id: str) -> Run | None:
+    """The finished run of that id, or None."""
+    path = root() / run_id
+    return Run(path) if (path / "complete.json").exists() else None
+
+
+def every() -> list[Run]:
+    """All finished runs, newest first."""
+    marks = root().glob("*/complete.json")
+    found = [Run(mark.parent) for mark in marks if "." not in mark.parent.name]  # neither .partial nor .old
+    return sorted(found, key=lambda run: run.path.stat().st_mtime, reverse=True)
+
+
+def unmet(run: Run, spec: RunSpec) -> str:
+    """Why a finished run is not what a spec wants measured and kept, in words; empty if it is."""
+    noted = run.spec
+    beside = noted["beside"]
+    kept = sorted(set(spec.kept) - set(run.kept()))
+    measured = sorted(set(spec.measured) - set(beside["measured"]))
+    trained = sorted(set(spec.train_measured) - set(beside["train_measured"]))
+    reasons = {
+        f"keeps no weights of epochs {kept}": kept,
+        "keeps no weights of its best epoch": spec.keep_best and not beside["keep_best"],
+        f"was not measured at epochs {measured}": measured,
+        f"has no training metric of epochs {trained}": trained,
+        "started from other weights than are there now": _restarted(noted.get("started_from"), spec),
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)
+
+
+def _restarted(started_from: str | None, spec: RunSpec) -> bool:
+    """Whether the run that a run started from has been trained anew since, to other weights."""
+    which = spec.init.weights
+    if started_from is None or not isinstance(which, Checkpoint) or find(which.run) is None:
+        return False
+    return models.sha256(find(which.run).checkpoint(which.epoch)) != started_from
+
+
+def is_done(spec: RunSpec) -> bool:
+    """Whether a run is finished and as the spec wants it; a finished one that is not is refused."""
+    run = find(spec.id)
+    if run is None:
+        return False
+    if why := unmet(run, spec):
+        raise TlbookError(f"Run {run.id} ({spec.label}) is finished but {why}; ask for it to be retrained.")
+    return True
+
+
+def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Those that are finished, but not as they are wanted now: `ensure` refuses them until retrained."""
+    return [spec for spec in unique(specs) if (run := find(spec.id)) and unmet(run, spec)]
+
+
+def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:
+    """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
+
+    Two processes that want the same run train it once: the second waits. Raises TlbookError in one sentence
+    if images or starting weights are missing or changed.
+    """
+    root().mkdir(parents=True, exist_ok=True)
+    with FileLock(root() / f"{spec.id}.lock"):
+        _recover(root() / spec.id)
+        if retrain or not is_done(spec):
+            _train(spec, retrain, show)
+    return Run(root() / spec.id)
+
+
+def ensure_all(
+    specs: Iterable[RunSpec], workers: int | None = None, retrain: bool = False, show: bool = True
+) -> None:
+    """Train what is missing of many runs: sources first on all cores, then the others, one thread each.
+
+    ``workers`` processes (default: `default_workers`); a run waits for the run that it starts from. A run
+    that fails is named at the end, and the others are kept. Here alone a cluster would plug in.
+    """
+    missing = [spec for spec in unique(specs) if retrain or not is_done(spec)]
+    sources = [spec for spec in missing if spec.role == SOURCE]
+    failed = {spec: error for spec in sources if (error := _attempt(spec, retrain, show))}
+    targets = sorted((s for s in missing if s.role != SOURCE), key=lambda s: s.passes, reverse=True)
+    if targets:
+        _ensure_targets(targets, failed, workers or default_workers(), retrain, show)
+    if failed:
+        raise TlbookError(_failure(failed, len(missing)))
+
+
+def _ensure_targets(
+    targets: Sequence[RunSpec], failed: dict[RunSpec, str], workers: int, retrain: bool, show: bool
+) -> None:
+    """Train targets under one progress line, each after what it starts from; failures go into ``failed``."""
+    total = round(sum(spec.passes for spec in targets))
+    progress = tqdm(total=total, unit=" passes", unit_scale=True, mininterval=1, disable=not show)
+    done, waiting = 0, list(targets)
+    with progress:
+        progress.set_description(f"0/{len(targets)} runs")
+        while waiting:
+            ids = {spec.id for spec in waiting}
+            ready = [spec for spec in waiting if _parent(spec) not in ids]
+            waiting = [spec for spec in waiting if _parent(spec) in ids]
+            lost = {spec.id for spec in failed}
+            for spec in ready:
+                if _parent(spec) in lost:
+                    failed[spec] = f"run {_parent(spec)}, which it starts from, failed"
+            for spec, error in _attempts([s for s in ready if s not in failed], workers, retrain):
+                done += 1
+                progress.update(round(spec.passes))
+                progress.set_description(f"{done}/{len(targets)} runs")
+                if error:
+                    failed[spec] = error
+
+
+def _parent(spec: RunSpec) -> str | None:
+    """The id of the run that a run starts from, if it does."""
+    return spec.init.weights.run if isinstance(spec.init.weights, Checkpoint) else None
+
+
+def _failure(failed: dict[RunSpec, str], count: int) -> str:
+    """One sentence that names the runs that failed (a few of many), and each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for spec, error in failed.items():
+        by_reason.setdefault(error.rstrip("."), []).append(f"{spec.id} ({spec.label})")
+    reasons = "; ".join(f"{_listed(names)}: {reason}" for reason, names in by_reason.items())
+    return f"{len(failed)} of {count} runs failed, and what else was trained is kept: {reasons}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator[tuple[RunSpec, str]]:
+    """Each spec as it ends, with what went wrong ('' if nothing)."""
+    if workers == 1 or len(specs) <= 1:
+        yield from ((spec, _attempt(spec, retrain)) for spec in specs)
+        return
+    left = []
+    with worker_pool(min(workers, len(specs))) as pool:
+        pending = {pool.submit(_attempt, spec, retrain): spec for spec in specs}
+        try:
+            for future in as_completed(pending):
+                try:
+                    yield pending[future], future.result()
+                except BrokenProcessPool:  # one of them was killed, which ends the others too
+                    left.append(pending[future])
+        except BaseException:  # interrupted: else the queue would be trained to its end first
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for spec in left:
+        with worker_pool(1) as pool:
+            try:
+                error = pool.submit(_attempt, spec, retrain).result()
+            except BrokenProcessPool:
+                error = "its worker process was killed (out of memory?)"
+        yield spec, error
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes of one thread each, which end with the process that asked for them."""
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """One thread; and an end with the process that it works for, however that one ended."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    torch.set_num_threads(1)
+    Thread(target=watch, daemon=True).start()
+
+
+def _attempt(spec: RunSpec, retrain: bool, show: bool = False) -> str:
+    """Ensure one run; what went wrong, or ''."""
+    try:
+        ensure(spec, retrain, show)
+    except Exception as error:  # one run's failure must not lose the others
+        return str(error) if isinstance(error, TlbookError) else f"{type(error).__name__}: {error}"
+    return ""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use that many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# Training one run in its directory
+
+
+class _Keeper:
+    """Writes what a run keeps, after each epoch, into its partial directory."""
+
+    def __init__(self, spec: RunSpec, path: Path, done: int, seconds: float, show: bool):
+        """``done`` epochs and ``seconds`` are those of a life that was cut off."""
+        self.spec, self.path = spec, path
+        self.written = time.monotonic()
+        self.started = self.written - seconds
+        bar = dict(total=spec.epochs, initial=done, unit=" epoch", disable=not show)
+        self.progress = tqdm(desc=spec.label, **bar)
+
+    def __call__(self, state: State) -> None:
+        folder = self.path / "checkpoints"
+        if state.epoch in self.spec.kept:
+            models.save(state.model.state_dict(), folder / f"epoch-{state.epoch:03d}.safetensors")
+        if self.spec.keep_best and state.best_epoch == state.epoch:
+            models.save(state.model.state_dict(), folder / "best.safetensors")
+        if time.monotonic() - self.written > RESUME_SECONDS:
+            write_resume(state, self.path, self.seconds)
+            self.written = time.monotonic()
+        self.progress.update(state.epoch - self.progress.n)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has trained, all its lives together."""
+        return time.monotonic() - self.started
+
+    def close(self) -> None:
+        """End the progress line."""
+        self.progress.close()
+
+
+def write_resume(state: State, path: Path, seconds: float = 0.0) -> None:
+    """Everything to go on from: rows, weights, momentum, epoch, best so far (the epoch seeds the rest)."""
+    _write_history(state, path)
+    tensors = {f"weights.{name}": value for name, value in state.model.state_dict().items()}
+    for name, parameter in state.model.named_parameters():
+        buffer = state.optimizer.state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            tensors[f"momentum.{name}"] = buffer
+    best = path / "checkpoints" / "best.safetensors"
+    if best.exists():
+        tensors |= {f"best.{name}": value for name, value in models.load(best).items()}
+    progress = [state.epoch, state.best_epoch, state.best_value, seconds, len(state.rows)]
+    tensors["progress"] = torch.tensor(progress, dtype=torch.float64)
+    models.save(tensors, path / "resume.safetensors")
+
+
+def read_resume(state: State, path: Path) -> float:
+    """Bring a fresh state and the best weights in ``path`` to where `write_resume` left them; its seconds."""
+    tensors = models.load(path / "resume.safetensors")
+    epoch, best_epoch, state.best_value, seconds, count = tensors.pop("progress").tolist()
+    state.epoch, state.best_epoch = int(epoch), int(best_epoch)
+    state.model.load_state_dict(_under("weights.", tensors))
+    for name, parameter in state.model.named_parameters():
+        if f"momentum.{name}" in tensors:
+            buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+            state.optimizer.state[parameter]["momentum_buffer"] = buffer
+    rows = _read_history(path)
+    state.rows = rows[rows.epoch <= state.epoch].to_dict("records")
+    if len(state.rows) != count:
+        raise TlbookError(f"The file {path / 'history.csv'} lacks rows that were measured.")
+    if best := _under("best.", tensors):
+        models.save(best, path / "checkpoints" / "best.safetensors")
+    return seconds
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _write_history(state: State, path: Path) -> None:
+    rows = pd.DataFrame(state.rows, columns=["epoch", "split", "metric", "value"])
+    _write(path / "history.csv", rows.to_csv(index=False))
+
+
+def _read_history(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path / "history.csv", dtype={"value": str}, keep_default_na=False)
+    rows["value"] = [float(text or "nan") for text in rows["value"]]  # pandas' own is a bit off now and then
+    return rows
+
+
+def _train(spec: RunSpec, anew: bool, show: bool) -> None:
+    """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
+    domain = data.load(spec.images)
+    wanted = {"training": (domain.digest, spec.digest), "dev and test": (domain.evaluated, spec.evaluated)}
+    if others := [name for name, (here, there) in wanted.items() if here != there]:
+        named_for = f"those that run {spec.id} ({spec.label}) is named for"
+        raise TlbookError(f"The {' and '.join(others)} images of {spec.dataset} are not {named_for}.")
+    code = code_state.measuring_digest()  # before training, in which it may be edited
+    final, partial = root() / spec.id, root() / f"{spec.id}.partial"
+    if anew:
+        shutil.rmtree(partial, ignore_errors=True)
+    # One thread for all but sources, wherever they run: the order of sums, and so the bits, are the same.
+    with threads(torch.get_num_threads() if spec.role == SOURCE else 1):
+        prepare()
+        start = None if spec.init.weights is None else weights_path(spec.init.weights)
+        state, seconds = _begin(spec, partial, start)
+        with closing(_Keeper(spec, partial, state.epoch, seconds, show)) as keeper:
+            train(spec, domain, state, keeper, device())
+        _write_history(state, partial)
+        end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, "code": code}
+        end |= environment(device())
+        _write(partial / "complete.json", json.dumps(end, indent=1))
+    _replace(partial, final)
+
+
+def _begin(spec: RunSpec, partial: Path, start: Path | None) -> tuple[State, float]:
+    """The state to train from and the seconds behind it: what was cut off if it can be read, else epoch 0."""
+    weights = None if start is None else models.load(start)
+    state, seconds = initial(spec, weights, device()), 0.0
+    noted = _noted(spec) | {"started_from": None if start is None else models.sha256(start)}
+    text = json.dumps(noted, indent=1)
+    try:
+        if (partial / "spec.json").read_text() != text:
+            raise ValueError("what is measured or kept, or P, has changed since")
+        seconds = read_resume(state, partial)
+    except (OSError, ValueError, KeyError, RuntimeError):  # there is none, or it cannot be gone on from
+        state = initial(spec, weights, device())
+        shutil.rmtree(partial, ignore_errors=True)
+    (partial / "checkpoints").mkdir(parents=True, exist_ok=True)
+    _write(partial / "spec.json", text)
+    return state, seconds
+
+
+def _noted(spec: RunSpec) -> dict:
+    everything = dataclasses.asdict(spec)
+    return {
+        "id": spec.id,
+        "label": spec.label,
+        "identity": spec.identity,
+        "beside": {name: value for name, value in everything.items() if name not in spec.identity},
+    }
+
+
+def environment(where: str) -> dict:
+    """Device, threads and library versions, for a run's end mark and for provenance."""
+    processor = platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name() if where.startswith("cuda") else processor
+    return {
+        "device": f"{where} ({name})",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _replace(partial: Path, final: Path) -> None:
+    """Put a finished directory in its place; killed at any point, `_recover` ends it."""
+    old = _aside(final)
+    (partial / "resume.safetensors").unlink(missing_ok=True)
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    partial.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _recover(final: Path) -> None:
+    """End a `_replace` that was cut off: a partial directory with the completion mark is the finished run."""
+    partial = final.with_name(f"{final.name}.partial")
+    if (partial / "complete.json").exists():
+        _replace(partial, final)
+    elif final.exists():
+        shutil.rmtree(_aside(final), ignore_errors=True)
+
+
+def _aside(final: Path) -> Path:
+    return final.with_name(f"{final.name}.old")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# Weights to start from
+
+
+def weights(which: Weights) -> dict[str, Tensor]:
+    """The state dict of a run's checkpoint or of a file."""
+    return models.load(weights_path(which))
+
+
+def network(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
+    """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
+    with torch.random.fork_rng(devices=[]):
+        model = models.build(name, state["fc.weight"].shape[0])
+    model.load_state_dict(state)
+    return model.to(device(), memory_format=torch.channels_last).eval()
+
+
+def weights_path(which: Weights) -> Path:
+    """The safetensors file of weights; refused where it is not here, or not what its digest says."""
+    if isinstance(which, File):
+        return weight_files.locate(which, own_files())
+    run = find(which.run)
+    if run is None:
+        raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it.")
+    return run.checkpoint(which.epoch)
+
+
+def own_files() -> Path:
+    """Where users' own weights are kept, beside the runs that start from them."""
+    return root() / "files"
