@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,15 +71,42 @@ def block_order(sizes: Iterable[str]) -> list[str]:
     return sorted(set(sizes), key=lambda size: -1 if size == PIXELS else int(size))
 
 
-def panels(count: int, width: float, height: float, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
+    apply()
     columns = min(count, 2)
     rows = -(-count // columns)
     size = (width * columns + 0.6, height * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=sharey, squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, sharey=sharey, layout="constrained"
+    )
     for ax in axes.flat[count:]:
         ax.remove()
     return figure, list(axes.flat[:count])
+
+
+def by_role(table: pd.DataFrame, **how) -> tuple[Figure, list[tuple[str, pd.DataFrame, Axes]]]:
+    """A figure with a panel for each role of a table, titled with it, in the book's order; and for each panel
+    the role, its rows and its axes. ``how`` as `panels`."""
+    names = roles(table)
+    figure, axes = panels(len(names), **how)
+    for name, ax in zip(names, axes, strict=True):
+        ax.set_title(name)
+    return figure, [(name, table[table.role == name], ax) for name, ax in zip(names, axes, strict=True)]
+
+
+def legend(figure: Figure, handles: Mapping[str, Artist] | None = None, columns: int = 3, **how) -> None:
+    """One legend for all panels, above them: ``handles`` by label, or what the panels label."""
+    found = dict(handles or {})
+    if handles is None:
+        for ax in figure.axes:
+            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+                found.setdefault(label, handle)
+    if found:
+        ncols = min(len(found), columns)
+        figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, **how)
 
 
 def epoch_axis(ax: Axes, last: float) -> None:
@@ -92,6 +120,6 @@ def epoch_axis(ax: Axes, last: float) -> None:
 
 
 def described(figure: Figure, alt: str) -> Figure:
-    """The figure with the text that stands for it where it cannot be seen (`tlbook.book.explorer` reads it)."""
+    """The figure with the text that stands for it where it cannot be seen (see `tlbook.book.explorer`)."""
     figure.alt = alt
     return figure
