@@ -171,6 +171,7 @@ class Scale(_Frozen):
     landscape: Landscape
     criticality: Criticality
     checkpoints: Checkpoints
+    declared: bool = False  # True: images are counted as declared here, to plan without a look at them
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
