@@ -30,7 +30,7 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
     chosen = np.linspace(0, len(domain.train) - 1, count).astype(int)
     images = augment.centre_crop(domain.train.images[torch.from_numpy(chosen)], scale.side)
     shown = {}
-    for size in block_sizes or scale.block_sizes:
+    for size in block_sizes or scale.shuffles.sizes:
         shuffle = shuffles.Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
         shown[str(size)] = shuffles.apply(shuffle, images).permute(0, 2, 3, 1).numpy()
     return shown
