@@ -22,7 +22,8 @@ from tlbook.questions.controls.method.gain import gain
 from tlbook.questions.grid import final_rows, long
 from tlbook.questions.setup.study import ensure_p
 from tlbook.scales import CONTROLS, INITS, SOURCE, Scale
-from tlbook.training.runs import device, ensure, ensure_all, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, weights
 from tlbook.training.specs import INIT_NAMES, RunSpec, unique
 from tlbook.vocabulary import at_better_rate
 

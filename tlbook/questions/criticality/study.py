@@ -24,6 +24,7 @@ from tlbook.questions.criticality.method.suffix import Chain, Suffix, chain, wal
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training import runs as trained
+from tlbook.training.executors import ensure_all
 from tlbook.training.specs import RunSpec, unique
 
 REDRAW_SEED = 1000  # of fresh draws of the init: none that a run starts from
@@ -37,7 +38,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    trained.ensure_all(runs(scale, targets, seeds), **how)
+    ensure_all(runs(scale, targets, seeds), **how)
     found: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
     for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)

@@ -16,6 +16,7 @@ from tlbook.questions import grid
 from tlbook.questions.grid import domains
 from tlbook.scales import RATES, Scale
 from tlbook.training import runs, weight_files
+from tlbook.training.executors import ensure_all
 from tlbook.training.loop import initial
 
 __all__ = ["domains", "pictures", "samples", "source_accuracy", "start_of_p_t"]
@@ -96,7 +97,7 @@ def ensure_p(scale: Scale, train: bool) -> None:
     if missing and not train:
         here = "is not trained on this machine, and results='records' trains nothing"
         raise TlbookError(f"P of scale {scale.name} {here}.")
-    runs.ensure_all(missing)
+    ensure_all(missing)
 
 
 def _distance(one, other, parameters: Sequence[str]) -> float:

@@ -24,7 +24,8 @@ from tlbook.questions.loss_landscape.study import pairs as pairs
 from tlbook.questions.loss_landscape.study.images import said_on_the_way
 from tlbook.questions.loss_landscape.study.pairs import Line, Model
 from tlbook.scales import Scale
-from tlbook.training.runs import device, ensure, ensure_all, find
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, find
 from tlbook.training.specs import RunSpec
 
 TWIN = 4.0  # factor of the rescaled twin
