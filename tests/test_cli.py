@@ -96,7 +96,7 @@ BAD = {
     "plan --scale big": "no scale 'big'; choose from smoke, laptop, gpu, paper",
     "plan --scale tiny --target sketch": "no role 'sketch'; choose from real",
     "plan --scale tiny --data /nowhere": "no folder /nowhere",
-    "plan --scale tiny --pretrained /nowhere.safetensors": "pretrained: /nowhere.safetensors is no .safetensors file",
+    "plan --scale tiny --pretrained /nowhere.safetensors": "/nowhere.safetensors is no .safetensors file",
     "plan --scale tiny --pretrained yes": "yes is no .safetensors file, nor a .pth.tar",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
     "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",

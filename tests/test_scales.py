@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tlbook import scales
-from tlbook.models import NETWORKS
+from tlbook.models import networks
 
 ALL = tuple(scales.SCALES.values())
 of_every_scale = pytest.mark.parametrize("scale", ALL, ids=lambda scale: scale.name)
@@ -69,7 +69,7 @@ def test_a_scale_agrees_with_itself(scale):
     assert {0, scale.source.epochs} <= set(scale.checkpoints.starts)
     assert set(scale.shuffles.sizes) <= set(scales.valid_block_sizes(scale.side))
     assert scale.shuffles.sizes[0] == scales.PIXELS and scale.shuffles.sizes[-1] == scale.side
-    assert scale.network in NETWORKS
+    assert scale.network in networks()
     assert set(scale.rates) == set(scales.RATES) and scale.rates["low"] < scale.rates["high"]
     assert set(scale.main_rates) == set(scales.INITS)
     assert set(scale.main_rates.values()) <= set(scales.RATES)

@@ -112,7 +112,7 @@ def train(
 ) -> None:
     """Train one run (P first, if it starts from a P that is not there yet) and print where it is."""
     from tlbook.questions import grid
-    from tlbook.training import runs
+    from tlbook.training import executors, runs
 
     scales.get(options["scale"]).task(role)  # refuses
     for option, word, valid in (("init", init, scales.INITS + scales.CONTROLS), ("rate", rate, scales.RATES)):
@@ -124,7 +124,7 @@ def train(
         _, scale = _read({**options, "targets": [role], "seeds": [seed]})
         spec = grid.of_init(scale, init, role, rate, seed, block_size=block_size or None)
         if init != "RI-T":
-            runs.ensure_all(grid.pretraining(scale))
+            executors.ensure_all(grid.pretraining(scale))
     run = runs.ensure(spec, retrain=retrain, show=True)
     print(f"{run.id}  {spec.label}\n{run.path}")
 
@@ -219,14 +219,14 @@ def _data_folder(given: str, must_exist: bool = False) -> Path:
 def plan(options: Mapping) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook.questions import plan as planning
-    from tlbook.training import runs, weight_files
+    from tlbook.training import executors, runs, weight_files
 
     given, scale = _read(options)
     if scale.pretrained == "shipped" and not weight_files.is_shipped(scale.name):
         print(f"No P is shipped for scale {scale.name} yet, so its pre-training is counted too.")
         scale = scale.replace(pretrained="train")
     counted = planning.plan(scale, given.targets, given.seeds)
-    speed, workers = planning.throughput(scale), runs.default_workers()
+    speed, workers = planning.throughput(scale), executors.default_workers()
     counted["hours"] = (counted.passes / speed / workers / 3600).round(2)
     print(counted.to_string(index=False))
     print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured now")

@@ -13,8 +13,9 @@ from tlbook.questions.checkpoints import method as measures
 from tlbook.questions.grid import long
 from tlbook.questions.setup import study as setup
 from tlbook.scales import SOURCE, Scale, epoch_of
+from tlbook.training.executors import ensure_all
 from tlbook.training.loop import rate_factor
-from tlbook.training.runs import ensure, ensure_all
+from tlbook.training.runs import ensure
 from tlbook.training.specs import Checkpoint, Init, RunSpec, unique
 from tlbook.vocabulary import at_end
 

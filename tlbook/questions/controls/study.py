@@ -22,7 +22,8 @@ from tlbook.questions.controls.method.gain import gain
 from tlbook.questions.grid import final_rows, long
 from tlbook.questions.setup.study import ensure_p
 from tlbook.scales import CONTROLS, INITS, SOURCE, Scale
-from tlbook.training.runs import device, ensure, ensure_all, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, weights
 from tlbook.training.specs import INIT_NAMES, RunSpec, unique
 from tlbook.vocabulary import at_better_rate
 
@@ -93,7 +94,7 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
 
 
 def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """The stem's filters, floats (n, 3, k, k), of P, of P redrawn with a seed, and of a random init.
+    """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
 
     A P that is not there is trained, or refused unless ``train``.
     """
@@ -104,7 +105,8 @@ def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, 
         random = models.build(scale.network, 2).state_dict()
     kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
     states = {"P": p} | kinds | {"RI": random}
-    return {name: state["conv1.weight"].float().numpy() for name, state in states.items()}
+    first = next(name for name, value in random.items() if value.ndim == 4)
+    return {name: state[first].float().numpy() for name, state in states.items()}
 
 
 def _question_1(scale: Scale, targets, seeds) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -208,7 +210,7 @@ def _few_tables(scale: Scale, targets, seeds) -> dict[str, pd.DataFrame]:
 def _network(scale: Scale) -> torch.nn.Module:
     """P, its head included (which nothing here uses)."""
     own = weights(grid.pretrained(scale))
-    model = models.build(scale.network, len(own["fc.bias"]))
+    model = models.build(scale.network, models.classes(scale.network, own))
     return models.start_from(model, own, head=True).to(device()).eval()
 
 

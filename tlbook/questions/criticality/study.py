@@ -24,10 +24,10 @@ from tlbook.questions.criticality.method.suffix import Chain, Suffix, chain, wal
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training import runs as trained
+from tlbook.training.executors import ensure_all
 from tlbook.training.specs import RunSpec, unique
 
 REDRAW_SEED = 1000  # of fresh draws of the init: none that a run starts from
-FIRST = "conv1"  # the module of the paper's Figure 6
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
@@ -37,7 +37,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    trained.ensure_all(runs(scale, targets, seeds), **how)
+    ensure_all(runs(scale, targets, seeds), **how)
     found: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
     for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)
@@ -99,7 +99,8 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     wanted = sorted({*(epochs or run.kept()), spec.epochs})
     states = {epoch: {k: v.to(where) for k, v in run.weights(epoch).items()} for epoch in wanted}
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    return Opened(spec, chain(model, spec.precision), states, domain, view, where)
+    training = batches.evaluation(domain.train, view, where)
+    return Opened(spec, chain(model, spec.precision, training), states, domain, view, where)
 
 
 def _how(spec: RunSpec) -> str:
@@ -160,8 +161,8 @@ def noises(scale: Scale, run: Opened, suffix: Suffix) -> list[Mapping[str, Tenso
 
 
 def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
-    """Figure 6, of runs at the main rates: conv1 on training images, and for the first seeds every module, on
-    test images too."""
+    """Figure 6, of runs at the main rates: the first module on training images, and for the first seeds every
+    module, on test images too."""
     if keys["rate"] != scale.main_rates[keys["init"]]:
         return pd.DataFrame()
     whole = keys["seed"] in seeds[: scale.criticality.map_seeds]
@@ -170,7 +171,7 @@ def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd
         examples = run.batches(getattr(run.domain, split), scale.criticality.images)
         labels = torch.cat([answers for _, answers in examples]).cpu()
         for suffix in walk(run.chain, [images for images, _ in examples]):
-            if suffix.module != FIRST and not whole:
+            if not whole and suffix.module != run.chain.modules[0]:
                 break
             drawn = noises(scale, run, suffix)
             for path, points in places(scale, run, suffix.module).items():
@@ -220,7 +221,8 @@ def rescaled_twin(
     for name in ("as trained", "rescaled"):
         states = dict(run.checkpoints)
         if name == "rescaled":
-            states = {epoch: rescaled(state, block, factor) for epoch, state in states.items()}
+            scalings = run.chain.model.rescalings()
+            states = {epoch: rescaled(state, scalings, block, factor) for epoch, state in states.items()}
         run.chain.model.load_state_dict(states[run.spec.epochs])
         own = Opened(run.spec, run.chain, states, run.domain, run.view, run.where)
         suffix = next(s for s in walk(own.chain, [images for images, _ in examples]) if s.module == block)

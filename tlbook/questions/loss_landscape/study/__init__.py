@@ -15,7 +15,6 @@ from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.models.interpolation import difference, norm, not_finite
-from tlbook.models.symmetry import SYMMETRIES
 from tlbook.questions.loss_landscape import QUESTION
 from tlbook.questions.loss_landscape.method import alignment, barrier, basin, soups
 from tlbook.questions.loss_landscape.method import flatness as flat
@@ -24,7 +23,8 @@ from tlbook.questions.loss_landscape.study import pairs as pairs
 from tlbook.questions.loss_landscape.study.images import said_on_the_way
 from tlbook.questions.loss_landscape.study.pairs import Line, Model
 from tlbook.scales import Scale
-from tlbook.training.runs import device, ensure, ensure_all, find
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, find
 from tlbook.training.specs import RunSpec
 
 TWIN = 4.0  # factor of the rescaled twin
@@ -113,7 +113,8 @@ class Landscape:
         key = model.spec.id, model.at
         if key not in self._weights:
             found = ensure(model.spec).weights(model.at)
-            self._weights[key] = {name: tensor.to(device()) for name, tensor in found.items()}
+            weights = models.learned(self.scale.network, found)
+            self._weights[key] = {name: tensor.to(device()) for name, tensor in weights.items()}
         return self._weights[key]
 
     def states(self, line: Line) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -250,13 +251,13 @@ class Landscape:
         return _joined("twins", frames)
 
     def alignment(self) -> pd.DataFrame:
-        """Two RI-T raw, aligned and repaired, on every other place of their line."""
+        """Two RI-T raw, aligned and repaired, on every other place of their line; none where the network's
+        symmetry is not known."""
         places, images = self._every_other(), self._images_for_repair()
+        table = self.evaluator.model.symmetry()
         frames = []
-        for line in self._papers("RI-T"):
-            found = alignment.up_to_permutation(
-                self.evaluator, *self.states(line), SYMMETRIES[self.scale.network], places, images
-            )
+        for line in self._papers("RI-T") if table else ():
+            found = alignment.up_to_permutation(self.evaluator, *self.states(line), table, places, images)
             frames.append(line.named(found))
         return _joined("alignment", frames)
 
