@@ -68,7 +68,7 @@ def official(dataset: str, *names: str) -> Path:
 def needed(path: Path) -> Path:
     """A file or folder of an official layout; one that is missing is refused."""
     if not path.exists():
-        raise MissingData(f"{path} of the official layout is missing.")
+        raise MissingData(f"The {path} of the official layout is missing.")
     return path
 
 
@@ -146,11 +146,10 @@ def images(path: Path, strict: bool = False) -> list[str]:
 
     Other files are passed over, or refused if ``strict``, but for `CLUTTER`.
     """
-    files = (
-        entry.name for entry in os.scandir(needed(path)) if entry.is_file() and not entry.name.startswith(".")
-    )
     found = []
-    for name in sorted(files):
+    for name in sorted(entry.name for entry in os.scandir(needed(path)) if entry.is_file()):
+        if name.startswith("."):
+            continue
         if Path(name).suffix.lower() in EXTENSIONS:
             found.append(name)
         elif strict and name.lower() not in CLUTTER:
