@@ -150,10 +150,6 @@ def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request, streams: 
     labels = labels.reshape(len(paths), -1) if several else labels
     if not paths:
         return Examples(torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8), labels, (), ())
-    if streams:
-        digests = stream.digests(found.folder, paths)
-        images = Stream(found.folder, paths, digests, found.chain, wanted.side, wanted.resized)
-        return Examples(images, labels, paths, digests)
-    digests = decode.digest_files(found.folder, paths)
-    images = decode.decoded(found.folder, paths, digests, wanted.side, wanted.resized)
-    return Examples(images, labels, paths, digests)
+    digests = (stream.digests if streams else decode.digest_files)(found.folder, paths)
+    images = Stream(found.folder, paths, digests, found.chain, wanted.side, wanted.resized)
+    return Examples(images if streams else images.resident(), labels, paths, digests)
