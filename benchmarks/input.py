@@ -67,7 +67,7 @@ def scale_of(folder: Path, side: int, images: int, epochs: int) -> scales.Scale:
     task = dataclasses.replace(
         laptop.tasks["real"], dataset=f"folder:{folder}", train=images, test=images, batch=BATCH, mixup=0.0
     )
-    return laptop.replace(side=side, block_sizes=(BLOCK, side), tasks={"real": task}, epochs=epochs)
+    return laptop.replace(side=side, shuffles={"sizes": (BLOCK, side)}, tasks={"real": task}, epochs=epochs)
 
 
 # The plain way

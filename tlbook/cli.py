@@ -110,11 +110,11 @@ def _smaller(
     if source := {name: value for name, value in given.items() if value}:
         changes["source"] = dataclasses.replace(scale.source, **source)
     if source_epochs:
-        earlier = {epoch for epoch in scale.checkpoints if epoch < source_epochs}
-        changes["checkpoints"] = tuple(sorted(earlier | {source_epochs}))
+        earlier = {epoch for epoch in scale.checkpoints.starts if epoch < source_epochs}
+        changes["checkpoints"] = {"starts": tuple(sorted(earlier | {source_epochs}))}
         changes["constant_epochs"] = min(scale.constant_epochs, source_epochs)
     if block_sizes:
-        changes["block_sizes"] = _block_sizes(block_sizes, scale.side)
+        changes["shuffles"] = {"sizes": _block_sizes(block_sizes, scale.side)}
     return scale.replace(**changes) if changes else scale
 
 
@@ -399,5 +399,5 @@ def ship(scale: ScaleName, data: Data = "") -> None:
     run = runs.find(spec.id)
     if run is None:
         raise TlbookError(f"P of scale {scale} ({spec.id}) is not trained: `tlbook train source` does it.")
-    for path in weight_files.ship(run, scale, value.checkpoints):
+    for path in weight_files.ship(run, scale, value.checkpoints.starts):
         print(f"{path.stat().st_size:>9} bytes  {path}")

@@ -355,10 +355,10 @@ def weights(which: Weights) -> dict[str, Tensor]:
     return models.load(weights_path(which))
 
 
-def network(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
+def network(name: str, state: dict[str, Tensor]) -> models.Network:
     """A network with these weights, on the device, in evaluation mode; a diverged run's are loaded too."""
     with torch.random.fork_rng(devices=[]):
-        model = models.build(name, state["fc.weight"].shape[0])
+        model = models.build(name, models.classes(name, state))
     model.load_state_dict(state)
     return model.to(device(), memory_format=torch.channels_last).eval()
 

@@ -22,7 +22,11 @@ from tlbook.book.build import gate, keys, stage
 from tlbook.errors import TlbookError
 
 QUIET = 5.0  # seconds between two lines of a notebook's progress
-PROMPTS = {"injected-parameters": "what this page was built with", "parameters": "parameters"}
+PROMPTS = {
+    "injected-parameters": "what this page was built with",
+    "parameters": "parameters",
+    "plumbing": "what loads and draws",
+}
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class Ticker:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
-    """Fold the cells with parameters, each behind words that say what it is.
+    """Fold the cells with parameters, and those that only load and draw, behind words that say what they are.
 
     The cell that Papermill injects does not inherit the tags of the cell it follows.
     """
