@@ -9,7 +9,7 @@ from tlbook.data.layouts import MissingData
 from tlbook.models import skeleton
 from tlbook.questions import grid
 from tlbook.questions.setup import study as setup
-from tlbook.training import runs
+from tlbook.training import executors, runs
 
 
 def test_samples_are_the_roles_training_images_under_each_block_size(tiny):
@@ -71,7 +71,7 @@ def test_two_p_t_start_from_the_whole_of_p_with_heads_of_their_own(tiny):
 
 def test_distances_are_measured_not_assumed(tiny, monkeypatch):
     """A P whose first convolution lies 3 away from where the two P-T start."""
-    runs.ensure_all(grid.pretraining(tiny))
+    executors.ensure_all(grid.pretraining(tiny))
     true = runs.weights(grid.pretrained(tiny))
     moved = {name: tensor.clone() for name, tensor in true.items()}
     moved["conv1.weight"].view(-1)[0] += 3.0

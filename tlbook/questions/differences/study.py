@@ -24,7 +24,8 @@ from tlbook.questions.differences.method import features, mistakes, similarity
 from tlbook.questions.differences.method.distance import ALL, BODY, distances, norms
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
-from tlbook.training.runs import Run, device, ensure, ensure_all, network, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import Run, device, ensure, network, weights
 from tlbook.training.specs import RunSpec, unique
 
 Key = tuple[str, str, int]  # init, rate, seed

@@ -15,6 +15,7 @@ from tlbook.questions import grid
 from tlbook.questions.grid import domains
 from tlbook.scales import RATES, Scale
 from tlbook.training import runs, weight_files
+from tlbook.training.executors import ensure_all
 from tlbook.training.loop import initial
 
 __all__ = ["domains", "pictures", "samples", "source_accuracy", "start_of_p_t"]
@@ -29,7 +30,7 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
     chosen = np.linspace(0, len(domain.train) - 1, count).astype(int)
     images = augment.centre_crop(domain.train.images[torch.from_numpy(chosen)], scale.side)
     shown = {}
-    for size in block_sizes or scale.block_sizes:
+    for size in block_sizes or scale.shuffles.sizes:
         shuffle = shuffles.Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
         shown[str(size)] = shuffles.apply(shuffle, images).permute(0, 2, 3, 1).numpy()
     return shown
@@ -95,7 +96,7 @@ def ensure_p(scale: Scale, train: bool) -> None:
     if missing and not train:
         here = "is not trained on this machine, and results='records' trains nothing"
         raise TlbookError(f"P of scale {scale.name} {here}.")
-    runs.ensure_all(missing)
+    ensure_all(missing)
 
 
 def _distance(one, other, parameters: Sequence[str]) -> float:
