@@ -48,7 +48,7 @@ import pandas as pd
 
 from tlbook.questions import grid
 from tlbook.questions.first_epoch.method import moved
-from tlbook.training.runs import ensure_all
+from tlbook.training.executors import ensure_all
 from tlbook.training.runs import ensure
 from tlbook.training.specs import unique
 

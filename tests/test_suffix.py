@@ -57,7 +57,7 @@ def agree(chain, batches, variants):
 
 def test_suffix_and_plain_evaluation_agree_at_every_module(trained):
     chain, batches = trained
-    assert chain.modules == models.names(chain.model)
+    assert chain.modules == tuple(chain.model.members())
     every = {(m, n): weights for m in chain.modules for n, weights in enumerate(changed(chain, m, 2))}
     agree(chain, batches, every | {"itself": {}})
 

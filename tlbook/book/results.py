@@ -53,12 +53,12 @@ def run(
     commit: str = "",
     **how,
 ) -> Results:
-    """Run a study, training what is missing; ``how`` goes to `runs.ensure_all` (workers, retrain, show).
+    """Run a study, training what is missing; ``how`` goes to `executors.ensure_all` (workers, retrain, show).
 
     ``commit`` names the code where git cannot tell.
     """
     started = time.monotonic()
-    targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
+    targets, seeds = tuple(targets or scale.targets), tuple(seeds or scale.seeds)
     module = question.study()
     code = code_state.current(commit)  # before hours of training, in which it may be edited
     measured = module.tables(scale, targets, seeds, **how)

@@ -63,7 +63,9 @@ def rewinding_or_redrawing(rewind: pd.DataFrame) -> Figure:
             for method, words, shift in (("rewind", "set back", -0.1), ("redraw", "drawn anew", 0.1)):
                 chosen = rows[(rows.init == init) & (rows.method == method)]
                 means = chosen.groupby(chosen.module.map(places) + shift).lost.mean()
-                ax.plot(means.index, means, label=f"{init}, {words}", **_mark(init, method == "redraw", size=6))
+                ax.plot(
+                    means.index, means, label=f"{init}, {words}", **_mark(init, method == "redraw", size=6)
+                )
         _lost_axis(ax, rows)
     style.legend(figure, columns=2)
     return style.described(figure, "Test metric lost by setting a module back or drawing it anew, by module")

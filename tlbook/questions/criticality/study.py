@@ -25,10 +25,10 @@ from tlbook.questions.criticality.method.suffix import Chain, Suffix, Weights, c
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training import runs as trained
+from tlbook.training.executors import ensure_all
 from tlbook.training.specs import RunSpec, unique
 
 REDRAW_SEED = 1000  # of fresh draws of the init: none that a run starts from
-FIRST = "conv1"  # the module of the paper's Figure 6
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
@@ -38,14 +38,16 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    trained.ensure_all(runs(scale, targets, seeds), **how)
+    ensure_all(runs(scale, targets, seeds), **how)
     parts: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
     for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)
-        first = keys["seed"] in seeds[: scale.whole_seeds]
+        first = keys["seed"] in seeds[: scale.criticality.whole_seeds]
         measured = {"rewind": _rewound(scale, run, everything=first)}
         if keys["rate"] == scale.main_rates[keys["init"]]:
-            measured["paths"] = _paths(scale, run, every_module=keys["seed"] in seeds[: scale.map_seeds])
+            measured["paths"] = _paths(
+                scale, run, every_module=keys["seed"] in seeds[: scale.criticality.map_seeds]
+            )
         if first:
             measured["criticality"] = _criticality(scale, run)
         for name, rows in measured.items():
@@ -143,7 +145,8 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     wanted = sorted({*(epochs or run.kept()), spec.epochs})
     states = {epoch: {k: v.to(where) for k, v in run.weights(epoch).items()} for epoch in wanted}
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    return Opened(spec, chain(model, spec.precision), states, domain, view, where)
+    training = batches.evaluation(domain.train, view, where)
+    return Opened(spec, chain(model, spec.precision, training), states, domain, view, where)
 
 
 def spread(epochs: Sequence[int], most: int) -> list[int]:
@@ -157,9 +160,9 @@ def _rewound(scale: Scale, run: Opened, *, everything: bool) -> pd.DataFrame:
     """Figure 5, on test: to epoch 0, and if ``everything`` to later epochs and fresh draws too; on train the
     network itself only."""
     before = [epoch for epoch in run.checkpoints if epoch != run.spec.epochs]
-    epochs = spread(before, scale.rewind_epochs if everything else 1)
+    epochs = spread(before, scale.criticality.rewind_epochs if everything else 1)
     earlier = {epoch: run.checkpoints[epoch] for epoch in epochs}
-    fresh = [redrawn(run, number) for number in range(scale.redraws if everything else 0)]
+    fresh = [redrawn(run, number) for number in range(scale.criticality.redraws if everything else 0)]
     parts = []
     for split, states in (("train", ({}, ())), ("test", (earlier, fresh))):
         rows = method.rewind(run.chain, *run.batches(split), run.spec.metric, *states)
@@ -177,16 +180,16 @@ def redrawn(run: Opened, number: int) -> dict[str, Tensor]:
 
 
 def _paths(scale: Scale, run: Opened, *, every_module: bool) -> pd.DataFrame:
-    """Figure 6: conv1 on training images, or every module, on test images too."""
+    """Figure 6: the first module on training images, or every one, on test images too."""
     parts = []
     for split in ("train", "test") if every_module else ("train",):
-        images, labels = run.batches(split, scale.path_images)
+        images, labels = run.batches(split, scale.criticality.images)
         for suffix in walk(run.chain, images):
-            if suffix.module != FIRST and not every_module:
+            if suffix.module != run.modules[0] and not every_module:
                 break
-            noises = run.noises(suffix.module, scale.noise_draws)
-            for name, path in run.paths(suffix.module, scale.path_points).items():
-                factors = scale.noise, scale.end_noise if name == "direct" else ()
+            noises = run.noises(suffix.module, scale.criticality.noise_draws)
+            for name, path in run.paths(suffix.module, scale.criticality.points).items():
+                factors = scale.criticality.noise, scale.criticality.end_noise if name == "direct" else ()
                 rows = method.noise_map(suffix, labels, run.spec.metric, path, noises, *factors)
                 parts.append(rows.assign(module=suffix.module, path=name, split=split))
     columns = ["module", "path", "fraction", "distance", "noise", "split", "metric", "value"]
@@ -195,8 +198,8 @@ def _paths(scale: Scale, run: Opened, *, every_module: bool) -> pd.DataFrame:
 
 def _criticality(scale: Scale, run: Opened) -> pd.DataFrame:
     """The criticality of every module, on training images."""
-    images, labels = run.batches("train", scale.path_images)
-    at = {"epsilon": method.EPSILON, "images": len(labels), "draws": scale.noise_draws}
+    images, labels = run.batches("train", scale.criticality.images)
+    at = {"epsilon": method.EPSILON, "images": len(labels), "draws": scale.criticality.noise_draws}
     rows = []
     for suffix in walk(run.chain, images):
         for (path, norm), found in _both_norms(scale, run, suffix, labels).items():
@@ -208,10 +211,10 @@ def _both_norms(
     scale: Scale, run: Opened, suffix: Suffix, labels: Tensor
 ) -> dict[tuple[str, str], method.Criticality]:
     """A module's criticality by path and norm."""
-    noises = run.noises(suffix.module, scale.noise_draws)
+    noises = run.noises(suffix.module, scale.criticality.noise_draws)
     return {
         (name, norm): method.criticality_of(suffix, labels, path, noises, norm)
-        for name, path in run.paths(suffix.module, scale.path_points).items()
+        for name, path in run.paths(suffix.module, scale.criticality.points).items()
         for norm in ("raw", "relative")
     }
 
@@ -225,9 +228,10 @@ def rescaled_twin(
     Rows network (as trained, rescaled); columns network, logits_differ, raw, relative.
     """
     run = opened(scale, init, role, seed)
-    states = {epoch: rescaled(state, block, factor) for epoch, state in run.checkpoints.items()}
+    rescalings = run.chain.model.rescalings()
+    states = {epoch: rescaled(state, rescalings, block, factor) for epoch, state in run.checkpoints.items()}
     twin = dataclasses.replace(run, checkpoints=states)
-    images, labels = run.batches("train", scale.path_images)
+    images, labels = run.batches("train", scale.criticality.images)
     rows, before = [], None
     for name, network in {"as trained": run, "rescaled": twin}.items():
         network.chain.model.load_state_dict(network.final)
