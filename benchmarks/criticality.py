@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -92,26 +92,17 @@ Group = tuple[str, ...]  # modules that change together
 
 
 def _full(chain: suffix.Chain, batches: list[Tensor], groups: list[Group], others: list) -> list[Tensor]:
-    """A forward pass of the whole network for each variant; logits by group and variant."""
-    found = []
-    with torch.no_grad():
-        for group in groups:
-            for other in others:
-                with suffix.replaced(chain, criticality.part(chain, other, group)):
-                    found.append(torch.cat([chain.model(batch) for batch in batches]))
-    return found
+    """A forward pass of the whole network for each group and variant."""
+    changes = [criticality.part(chain, other, group) for group in groups for other in others]
+    return [suffix.plainly(chain, batches, change) for change in changes]
 
 
 def _suffix(chain: suffix.Chain, batches: list[Tensor], groups: list[Group], others: list) -> list[Tensor]:
     """What the package does, the one pass in front of all variants included; in the same order."""
-    variants: dict[str, list[Mapping[str, Tensor]]] = {}
-    where: dict[Group, tuple[str, int]] = {}
-    for group in dict.fromkeys(groups):
-        own = variants.setdefault(group[0], [])
-        where[group] = group[0], len(own)
-        own.extend(criticality.part(chain, other, group) for other in others)
+    names = [(group, number) for group in groups for number in range(len(others))]
+    variants = {name: criticality.part(chain, others[name[1]], name[0]) for name in names}
     found = suffix.evaluate(chain, batches, variants)
-    return [found[where[g][0]][where[g][1] + number] for g in groups for number in range(len(others))]
+    return [found[name] for name in names]
 
 
 def _compare(
@@ -124,7 +115,8 @@ def _compare(
     full, short = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
     ratio = statistics.median(a / b for a, b in pairs)
     starts = {group[0] for group in groups}
-    kept = max(s.bytes for s in suffix.walk(chain, batches[:1]) if s.module in starts)
+    read = (each.inputs[0] for each in suffix.walk(chain, batches[:1]) if each.module in starts)
+    kept = max(inputs.numel() * inputs.element_size() for inputs in read)
     print(f"{name:<16}{full:>9.3f}{short:>9.3f}{ratio:>8.2f}{differ:>12.1e}{kept / 2**20:>10.1f}")
 
 
