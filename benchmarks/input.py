@@ -39,7 +39,7 @@ from tlbook.data import batches, embedded, layouts
 from tlbook.data.decode import RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
-from tlbook.training import loop, runs
+from tlbook.training import executors, loop
 
 BLOCK = 8  # side of the blocks that change places
 BATCH = 32
@@ -109,7 +109,7 @@ class PlainFiles(Dataset):
 
 def plain_batches(domain: data.Domain, side: int, shuffled: bool) -> DataLoader:
     """As many worker processes as there are cores, kept from epoch to epoch."""
-    settings = {"num_workers": runs.default_workers(), "persistent_workers": True}
+    settings = {"num_workers": executors.default_workers(), "persistent_workers": True}
     return DataLoader(PlainFiles(domain, side, shuffled), BATCH, shuffle=True, **settings)
 
 

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-
 RATIOS = "median over rounds of the ratio within a round (least to greatest)"  # what `faster` says
 
 
