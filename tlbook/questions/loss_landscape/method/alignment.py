@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from tlbook.models.interpolation import check_pair, interpolate
 from tlbook.models.symmetry import Table, group_sizes, permuted
-from tlbook.questions.loss_landscape.method.evaluation import Evaluator
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator, Measured, tabulated
 
 ROUNDS = 100  # at most so many passes over the groups; a handful is usual
 METHODS = ("raw", "raw_repaired", "aligned", "repaired")
@@ -84,24 +84,24 @@ class _Convolutions(TorchFunctionMode):
         self.after, self.number = after, 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         if func is F.conv2d:
             self.number += 1
-            return self.after(self.number - 1, found)
-        return found
+            return self.after(self.number - 1, output)
+        return output
 
 
 def statistics(model: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation of each channel of each convolution's output over images (n, 3, s, s)."""
-    found: list[tuple[Tensor, Tensor]] = []
+    moments: list[tuple[Tensor, Tensor]] = []
 
     def note(_, output: Tensor) -> Tensor:
-        found.append(_moments(output))
+        moments.append(_moments(output))
         return output
 
     with torch.no_grad(), _Convolutions(note):
         model(images)
-    return found
+    return moments
 
 
 class Repaired(nn.Module):
@@ -171,15 +171,18 @@ def up_to_permutation(
     the same two lines with the statistics of `Repaired`, measured on ``images`` (training images, one batch).
     """
     aligned = permuted(second, table, matching(first, second, table))
-    rows = []
+    tables = []
     for method in methods:
         other = second if method.startswith("raw") else aligned
         repair = method.endswith("repaired")
         ends = [statistics(evaluator.load(state), images) for state in (first, other)] if repair else None
-        for alpha in places:
+
+        def measured(alpha: float, other=other, ends=ends) -> Measured:
             model = evaluator.load(interpolate(first, other, alpha))
             if ends and alpha not in (0, 1):
                 model = Repaired(model, images, between(*ends, alpha))
-            found = evaluator.measure_model(model, splits)
-            rows += [(method, float(alpha), split, m, value) for (split, m), value in found.items()]
-    return pd.DataFrame(rows, columns=["method", "alpha", "split", "metric", "value"])
+            return evaluator.measure_model(model, splits)
+
+        table = tabulated("alpha", ((alpha, measured(alpha)) for alpha in map(float, places)))
+        tables.append(table.assign(method=method))
+    return pd.concat(tables, ignore_index=True)

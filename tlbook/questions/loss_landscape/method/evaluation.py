@@ -6,9 +6,10 @@ forward pass (`benchmarks/interpolation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 State = Mapping[str, Tensor]
-Measured = dict[tuple[str, str], float]  # (split, metric) -> value
+Measured = Mapping[tuple[str, str], float]  # (split, metric) -> value
 
 
 class Resident:
@@ -99,13 +100,33 @@ class Evaluator:
 
     def measure_model(self, model: nn.Module, splits: Iterable[str] = ()) -> Measured:
         """As `measure`, of any model that reads the same images."""
-        found, values = {}, {}
+        predicted, values = {}, {}
         for split in splits or self.splits:
-            logits, labels = found[split] = self.predict(model, split)
+            logits, labels = predicted[split] = self.predict(model, split)
             values |= {(split, m): v for m, v in metrics.measure(logits, labels, self.metric).items()}
-        if {"dev", "test"} <= set(found):
-            values["test", "calibrated_loss"] = calibrated_loss(*found["dev"], *found["test"])
+        if {"dev", "test"} <= set(predicted):
+            values["test", "calibrated_loss"] = calibrated_loss(*predicted["dev"], *predicted["test"])
         return values
+
+
+def tabulated(column: str, measured: Iterable[tuple[object, Measured]]) -> pd.DataFrame:
+    """What was measured at each of some places as a table: the place under ``column``, split, metric, value."""
+    rows = [
+        (place, split, metric, value)
+        for place, values in measured
+        for (split, metric), value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=[column, "split", "metric", "value"])
+
+
+def mean(measured: Sequence[Measured]) -> Measured:
+    """The means of the same metrics, measured several times; NaN where one is."""
+    return pd.DataFrame(measured).mean(skipna=False).to_dict()
+
+
+def unmeasured(measured: Measured) -> Measured:
+    """The same metrics, all NaN: what is recorded of a model that diverged."""
+    return dict.fromkeys(measured, float("nan"))
 
 
 def re_estimate(model: nn.Module, train: Batches) -> None:
