@@ -10,20 +10,20 @@ from tlbook.evidence import claims
 from tlbook.questions import grid
 from tlbook.questions.feature_reuse import study as feature_reuse
 from tlbook.questions.loss_landscape import study as loss_landscape
+from tlbook.questions.loss_landscape.method import predictions
 from tlbook.questions.loss_landscape.method.barrier import alphas
-from tlbook.questions.loss_landscape.study import images as landscape_images
 from tlbook.questions.loss_landscape.study import pairs as landscape_lines
 from tlbook.questions.setup import study as setup
 from tlbook.training import runs
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1, 2)
-PAIR = list(landscape_lines.PAIR)
+PAIR = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 
 
 @pytest.fixture(scope="module")
 def scale(tiny):
     """A few points, and a source of as few images as the tiny one."""
-    return tiny.replace(line_points=dict.fromkeys(scales.TARGETS, 5), constant_epochs=1)
+    return tiny.replace(landscape={"points": dict.fromkeys(scales.TARGETS, 5)}, constant_epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def study(scale, own_folders):
         found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}
-        first = feature_reuse.tables(scale.replace(block_sizes=(32,)), TARGETS, SEEDS, workers=1, show=False)
+        first = feature_reuse.tables(
+            scale.replace(shuffles={"sizes": (32,)}), TARGETS, SEEDS, workers=1, show=False
+        )
     return found.tables, histories, first
 
 
@@ -45,8 +47,15 @@ def test_tables_are_valid_and_all_there(study):
         assert set(frame.role) == set(TARGETS) or name in ("alignment",)
 
 
+def at(line):
+    return line.first.at, line.second.at
+
+
 def kinds(lines):
-    named = [(line.pairing, *line.kind, line.first.at, line.second.at) for line in lines]
+    named = [
+        (line.kind.pairing, *((end.init, end.rate) for end in (line.first, line.second)), *at(line))
+        for line in lines
+    ]
     return pd.Series(named).value_counts()
 
 
@@ -78,7 +87,7 @@ def test_a_p_t_and_an_ri_t_share_neither_head_nor_order_where_they_can(scale):
     for line in landscape_lines.lines(scale, "real", SEEDS):
         if line.first.init != line.second.init:
             assert line.first.seed != line.second.seed
-    several = scale.replace(partners=2)
+    several = scale.replace(landscape={"partners": 2})
     mixed = [x for x in landscape_lines.lines(several, "real", SEEDS) if x.first.init != x.second.init]
     assert len({(x.first.seed, x.second.seed) for x in mixed}) == 6
     alone = landscape_lines.lines(scale, "real", (4,))
@@ -93,9 +102,9 @@ def test_controls_differ_in_one_thing_only(scale):
     seen = set()
     for line in landscape_lines.lines(scale, "quickdraw", SEEDS):
         one, other = line.first.spec.identity, line.second.spec.identity
-        if line.pairing in differ:
-            assert {name for name in one if one[name] != other[name]} == differ[line.pairing]
-            seen.add(line.pairing)
+        if line.kind.pairing in differ:
+            assert {name for name in one if one[name] != other[name]} == differ[line.kind.pairing]
+            seen.add(line.kind.pairing)
     assert seen == set(differ)
 
 
@@ -113,7 +122,9 @@ def test_weights_of_the_users_own_have_no_second_source(scale, tmp_path):
     own = scale.replace(pretrained=str(runs.ensure(grid.source(scale)).checkpoint("final")))
     specs = loss_landscape.runs(own, ("quickdraw",), SEEDS)
     assert not [spec for spec in specs if spec.role == scales.SOURCE]
-    assert "other_source" not in {line.pairing for line in landscape_lines.lines(own, "quickdraw", SEEDS)}
+    assert "other_source" not in {
+        line.kind.pairing for line in landscape_lines.lines(own, "quickdraw", SEEDS)
+    }
 
 
 def test_ends_of_lines_are_the_final_and_best_metrics_of_their_runs(study, scale):
@@ -187,11 +198,11 @@ def test_soups_leave_one_out(study):
 def test_predictions_start_with_images_that_change(study):
     said = study[0]["predictions"]
     for _, line in said.groupby(["role", *PAIR]):
-        assert line.path.nunique() == landscape_images.IMAGES
+        assert line.path.nunique() == predictions.IMAGES
         assert set(line.alpha) == set(alphas(5)) and line.confidence.between(0, 1).all()
     shown = np.array([[0, 1, 2, 3, 4], [0, 1, 0, 3, 4], [0, 0, 2, 3, 4]])
-    assert landscape_images.changing(shown, 3) == [1, 2, 0]
-    assert landscape_images.changing(shown, 1) == [1]
+    assert predictions.changing(shown, 3) == [1, 2, 0]
+    assert predictions.changing(shown, 1) == [1]
 
 
 def test_images_of_a_line_by_file(scale):
@@ -219,7 +230,7 @@ def test_claims_can_be_read_from_the_tables_with_question_ones(study):
 
 def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
     """Its lines hold NaN, its pairs are in no basin or soup, and the claims that need it say so."""
-    small = scale.replace(control_seeds={}, same_init_seeds={})
+    small = scale.replace(landscape={"control_seeds": {}, "same_init_seeds": {}})
     broken = runs.ensure(grid.ri_t(small, "real", "high", 1))
     weights = broken.checkpoint("final")
     from tlbook import models
@@ -250,4 +261,4 @@ def test_smoke_costs_what_it_may():
     new = [s for s in loss_landscape.runs(smoke, scales.TARGETS, smoke.seeds) if s.id not in known]
     assert sum(spec.passes for spec in new) <= 200_000
     laptop = scales.get("laptop")
-    assert laptop.detailed_pairs >= 3
+    assert laptop.landscape.detailed_pairs >= 3

@@ -50,10 +50,8 @@ def interpolation(table: pd.DataFrame, what: str = "metric") -> Figure:
             _line(ax, of_role[of_role.pair == kind], "alpha", label=kind, **LOOKS[kind])
         _alpha_axis(ax)
         _measure_axis(ax, of_role, what)
-    style.legend(figure, columns=4)
-    return style.described(
-        figure, f"{WORDS[what]} along the line between two models, by kind of pair".capitalize()
-    )
+    style.legend(figure, columns=2 * len(panels))
+    return style.described(figure, f"The {WORDS[what]} along the line between two models, by kind of pair")
 
 
 def checkpoints(table: pd.DataFrame) -> Figure:
@@ -128,7 +126,7 @@ def past_the_ends(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("length of the step / distance of the two")
         ax.set_ylabel("training loss (nats)")
         _log_axis(ax)
-    style.legend(figure, columns=2)
+    style.legend(figure, columns=min(len(panels), 2))
     return style.described(
         figure, "Training loss past the ends of the line between two models, and after random steps as long"
     )
@@ -171,8 +169,8 @@ def alignment(table: pd.DataFrame, what: str = "metric") -> Figure:
             _line(ax, of_role[of_role.method == method], "alpha", **looks)
         _alpha_axis(ax)
         _measure_axis(ax, of_role, what)
-    style.legend(figure, columns=4)
-    return style.described(figure, f"{WORDS[what]} between two RI-T, raw, aligned and repaired".capitalize())
+    style.legend(figure, columns=2 * len(panels))
+    return style.described(figure, f"The {WORDS[what]} between two RI-T, raw, aligned and repaired")
 
 
 # One place on the lines, as a reader moves along them

@@ -89,8 +89,9 @@ def _by_pair(named: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """Height, place and width of the barriers by kind of pair, beside the paper's lowest points.
 
-    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16` under
-    each other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over pairs.
+    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16`, one
+    under the other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over
+    pairs.
     """
     rates = {
         "rate": paper.init.map(vocabulary.PAPER_RATES),

@@ -39,8 +39,8 @@ def basin(
     ``loss`` maps weights to a number; ``delta`` is a length in weight space. ``on_line`` are losses at evenly
     spaced points of the segment, both ends among them, if they are known. Returns distance (l2), mean (mu),
     spread (what 1 bounds), noise_rise and beyond_rise (what 2 and 3 bound), and epsilon_low and epsilon_high:
-    the pair is in one basin for each epsilon between them, for none if epsilon_low is the larger. Equal models
-    span no segment: beyond_rise is then NaN.
+    the pair is in one basin for each epsilon between them, for none if epsilon_low is the larger. Equal
+    models span no segment: beyond_rise is then NaN.
     """
     check_pair(first, second)
     if on_line is None:

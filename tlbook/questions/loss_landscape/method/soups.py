@@ -62,8 +62,11 @@ def soup(
 def leave_one_out(
     evaluator: Evaluator, members: Sequence[tuple[int, Mapping[str, Tensor]]], metric: str
 ) -> pd.DataFrame:
-    """`soup` of all members (seed, weights), and with each seed left out: columns left_out ("-": none), members
-    (how many), and those of `soup`. A soup with a member that diverged, or of one alone, is not made."""
+    """`soup` of all members (seed, weights), and with each seed left out.
+
+    Columns left_out ("-": none), members (how many), and those of `soup`. A soup with a member that diverged,
+    or of one alone, is not made.
+    """
     known = [predicted(evaluator, state) for _, state in members]
     diverged = [not_finite(state) is not None for _, state in members]
     tables = []

@@ -14,9 +14,7 @@ from torch import Tensor
 from tlbook import data, models
 from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
-from tlbook.errors import TlbookError
 from tlbook.models.interpolation import norm, not_finite
-from tlbook.models.symmetry import SYMMETRIES
 from tlbook.questions.loss_landscape import QUESTION
 from tlbook.questions.loss_landscape.method import alignment, barrier, basin, evaluation, predictions, soups
 from tlbook.questions.loss_landscape.method import flatness as flat
@@ -24,7 +22,8 @@ from tlbook.questions.loss_landscape.method.evaluation import Evaluator, Residen
 from tlbook.questions.loss_landscape.study import pairs
 from tlbook.questions.loss_landscape.study.pairs import Kind, Line, Model
 from tlbook.scales import Scale
-from tlbook.training.runs import device, ensure, ensure_all, find
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure
 from tlbook.training.specs import RunSpec
 
 TWIN = 4.0  # factor of the rescaled twin
@@ -80,11 +79,11 @@ class Landscape:
             yield "interpolation", line.named(measured)
             yield "barriers", line.named(barrier.barriers(measured))
         for line in self.detailed():
-            for delta in self.scale.basin_deltas:
+            for delta in self.scale.landscape.basin_deltas:
                 yield "basins", line.named(self._basin(line, delta)).assign(delta=float(delta))
         for line in self.detailed(pairs.TWO_P_T, pairs.TWO_RI_T):
             yield "around", line.named(self._around(line))
-        for line in self.detailed(pairs.TWO_RI_T):
+        for line in self.detailed(pairs.TWO_RI_T) if self.evaluator.model.symmetry() else ():
             yield "alignment", line.named(self._aligned(line))
         for model in pairs.main_models(self.scale, self.role, self.seeds):
             yield from self._flatness(model)
@@ -98,7 +97,7 @@ class Landscape:
 
     def _state(self, model: Model) -> dict[str, Tensor]:
         """A model's weights on the device."""
-        weights = ensure(model.spec).weights(model.at)
+        weights = models.learned(self.scale.network, ensure(model.spec).weights(model.at))
         return {name: tensor.to(device()) for name, tensor in weights.items()}
 
     def _states(self, line: Line) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -108,12 +107,12 @@ class Landscape:
         return any(not_finite(state) is not None for state in self._states(line))
 
     def detailed(self, *kinds: Kind) -> list[Line]:
-        """The first few lines of some kinds of pairs (default: all) of final models, none of which diverged."""
+        """The first few lines of some kinds of pairs (default: all) of final models; none that diverged."""
         of_kind: dict[Kind, list[Line]] = {}
         for line in self.lines:
             if line.kind.final and (not kinds or line.kind in kinds) and not self._diverged(line):
                 of_kind.setdefault(line.kind, []).append(line)
-        return [line for lines in of_kind.values() for line in lines[: self.scale.detailed_pairs]]
+        return [line for lines in of_kind.values() for line in lines[: self.scale.landscape.detailed_pairs]]
 
     @functools.cached_property
     def measured(self) -> dict[Line, pd.DataFrame]:
@@ -121,7 +120,7 @@ class Landscape:
         beyond = self.detailed(pairs.TWO_P_T, pairs.TWO_RI_T)
         measured = {}
         for line in self.lines:
-            places = self._places(line.kind.papers, self.scale.line_outside if line in beyond else 0)
+            places = self._places(line.kind.papers, self.scale.landscape.outside if line in beyond else 0)
             ends = self.own(line.first), self.own(line.second)
             if self._diverged(line):
                 nothing = evaluation.unmeasured(ends[0])
@@ -135,7 +134,7 @@ class Landscape:
 
     def _places(self, all_of_them: bool, outside: int = 0) -> np.ndarray:
         """Places on a line: as many as the scale says, or every other one of them."""
-        points = self.scale.line_points[self.role]
+        points = self.scale.landscape.points[self.role]
         return barrier.alphas(points if all_of_them else (points + 1) // 2, outside)
 
     def _basin(self, line: Line, delta: float) -> pd.DataFrame:
@@ -151,13 +150,13 @@ class Landscape:
         return self.evaluator.measure(state, ("train",))["train", "loss"]
 
     def _around(self, line: Line) -> pd.DataFrame:
-        fractions = np.linspace(0, barrier.REACH, self.scale.line_outside + 1).round(barrier.PLACES)
+        fractions = np.linspace(0, barrier.REACH, self.scale.landscape.outside + 1).round(barrier.PLACES)
         steps = flat.around(self.evaluator, *self._states(line), fractions, AROUND_DIRECTIONS, ("train",))
         return steps[steps.metric == "loss"]
 
     def _flatness(self, model: Model) -> Iterator[tuple[str, pd.DataFrame]]:
         """Random steps from a model in training metrics; for the first seed, from its rescaled twin too."""
-        how = self.evaluator, self.scale.flat_distances, self.scale.flat_directions
+        how = self.evaluator, self.scale.landscape.flat_distances, self.scale.landscape.flat_directions
         steps = flat.flatness(how[0], self.state(model), *how[1:])
         yield "flatness", model.named(self.role, steps)
         if model.seed == self.seeds[0]:
@@ -171,7 +170,7 @@ class Landscape:
         some = itertools.islice(self.evaluator.splits["train"], REPAIR_BATCHES)
         images = torch.cat([images for images, _ in some])[:REPAIR_IMAGES]
         images = images.contiguous(memory_format=torch.channels_last)
-        symmetry = SYMMETRIES[self.scale.network]
+        symmetry = self.evaluator.model.symmetry()
         return alignment.up_to_permutation(
             self.evaluator, *self._states(line), symmetry, self._places(all_of_them=False), images
         )

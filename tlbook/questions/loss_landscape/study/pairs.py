@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import pandas as pd
 
@@ -38,8 +39,8 @@ class End:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of pair: what its models share, its two ends, for which roles, on how many seeds (a scale's count
-    by role; empty: all of them), and whether the paper's figures show it.
+    """A kind of pair: what its models share, its two ends, for which roles, on how many seeds (a scale's
+    count by role; empty: all of them), and whether the paper's figures show it.
 
     Equal ends are paired each with each. Others belong to the same seed, or, where they are ``apart``, to
     different ones: their heads and orders too are then different.
@@ -79,15 +80,15 @@ KINDS = (
     Kind("independent", P_T_BEST, RI_T_BEST, XRAY, papers=True, apart=True),
     Kind("same_run", P_T_BEST, P_T, XRAY, papers=True),
     Kind("same_run", RI_T_BEST, RI_T, XRAY, papers=True),
-    Kind("same_init", RI_T_ONE_INIT, RI_T_ONE_INIT, seeds="same_init_seeds", papers=True),
+    Kind("same_init", RI_T_ONE_INIT, RI_T_ONE_INIT, seeds="landscape.same_init_seeds", papers=True),
     Kind("independent", P_T_HIGH, P_T_HIGH, seeds="second_rate_seeds"),
     Kind("independent", RI_T_LOW, RI_T_LOW, seeds="second_rate_seeds"),
     Kind("independent", P_T, RI_T_LOW, seeds="second_rate_seeds", apart=True),
     Kind("independent", P_T_HIGH, RI_T, seeds="second_rate_seeds", apart=True),
     Kind("rate", P_T, P_T_HIGH, seeds="second_rate_seeds"),
-    Kind("order", P_T_ONE_HEAD, P_T_ONE_HEAD, seeds="control_seeds"),
-    Kind("head", P_T_ONE_ORDER, P_T_ONE_ORDER, seeds="control_seeds"),
-    Kind("other_source", P_T, P_T_OTHER_P, seeds="control_seeds"),
+    Kind("order", P_T_ONE_HEAD, P_T_ONE_HEAD, seeds="landscape.control_seeds"),
+    Kind("head", P_T_ONE_ORDER, P_T_ONE_ORDER, seeds="landscape.control_seeds"),
+    Kind("other_source", P_T, P_T_OTHER_P, seeds="landscape.control_seeds"),
 )
 # Whose weights are averaged: what they share, which models of each seed, on how many seeds.
 SOUPS = (
@@ -95,7 +96,7 @@ SOUPS = (
     ("independent", (RI_T,), ""),
     ("independent", (P_T_HIGH,), "second_rate_seeds"),
     ("rate", (P_T, P_T_HIGH), "second_rate_seeds"),
-    ("same_init", (RI_T_ONE_INIT,), "same_init_seeds"),
+    ("same_init", (RI_T_ONE_INIT,), "landscape.same_init_seeds"),
 )
 
 
@@ -134,7 +135,7 @@ class Line:
 def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """Sources first, then every run that a line or a soup needs."""
     sources = list(grid.pretraining(scale))
-    if has_other_source(scale) and any(scale.control_seeds.get(role, 0) for role in targets):
+    if has_other_source(scale) and any(scale.landscape.control_seeds.get(role, 0) for role in targets):
         sources.append(grid.constant_source(scale))
     models = []
     for role in targets:
@@ -155,7 +156,7 @@ def models(scale: Scale, role: str, end: End, seeds: Sequence[int], some: str = 
     """The models of one end, one a seed; ``some`` names the scale's count of them, as `Kind.seeds` does."""
     rate = end.rate(scale)
     found = []
-    for seed in seeds[: getattr(scale, some).get(role, 0)] if some else seeds:
+    for seed in seeds[: attrgetter(some)(scale).get(role, 0)] if some else seeds:
         if end.other_source:
             other = Init("from", Checkpoint(grid.constant_source(scale).id, scale.constant_epochs))
             spec = grid.target(scale, role, other, rate, seed, final_only=True)
@@ -186,7 +187,7 @@ def _pairs(scale: Scale, role: str, kind: Kind, seeds: Sequence[int]) -> Iterato
         return itertools.combinations(first, 2)
     second = models(scale, role, kind.second, seeds, kind.seeds)
     if kind.apart:
-        return _of_other_seeds(first, second, scale.partners if kind.papers else 1)
+        return _of_other_seeds(first, second, scale.landscape.partners if kind.papers else 1)
     return zip(first, second, strict=True)
 
 
