@@ -13,6 +13,7 @@ from tlbook.questions.loss_landscape import study as loss_landscape
 from tlbook.questions.loss_landscape.method import predictions
 from tlbook.questions.loss_landscape.method.barrier import alphas
 from tlbook.questions.loss_landscape.study import pairs as landscape_lines
+from tlbook.questions.loss_landscape.study.by_hand import Opened
 from tlbook.questions.setup import study as setup
 from tlbook.training import runs
 
@@ -250,9 +251,25 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
     assert set(part.verdict) <= {"inconclusive", "not recorded"}
 
 
-def test_two_models_by_hand_are_refused_where_they_are_not(scale, refused):
-    refused("two seeds", loss_landscape.two_models, scale, "real", "P-T", (0,))
-    refused("not on this machine", loss_landscape.two_models, scale, "real", "RI-T", (0, 1))
+@pytest.mark.parametrize("role", TARGETS)
+def test_what_a_page_opens_is_the_studys(study, scale, role):
+    """In plain torch, the numbers of the tables: an end of a line, and half of the way to one of the same init."""
+    opened = Opened(scale, role)
+    first = opened.weights("RI-T", 0)
+    lines = study[0]["interpolation"].query("role == @role and init == 'RI-T' and init_b == 'RI-T'")
+    lines = lines.query("seed == 0 and seed_b == 1 and checkpoint == 'final' and rate == 'high'")
+    at = lines.set_index(["pairing", "alpha", "split", "metric"]).value
+    assert opened.metric(first) == at["independent", 0, "test", scale.metric[role]]
+    assert opened.loss(first, "train") == pytest.approx(at["independent", 0, "train", "loss"])
+    if role == "quickdraw":
+        second = opened.weights("RI-T", 1, init_seed=0, head_seed=0)
+        half = {name: (first[name] + second[name]) / 2 for name in first}
+        assert opened.loss(half) == pytest.approx(at["same_init", 0.5, "test", "loss"], rel=1e-5)
+    assert np.isnan(opened.metric({name: tensor * float("nan") for name, tensor in first.items()}))
+
+
+def test_what_is_not_trained_cannot_be_opened(scale, refused):
+    refused("not on this machine", Opened(scale, "real").weights, "RI-T", 7)
 
 
 def test_smoke_costs_what_it_may():
