@@ -73,6 +73,6 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     assert not [text for page in pages for text in page.select(".tlb-text")]
     by_hand = [page for page in pages if "there are no models here" in page.text]
     sources = [page for page in pages if page.select("details.tlb-code")]
-    assert len(by_hand) == 8 and len(sources) == 6
+    assert len(by_hand) == 8 and len(sources) == 7
     assert all(page.select(".tlb-panel") for page in pages if page not in by_hand + sources)
     assert sum(len(page.select("img")) for page in pages) >= 7 and len(pages[-1].select("details")) == 5

@@ -253,7 +253,7 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
 
 @pytest.mark.parametrize("role", TARGETS)
 def test_what_a_page_opens_is_the_studys(study, scale, role):
-    """In plain torch, the numbers of the tables: an end of a line, and half of the way to one of the same init."""
+    """In plain torch, the numbers of the tables: a line's end, and half of the way between two of one init."""
     opened = Opened(scale, role)
     first = opened.weights("RI-T", 0)
     lines = study[0]["interpolation"].query("role == @role and init == 'RI-T' and init_b == 'RI-T'")

@@ -20,7 +20,7 @@ Weights = Mapping[str, Tensor]
 
 
 class Opened:
-    """A role of a scale: its final models by name, and what a network with any weights scores on its images."""
+    """A role of a scale: its final models by name, and what any weights score on its images."""
 
     def __init__(self, scale: Scale, role: str):
         self.scale, self.role = scale, role
@@ -28,8 +28,11 @@ class Opened:
         self.network, self.images = made.model, made.splits
 
     def weights(self, init: str, seed: int, **shared: int) -> dict[str, Tensor]:
-        """The final weights of P-T or RI-T at its rate in the paper, on the CPU; ``shared`` are seeds that are
-        not the run's own (init_seed, head_seed, order_seed). A run that is not finished here is refused."""
+        """The final weights of P-T or RI-T at its rate in the paper, on the CPU.
+
+        ``shared`` are seeds that are not the run's own (init_seed, head_seed, order_seed). A run that is not
+        finished on this machine is refused.
+        """
         spec = grid.of_init(self.scale, init, self.role, self.scale.main_rates[init], seed, **shared)
         run = runs.find(spec.id)
         if run is None:
