@@ -29,7 +29,7 @@ def scale(tiny):
 
 @pytest.fixture(scope="module")
 def study(scale, own_folders):
-    """The tiny study, run once for this module; and question 1's tables of the same runs."""
+    """The tiny study, run once for this module; question 1's tables of the same runs; and what a page opens."""
     with own_folders():
         found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
@@ -37,7 +37,10 @@ def study(scale, own_folders):
         first = feature_reuse.tables(
             scale.replace(shuffles={"sizes": (32,)}), TARGETS, SEEDS, workers=1, show=False
         )
-    return found.tables, histories, first
+        opened = {role: Opened(scale, role) for role in TARGETS}
+        weights = {role: [one.weights("RI-T", 0)] for role, one in opened.items()}
+        weights["quickdraw"].append(opened["quickdraw"].weights("RI-T", 1, init_seed=0, head_seed=0))
+    return found.tables, histories, first, (opened, weights)
 
 
 def test_tables_are_valid_and_all_there(study):
@@ -129,7 +132,7 @@ def test_weights_of_the_users_own_have_no_second_source(scale, tmp_path):
 
 
 def test_ends_of_lines_are_the_final_and_best_metrics_of_their_runs(study, scale):
-    found, histories, _ = study
+    found, histories, *_ = study
     rows = found["interpolation"]
     rows = rows[(rows.split == "test") & (rows.metric != "calibrated_loss")]
     for init, rate in (("P-T", "low"), ("RI-T", "high")):
@@ -217,7 +220,7 @@ def test_images_of_a_line_by_file(scale):
 
 
 def test_claims_can_be_read_from_the_tables_with_question_ones(study):
-    found, _, first = study
+    found, _, first, _ = study
     which = claims.of_question("loss_landscape")
     judged = claims.evaluate(found | first, judged=True, which=which)
     own = judged[judged.role.isin(TARGETS)]
@@ -253,17 +256,15 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
 
 @pytest.mark.parametrize("role", TARGETS)
 def test_what_a_page_opens_is_the_studys(study, scale, role):
-    """In plain torch, the numbers of the tables: a line's end, and half of the way between two of one init."""
-    opened = Opened(scale, role)
-    first = opened.weights("RI-T", 0)
+    """In plain torch, the numbers of the tables: a line's end, and the middle between two of one init."""
+    opened, (first, *second) = (by_role[role] for by_role in study[3])
     lines = study[0]["interpolation"].query("role == @role and init == 'RI-T' and init_b == 'RI-T'")
     lines = lines.query("seed == 0 and seed_b == 1 and checkpoint == 'final' and rate == 'high'")
     at = lines.set_index(["pairing", "alpha", "split", "metric"]).value
     assert opened.metric(first) == at["independent", 0, "test", scale.metric[role]]
     assert opened.loss(first, "train") == pytest.approx(at["independent", 0, "train", "loss"])
-    if role == "quickdraw":
-        second = opened.weights("RI-T", 1, init_seed=0, head_seed=0)
-        half = {name: (first[name] + second[name]) / 2 for name in first}
+    if second:
+        half = {name: (first[name] + second[0][name]) / 2 for name in first}
         assert opened.loss(half) == pytest.approx(at["same_init", 0.5, "test", "loss"], rel=1e-5)
     assert np.isnan(opened.metric({name: tensor * float("nan") for name, tensor in first.items()}))
 

@@ -73,12 +73,8 @@ class Evaluator:
             self.model.re_estimate(self.splits["train"])
         return self.model
 
-    def logits(self, state: State, split: str) -> tuple[Tensor, Tensor]:
-        """Logits float32 (n, k) and labels of a split, on the CPU."""
-        return self.predict(self.load(state), split)
-
     def predict(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
-        """As `logits`, of any model that reads the same images."""
+        """Logits float32 (n, k) and labels of a split, on the CPU; of any model that reads the same images."""
         return metrics.predict(model, self.splits[split], self.precision)
 
     def measure(self, state: State, splits: Iterable[str] = ()) -> Measured:
@@ -124,9 +120,9 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     NaN for logits that are not finite, or none."""
     if not len(logits) or not torch.isfinite(logits).all():
         return float("nan")
-    doubles = logits.double()
-    at = lambda log_t: metrics.loss(doubles / np.exp(log_t), _answers(labels)).item()  # noqa: E731
-    return float(np.exp(minimize_scalar(at, bounds=(np.log(0.01), np.log(100)), method="bounded").x))
+    bounds = np.log(0.01), np.log(100)
+    best = minimize_scalar(lambda t: _loss_at(np.exp(t), logits, labels), bounds=bounds, method="bounded")
+    return float(np.exp(best.x))
 
 
 def calibrated_loss(dev_logits: Tensor, dev_labels: Tensor, logits: Tensor, labels: Tensor) -> float:
@@ -135,9 +131,10 @@ def calibrated_loss(dev_logits: Tensor, dev_labels: Tensor, logits: Tensor, labe
     A network that is sure of its mistakes has a high loss where its accuracy is fine; one number, fitted on
     other images, takes that away.
     """
-    scale = temperature(dev_logits, dev_labels)
-    return metrics.loss(logits.double() / scale, _answers(labels)).item()
+    return _loss_at(temperature(dev_logits, dev_labels), logits, labels)
 
 
-def _answers(labels: Tensor) -> Tensor:
-    return labels.double() if labels.ndim == 2 else labels
+def _loss_at(temperature: float, logits: Tensor, labels: Tensor) -> float:
+    """The loss of logits / temperature, in double precision."""
+    answers = labels.double() if labels.ndim == 2 else labels
+    return metrics.loss(logits.double() / temperature, answers).item()

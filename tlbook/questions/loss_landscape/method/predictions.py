@@ -34,7 +34,8 @@ def said_on_the_way(
     several = domain.test.labels.ndim == 2
     answers = []
     for place in thinned:
-        logits, _ = evaluator.logits(interpolate(first, second, float(place)), "test")
+        model = evaluator.load(interpolate(first, second, float(place)))
+        logits, _ = evaluator.predict(model, "test")
         answers.append((logits.double().sigmoid() if several else logits.double().softmax(1)).max(1))
     said = np.stack([best.indices.numpy() for best in answers])
     rows = [

@@ -156,14 +156,15 @@ class Landscape:
 
     def _flatness(self, model: Model) -> Iterator[tuple[str, pd.DataFrame]]:
         """Random steps from a model in training metrics; for the first seed, from its rescaled twin too."""
-        how = self.evaluator, self.scale.landscape.flat_distances, self.scale.landscape.flat_directions
-        steps = flat.flatness(how[0], self.state(model), *how[1:])
-        yield "flatness", model.named(self.role, steps)
+        landscape = self.scale.landscape
+        how = {"distances": landscape.flat_distances, "directions": landscape.flat_directions}
+        steps = model.named(self.role, flat.flatness(self.evaluator, self.state(model), **how))
+        yield "flatness", steps
         if model.seed == self.seeds[0]:
             twin = flat.rescaled_twin(self.state(model), self.scale.network, TWIN)
-            yield "twins", model.named(self.role, steps).assign(factor=1.0)
-            twins_steps = flat.flatness(how[0], twin, *how[1:])
-            yield "twins", model.named(self.role, twins_steps).assign(factor=TWIN)
+            its_steps = model.named(self.role, flat.flatness(self.evaluator, twin, **how))
+            yield "twins", steps.assign(factor=1.0)
+            yield "twins", its_steps.assign(factor=TWIN)
 
     def _aligned(self, line: Line) -> pd.DataFrame:
         """Two RI-T raw, aligned and repaired, on every other place of their line."""
