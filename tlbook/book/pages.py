@@ -263,7 +263,7 @@ def _duration(seconds: float) -> str:
 def _command(result: Results) -> str:
     """What makes a result again; roles and seeds are named where they are not the scale's own."""
     chosen = {
-        "target": (result.roles, scales.TARGETS),
+        "target": (result.roles, scales.get(result.scale).targets),
         "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
     }
     options = [
