@@ -12,13 +12,14 @@ from PIL import Image
 
 from tlbook import data
 from tlbook.data import decode, embedded
+from tlbook.data.stream import Stream
 from tlbook.data.views import CHAINS
 from tlbook.questions import plan
 from tlbook.training import runs
 
 
 def cached(tmp_path):
-    return sorted((tmp_path / "cache" / "images").glob("*"))
+    return sorted((tmp_path / "cache" / "views").glob("*.npy"))
 
 
 def request(folder, side=8, train=100, test=100, chooses=True):
@@ -198,7 +199,7 @@ def test_of_three_parts_val_alone_chooses(tmp_path):
 def test_the_second_call_decodes_nothing(tmp_path, monkeypatch):
     first = load(class_folders(tmp_path / "mine"))
     assert len(cached(tmp_path)) == 3
-    monkeypatch.setattr(decode, "decode_image", lambda *a: pytest.fail("decoded again"))
+    monkeypatch.setattr(Stream, "_decoded", lambda *a: pytest.fail("decoded again"))
     second = load(tmp_path / "mine")
     assert torch.equal(first.train.images, second.train.images) and first.digest == second.digest
 
@@ -239,14 +240,14 @@ def test_a_bad_file_is_refused_and_leaves_nothing_half_written(tmp_path, content
 
 
 def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
-    def full(file, images):
-        file.write(b"half")
+    def full(partial, path):
+        assert partial.stat().st_size
         raise OSError("no space left")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(decode.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         load(class_folders(tmp_path / "mine"))
-    assert cached(tmp_path) == []
+    assert [path for path in (tmp_path / "cache" / "views").iterdir() if path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("left", [0, 50, -10])

@@ -167,7 +167,8 @@ def _load(wanted: Request, root: Path | None) -> Domain:
 
         def images(split: str, names: Names) -> torch.Tensor | Stream:
             files, sizes = (listing.folder, names.paths, names.digests), (wanted.side, wanted.resized)
-            return Stream(*files, listing.chain, *sizes) if streams else decode.decoded(*files, *sizes)
+            stored = Stream(*files, listing.chain, *sizes)
+            return stored if streams else stored.resident()
 
     none = torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8)
     parts = {}
