@@ -266,7 +266,7 @@ def _duration(seconds: float) -> str:
 def _options(result: Results) -> list[str]:
     """The roles and seeds of a result as options of a command, where they are not the scale's own."""
     chosen = {
-        "target": (result.roles, scales.TARGETS),
+        "target": (result.roles, scales.get(result.scale).targets),
         "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
     }
     return [
