@@ -104,6 +104,8 @@ def legend(figure: Figure, handles: Mapping[str, Artist] | None = None, columns:
         for ax in figure.axes:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 found.setdefault(label, handle)
+            if ax.get_legend():
+                ax.get_legend().remove()
     if found:
         ncols = min(len(found), columns)
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, **how)
