@@ -157,7 +157,9 @@ def same_as(
     if named.index.has_duplicates or not set(computed) <= set(named.index):
         chosen = ", ".join(f"{name} {value}" for name, value in where.items())
         raise TlbookError(f"The table {table} has {len(rows)} rows where {chosen}: name one for each number.")
-    shown = _held(computed, {name: named[name] for name in computed}, f"{table} ", "in the table", tolerance, 1)
+    shown = _held(
+        computed, {name: named[name] for name in computed}, f"{table} ", "in the table", tolerance, 1
+    )
     return Table(shown.rename_axis(over).reset_index() if over else shown)
 
 
@@ -323,9 +325,9 @@ def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
         rows = records.load(scale.name, "feature_reuse", "domains").set_index("role")
         shown = (scales.SOURCE, *given.targets)
         return rows.loc[[role for role in shown if role in rows.index]].reset_index()
-    from tlbook.questions.setup import study as setup
+    from tlbook.questions import grid
 
-    return setup.domains(scale, given.targets)
+    return grid.domains(scale, given.targets)
 
 
 def costs(question: Question, given: Parameters) -> pd.DataFrame:

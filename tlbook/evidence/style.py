@@ -72,11 +72,11 @@ def block_order(sizes: Iterable[str]) -> list[str]:
 
 
 def panels(
-    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True
+    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
+    """A figure of ``count`` panels of that size in inches, ``columns`` a row, one y axis for all or one each."""
     apply()
-    columns = min(count, 2)
+    columns = min(count, columns)
     rows = -(-count // columns)
     size = (width * columns + 0.6, height * rows)
     figure, axes = plt.subplots(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
+import numpy as np
 import pandas as pd
+from torch import Tensor, nn
 
 from tlbook import data
+from tlbook.data import batches
+from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
 from tlbook.questions.feature_reuse import QUESTION
 from tlbook.questions.feature_reuse.method import convergence
 from tlbook.scales import Scale
-from tlbook.training.runs import ensure, ensure_all, find
+from tlbook.training import loop
+from tlbook.training import runs as store
 from tlbook.training.specs import RunSpec
 
 
@@ -22,9 +28,9 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    ensure_all(runs(scale, targets, seeds), **how)
+    store.ensure_all(runs(scale, targets, seeds), **how)
     curves = grid.long(
-        (keys, ensure(spec).history()) for keys, spec in grid.unshuffled(scale, targets, seeds)
+        (keys, store.ensure(spec).history()) for keys, spec in grid.unshuffled(scale, targets, seeds)
     )
     shuffled = grid.long(
         (keys, grid.final_rows(spec)) for keys, spec in grid.shuffled_runs(scale, targets, seeds)
@@ -40,6 +46,45 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
 
 def finished_curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """learning_curves of the runs that are there; trains nothing, and is empty if there are none."""
-    parts = [(keys, find(spec.id)) for keys, spec in grid.unshuffled(scale, targets, seeds)]
+    parts = [(keys, store.find(spec.id)) for keys, spec in grid.unshuffled(scale, targets, seeds)]
     there = [(keys, run.history()) for keys, run in parts if run is not None]
     return grid.long(there) if there else QUESTION.table("learning_curves").empty()
+
+
+# What the page opens, to compute by hand
+
+
+def opened(
+    scale: Scale, role: str, init: str, seed: int, block_size: str | None = None
+) -> tuple[nn.Module, Iterator[tuple[Tensor, Tensor]]]:
+    """A finished run at its init's main rate: the network at the last epoch, and its test images in batches
+    (images, labels), normalised, and *not shuffled* whatever ``block_size`` it was trained with."""
+    size = int(block_size) if (block_size or "").isdecimal() else block_size
+    spec = grid.of_init(scale, init, role, scale.main_rates[init], seed, block_size=size)
+    network = store.network(spec.network, store.ensure(spec).weights("final"))
+    domain, view = _seen(scale, spec)
+    return network, batches.evaluation(domain.test, view, store.device())
+
+
+def first_batches(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSpec, loop.State, list]:
+    """A P-T at its main rate before its first step, and its first batches (images, labels)."""
+    spec = grid.p_t(scale, role, scale.main_rates["P-T"], seed)
+    state = loop.initial(spec, store.weights(grid.pretrained(scale)), store.device())
+    domain, view = _seen(scale, spec)
+    drawn = np.random.default_rng([spec.order_seed, 1])
+    epoch = batches.training(domain.train, view, spec.augmentation, spec.batch, drawn, store.device())
+    return spec, state, list(islice(epoch, count))
+
+
+def trained_on(scale: Scale, role: str, seed: int, count: int) -> dict[str, Tensor]:
+    """The weights after `loop.step` on each of those batches, with mixup drawn from generator 0."""
+    spec, state, shown = first_batches(scale, role, seed, count)
+    drawn = np.random.default_rng(0)
+    for images, labels in shown:
+        loop.step(spec, state, images, labels, drawn)
+    return state.model.state_dict()
+
+
+def _seen(scale: Scale, spec: RunSpec) -> tuple[data.Domain, batches.View]:
+    domain = data.load(data.request(scale, spec.role))
+    return domain, batches.View.of(domain, spec.side, spec.normalisation, Shuffle.none())
