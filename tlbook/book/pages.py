@@ -101,9 +101,9 @@ def show(
     """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
 
     Several table names are given to ``draw`` in their order. ``draw`` returns a figure, a frame that is shown
-    as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and are empty for a reader's own images.
-    Where nothing is recorded on real images, the first tab says so; a result without one of the tables says
-    that.
+    as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and are empty for a
+    reader's own images. Where nothing is recorded on real images, the first tab says so; a result without one
+    of the tables says that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)

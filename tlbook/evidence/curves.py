@@ -21,7 +21,7 @@ def lines(table: pd.DataFrame, x: str, each_rate: bool = False, **looks) -> tupl
     """``value`` against the column ``x``, a panel a role: lines are means over seeds, bands span all seeds.
 
     A line for each init, told apart by colour and marker; with ``each_rate`` one for each of its rates, told
-    apart by dashes. ``looks`` goes to seaborn's ``lineplot``. Returns the figure and `style.by_role`'s panels.
+    apart by dashes. ``looks`` goes to seaborn's ``lineplot``. Returns the figure and its panels.
     """
     kinds = {init: (init, "low") for init in vocabulary.inits(table)}
     shown = table.assign(kind=table.init)

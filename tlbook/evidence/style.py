@@ -74,7 +74,7 @@ def block_order(sizes: Iterable[str]) -> list[str]:
 def panels(
     count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels of that size in inches, ``columns`` a row, one y axis for all or one each."""
+    """A figure of ``count`` panels of that size in inches, ``columns`` a row, sharing the y axis or not."""
     apply()
     columns = min(count, columns)
     rows = -(-count // columns)

@@ -22,7 +22,8 @@ from tlbook.questions.controls.method.gain import gain
 from tlbook.questions.grid import final_rows, long
 from tlbook.questions.setup.study import ensure_p
 from tlbook.scales import CONTROLS, INITS, SOURCE, Scale
-from tlbook.training.runs import device, ensure, ensure_all, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, weights
 from tlbook.training.specs import INIT_NAMES, RunSpec, unique
 from tlbook.vocabulary import at_better_rate
 
@@ -82,8 +83,8 @@ def _controls(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
     """The kinds of run that the redrawn inits have: their keys in tables."""
     for role in targets:
         for init in CONTROLS:
-            for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
-                yield {"role": role, "init": init, "rate": scale.redrawn_rate, "seed": seed}
+            for seed in seeds[: scale.controls.seeds.get(role, 0)]:
+                yield {"role": role, "init": init, "rate": scale.controls.rate, "seed": seed}
 
 
 def _unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
@@ -92,7 +93,7 @@ def _unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> P
 
 
 def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
-    for keys in _controls(scale, targets, seeds[: scale.shuffle_seeds]):
+    for keys in _controls(scale, targets, seeds[: scale.shuffles.seeds]):
         for size in _blocks(scale):
             more = {"block_size": str(size), "block_fraction": grid.block_fraction(size, scale.side)}
             yield keys | more, grid.of_init(scale, **keys, block_size=size)
@@ -100,11 +101,11 @@ def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Pla
 
 def _blocks(scale: Scale) -> list[str | int]:
     """The control's block sizes; with other block sizes than the scale's, those that are among them."""
-    return [size for size in scale.block_sizes if size in scale.redrawn_blocks]
+    return [size for size in scale.shuffles.sizes if size in scale.controls.sizes]
 
 
 def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """The stem's filters, floats (n, 3, k, k), of P, of P redrawn with a seed, and of a random init.
+    """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
 
     A P that is not there is trained, or refused unless ``train``.
     """
@@ -115,7 +116,8 @@ def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, 
         random = models.build(scale.network, 2).state_dict()
     kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
     states = {"P": p} | kinds | {"RI": random}
-    return {name: state["conv1.weight"].float().numpy() for name, state in states.items()}
+    first = next(name for name, value in random.items() if value.ndim == 4)
+    return {name: state[first].float().numpy() for name, state in states.items()}
 
 
 # Few images
@@ -127,14 +129,14 @@ def _few(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
     So what changes with the number is what there is to learn from, not how long it is learned. dev and test
     images stay the same.
     """
-    epochs = scale.few_images_epochs  # None: on all images they are Figure 2's runs
+    epochs = scale.controls.few_images_epochs  # None: on all images they are Figure 2's runs
     as_long = {} if epochs is None else {"epochs": epochs, "final_only": True}
     for role in targets:
-        for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
+        for seed in seeds[: scale.controls.seeds.get(role, 0)]:
             for init in INITS:
                 keys = {"role": role, "init": init, "rate": scale.main_rates[init], "seed": seed}
                 whole = grid.of_init(scale, **keys, **as_long)
-                fewer = [count for count in scale.few_images if count < whole.examples]
+                fewer = [count for count in scale.controls.few_images if count < whole.examples]
                 for spec in (*(_on_few_images(scale, whole, count, **keys) for count in fewer), whole):
                     yield keys | {"images": spec.examples}, spec
 
@@ -181,8 +183,8 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
     keys = {"role": SOURCE, "block_size": str(scale.side), "block_fraction": 1.0, "normalisation": "run"}
     parts = [(keys, domain_distance.distances(theirs, _features(p, rest, source), counts))]
     for role in targets:
-        images = _some_images(scale, role, scale.distance_images)
-        for size in scale.block_sizes:
+        images = _role_images(scale, role)
+        for size in scale.shuffles.sizes:
             fraction = grid.block_fraction(size, scale.side)
             at = counts if size == scale.side else counts[-1:]
             for name, view in _views(scale, role, size, seed, source).items():
@@ -193,18 +195,19 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
 
 
 def clouds(scale: Scale, role: str) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
-    """P, and as it sees them the unshuffled test images of the source and of a role that `distances` measures,
-    float32 (n, 3, side, side)."""
-    examples = {SOURCE: _source_images(scale)[0], role: _some_images(scale, role, scale.distance_images)}
-    seen = (batches.evaluation(of, _view(scale, name, Shuffle.none())) for name, of in examples.items())
-    source, target = (torch.cat([images for images, _ in shown]) for shown in seen)
-    return _network(scale).cpu(), source, target
+    """P, and the unshuffled test images of the source and of a role between which `distances` measures, as P
+    sees them: float32 (n, 3, side, side)."""
+    seen = []
+    for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role))):
+        view = _view(scale, name, Shuffle.none())
+        seen.append(torch.cat([images for images, _ in batches.evaluation(examples, view)]))
+    return _network(scale).cpu(), *seen
 
 
 def _network(scale: Scale) -> torch.nn.Module:
     """P, its head included (which nothing here uses)."""
     state = weights(grid.pretrained(scale))
-    model = models.build(scale.network, len(state["fc.bias"]))
+    model = models.build(scale.network, models.classes(scale.network, state))
     return models.start_from(model, state, head=True).to(device()).eval()
 
 
@@ -214,15 +217,20 @@ def _domain(scale: Scale, role: str) -> data.Domain:
 
 def _source_images(scale: Scale) -> tuple[data.Examples, data.Examples]:
     """Two sets of the source's test images without a common one, each of at most ``distance_images``."""
-    each = min(scale.distance_images, len(_domain(scale, SOURCE).test) // 2)
-    both, places = _some_images(scale, SOURCE, 2 * each), torch.arange(2 * each)
-    return both.some(places[:each]), both.some(places[each:])
+    test = _domain(scale, SOURCE).test
+    each, order = min(scale.controls.distance_images, len(test) // 2), _order(test)
+    return test.some(order[:each]), test.some(order[each : 2 * each])
 
 
-def _some_images(scale: Scale, role: str, count: int) -> data.Examples:
-    """At most ``count`` test images in an order drawn once, since many sets are sorted by class."""
+def _role_images(scale: Scale, role: str) -> data.Examples:
+    """At most ``distance_images`` of a role's test images."""
     test = _domain(scale, role).test
-    return test.some(np.random.RandomState(IMAGES_SEED).permutation(len(test))[:count])
+    return test.some(_order(test)[: scale.controls.distance_images])
+
+
+def _order(examples: data.Examples) -> np.ndarray:
+    """An order of examples, drawn once, since many sets are sorted by class."""
+    return np.random.RandomState(IMAGES_SEED).permutation(len(examples))
 
 
 def _view(scale: Scale, role: str, shuffle: Shuffle) -> batches.View:

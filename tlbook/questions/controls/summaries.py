@@ -16,7 +16,7 @@ OVER = {"end": "final metric", "whole": "mean over the run", "tenth": "mean over
 
 
 def _groups(table: pd.DataFrame, keys: list[str]):
-    """Each group of a table as (its keys, its rows), in the book's order; what a lead is over as `OVER` has it."""
+    """Each group of a table as (its keys, its rows), in the book's order, and in that of `OVER`."""
     if "over" in keys:
         table = table.sort_values("over", key=lambda over: over.map(list(OVER).index), kind="stable")
     ordered = in_book_order(table, [key for key in keys if key != "over"])

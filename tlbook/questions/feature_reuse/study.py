@@ -18,6 +18,7 @@ from tlbook.questions.feature_reuse.method import convergence
 from tlbook.scales import Scale
 from tlbook.training import loop
 from tlbook.training import runs as store
+from tlbook.training.executors import ensure_all
 from tlbook.training.specs import RunSpec
 
 
@@ -28,7 +29,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    store.ensure_all(runs(scale, targets, seeds), **how)
+    ensure_all(runs(scale, targets, seeds), **how)
     curves = grid.long(
         (keys, store.ensure(spec).history()) for keys, spec in grid.unshuffled(scale, targets, seeds)
     )
