@@ -145,10 +145,10 @@ def same_as(
     ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models:
     ``by_hand`` is not called, and a sentence says so.
     """
-    built = _built(results)
-    if built is None:
+    here = built(results)
+    if here is None:
         return Sentences((NO_MODELS,))
-    rows = built.tables[table]
+    rows = here.tables[table]
     for name, value in where.items():
         rows = rows[rows[name] == value]
     computed = by_hand()
@@ -174,18 +174,18 @@ def same(
     ``ours`` is given this build's tables. Raises TlbookError where a number differs by more than
     ``tolerance`` (relative); where a page only shows records, neither is called, and a sentence says so.
     """
-    built = _built(results)
-    if built is None:
+    here = built(results)
+    if here is None:
         return Sentences((NO_MODELS,))
-    computed, expected = dict(by_hand()), dict(ours(built.tables))
+    computed, expected = dict(by_hand()), dict(ours(here.tables))
     if computed.keys() != expected.keys():
         raise TlbookError(f"By hand there are {', '.join(computed)}, else {', '.join(expected)}.")
     shown = _held(computed, expected, "", "by the package", tolerance, 0)
     return Table(shown.rename_axis("of").reset_index())
 
 
-def _built(results: Mapping[str, Results]) -> Results | None:
-    """The result of this build; None where a page only shows records."""
+def built(results: Mapping[str, Results]) -> Results | None:
+    """The result of this build, whose models are here; None where a page only shows records."""
     return next((result for result in results.values() if not result.recorded), None)
 
 

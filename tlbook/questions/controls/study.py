@@ -104,18 +104,23 @@ def _blocks(scale: Scale) -> list[str | int]:
     return [size for size in scale.shuffles.sizes if size in scale.controls.sizes]
 
 
+def p_and_redrawn(scale: Scale, seed: int) -> dict[str, dict[str, torch.Tensor]]:
+    """The state dicts of P, and of P redrawn: MeanVar and Permuted."""
+    p = weights(grid.pretrained(scale))
+    drawn = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
+    return {"P": p} | drawn
+
+
 def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
     """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
 
     A P that is not there is trained, or refused unless ``train``.
     """
     ensure_p(scale, train)
-    p = weights(grid.pretrained(scale))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         random = models.build(scale.network, 2).state_dict()
-    kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
-    states = {"P": p} | kinds | {"RI": random}
+    states = p_and_redrawn(scale, seed) | {"RI": random}
     first = next(name for name, value in random.items() if value.ndim == 4)
     return {name: state[first].float().numpy() for name, state in states.items()}
 
@@ -194,14 +199,14 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
     return long(parts)
 
 
-def clouds(scale: Scale, role: str) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
-    """P, and the unshuffled test images of the source and of a role between which `distances` measures, as P
-    sees them: float32 (n, 3, side, side)."""
-    seen = []
-    for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role))):
-        view = _view(scale, name, Shuffle.none())
-        seen.append(torch.cat([images for images, _ in batches.evaluation(examples, view)]))
-    return _network(scale).cpu(), *seen
+def clouds(scale: Scale, role: str) -> tuple[models.Network, Iterator, Iterator]:
+    """P, and the unshuffled test images of the source and of a role between which `distances` measures: batches
+    (images, labels) as P sees them."""
+    source, target = (
+        batches.evaluation(examples, _view(scale, name, Shuffle.none()), device())
+        for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role)))
+    )
+    return _network(scale), source, target
 
 
 def _network(scale: Scale) -> torch.nn.Module:

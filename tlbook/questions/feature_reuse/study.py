@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 
-from tlbook import data
+from tlbook import data, models
 from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
@@ -56,19 +56,18 @@ def finished_curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) 
 
 
 def opened(
-    scale: Scale, role: str, init: str, seed: int, block_size: str | None = None
-) -> tuple[nn.Module, Iterator[tuple[Tensor, Tensor]]]:
-    """A finished run at its init's main rate: the network at the last epoch, and its test images in batches
-    (images, labels), normalised, and *not shuffled* whatever ``block_size`` it was trained with."""
-    size = int(block_size) if (block_size or "").isdecimal() else block_size
-    spec = grid.of_init(scale, init, role, scale.main_rates[init], seed, block_size=size)
+    scale: Scale, role: str, init: str, rate: str, seed: int, block_size: int | None = None
+) -> tuple[models.Network, Iterator[tuple[Tensor, Tensor]]]:
+    """A finished run: its network at the last epoch, and its test images in batches (images, labels),
+    normalised and *not shuffled*, whatever block size in pixels it was trained with."""
+    spec = grid.of_init(scale, init, role, rate, seed, block_size=block_size)
     network = store.network(spec.network, store.ensure(spec).weights("final"))
     domain, view = _seen(scale, spec)
     return network, batches.evaluation(domain.test, view, store.device())
 
 
-def first_batches(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSpec, loop.State, list]:
-    """A P-T at its main rate before its first step, and its first batches (images, labels)."""
+def beginning(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSpec, loop.State, list]:
+    """A P-T at its main rate before its first step, and its first ``count`` batches (images, labels)."""
     spec = grid.p_t(scale, role, scale.main_rates["P-T"], seed)
     state = loop.initial(spec, store.weights(grid.pretrained(scale)), store.device())
     domain, view = _seen(scale, spec)
@@ -77,13 +76,23 @@ def first_batches(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSp
     return spec, state, list(islice(epoch, count))
 
 
-def trained_on(scale: Scale, role: str, seed: int, count: int) -> dict[str, Tensor]:
-    """The weights after `loop.step` on each of those batches, with mixup drawn from generator 0."""
-    spec, state, shown = first_batches(scale, role, seed, count)
+def steps(scale: Scale, role: str, seed: int, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights before and after `loop.step` on each of those batches, mixed as ``default_rng(0)`` draws."""
+    spec, state, shown = beginning(scale, role, seed, count)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
     drawn = np.random.default_rng(0)
     for images, labels in shown:
         loop.step(spec, state, images, labels, drawn)
-    return state.model.state_dict()
+    return before, state.model.state_dict()
+
+
+def how_far(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
+    """How far (l2) biases, scales and all other weights are from where they were."""
+    squares = dict.fromkeys(("biases", "scales", "all others"), 0.0)
+    for name, value in before.items():
+        kind = "biases" if "bias" in name else "scales" if "scale" in name else "all others"
+        squares[kind] += (after[name] - value).double().square().sum().item()
+    return {kind: square**0.5 for kind, square in squares.items()}
 
 
 def _seen(scale: Scale, spec: RunSpec) -> tuple[data.Domain, batches.View]:
