@@ -11,9 +11,11 @@ from images import class_folders, picture
 from PIL import Image
 
 from tlbook import data
-from tlbook.data import decode
+from tlbook.data import decode, embedded
 from tlbook.data.stream import Stream
 from tlbook.data.views import CHAINS
+from tlbook.questions import plan
+from tlbook.training import runs
 
 
 def cached(tmp_path):
@@ -273,6 +275,39 @@ def test_statistics_are_of_the_training_pixels(tmp_path):
     mean, std = found.mean_and_std
     pixels = found.train.images.numpy().astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
     assert np.allclose(mean, pixels.mean(1), rtol=1e-5) and np.allclose(std, pixels.std(1), rtol=1e-4)
+
+
+# Which images they are, without their pixels
+
+
+def test_identifying_and_planning_decode_and_draw_nothing(tmp_path, monkeypatch, tiny):
+    folder = class_folders(tmp_path / "mine", count=12)
+    own = tiny.replace(datasets={"clipart": f"folder:{folder}"})
+    wanted = [data.request(own, role) for role in ("source", *own.targets)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", lambda *a: pytest.fail("decoded"))
+        patch.setattr(embedded, "generate", lambda *a: pytest.fail("drawn"))
+        identities = [data.identify(request) for request in wanted]
+        counted = plan.plan(own, own.targets, own.seeds)
+        with pytest.raises(pytest.fail.Exception, match="decoded"):
+            data.load(wanted[2])
+    assert counted.passes.iloc[-1] > 0 and not runs.root().exists()
+    for identity, request in zip(identities, wanted, strict=True):
+        domain = data.load(request)
+        assert (identity.digest, identity.evaluated) == (domain.digest, domain.evaluated)
+        assert (identity.classes, identity.multilabel) == (domain.classes, domain.multilabel)
+        for split in data.SPLITS:
+            names, examples = getattr(identity, split), getattr(domain, split)
+            assert torch.equal(names.labels, examples.labels) and names.paths == examples.paths
+            assert len(names) == len(examples.images)
+
+
+def test_images_that_change_after_they_were_identified_are_loaded_as_what_they_are(tmp_path):
+    folder = class_folders(tmp_path / "mine")
+    before = data.identify(request(folder))
+    picture(folder / before.train.paths[0], seed=12345)
+    assert data.identify(request(folder)).digest == before.digest  # this process knows them
+    assert load(folder).digest != before.digest
 
 
 # The embedded family

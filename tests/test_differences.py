@@ -239,7 +239,7 @@ def test_a_small_memory_changes_nothing(study, found, tiny, monkeypatch, tmp_pat
     one.view = lambda: batches.View.of(one.domain, tiny.side, "own", spec.shuffle)
     model = {"m": differences.network(tiny.network, study[1]["xray", "P-T", "low", 0])}
     monkeypatch.setattr(differences, "MEMORY", 4 * 40 * 2048)
-    names = features.places(model["m"])
+    names = model["m"].places()
     shown = {name: out for _, name, out in differences._outputs(one, model, names, np.arange(40))}
     assert list(shown) == list(names) and calls[1:] == [1, 1, 4]
 
