@@ -144,11 +144,13 @@ def same_as(
     ``by_hand()`` gives a number, or one for each value of the column ``over``; ``where`` selects the rows of
     the table that they must equal, one for each. Raises TlbookError where one differs by more than
     ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models:
-    ``by_hand`` is not called, and a sentence says so.
+    ``by_hand`` is not called, and a sentence says so; so it does where these runs do not give the table.
     """
     built = next((result for result in results.values() if not result.recorded), None)
     if built is None:
         return Sentences(("This page shows records: there are no models here to compute this on.",))
+    if table not in built.tables:
+        return Sentences((_lacks(built, table),))
     rows = built.tables[table]
     for name, value in where.items():
         rows = rows[rows[name] == value]
