@@ -244,9 +244,11 @@ def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
         assert partial.stat().st_size
         raise OSError("no space left")
 
+    folder = class_folders(tmp_path / "mine")
+    data.identify(request(folder))  # the digests are written
     monkeypatch.setattr(decode.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
-        load(class_folders(tmp_path / "mine"))
+        load(folder)
     assert [path for path in (tmp_path / "cache" / "views").iterdir() if path.suffix != ".lock"] == []
 
 
