@@ -75,11 +75,11 @@ def block_order(sizes: Iterable[str]) -> list[str]:
 
 
 def panels(
-    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True
+    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
+    """A figure of ``count`` panels of that size in inches, ``columns`` a row, sharing the y axis or not."""
     apply()
-    columns = min(count, 2)
+    columns = min(count, columns)
     rows = -(-count // columns)
     size = (width * columns + 0.6, height * rows)
     figure, axes = plt.subplots(
@@ -107,6 +107,8 @@ def legend(figure: Figure, handles: Mapping[str, Artist] | None = None, columns:
         for ax in figure.axes:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 found.setdefault(label, handle)
+            if ax.get_legend():
+                ax.get_legend().remove()
     if found:
         ncols = min(len(found), columns)
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, **how)
