@@ -4,8 +4,8 @@
     python benchmarks/similarity.py --packages elsewhere [--quick]
 
 Six networks of scale `laptop` with random weights see the same made-up images; what their modules put out is
-stored, and every contender starts from it. Contenders take turns; ratios are of medians. Compared is debiased
-CKA, which all of them give. pytorch-cka is used in three ways: pair by pair through `compute_cka` (as its
+stored, and every contender starts from it. Contenders take turns; a ratio is the median over the turns of their
+seconds over ours, with the smallest and the largest. Compared is debiased CKA, which all of them give. pytorch-cka is used in three ways: pair by pair through `compute_cka` (as its
 documentation does), once on all layers of all models (`cka_from_features`), and through its `hsic_cross` on
 Gram matrices made once, which is the fastest that can be had from its parts.
 """
@@ -70,7 +70,7 @@ def ours(all_shown) -> np.ndarray:
     chunk = similarity.Chunk(names, len(next(iter(all_shown[0].values()))), neighbours=0)
     for model, shown in enumerate(all_shown):
         for name, out in shown.items():
-            chunk.put((model, name), similarity.gram(out))
+            chunk.put((model, name), out)
     return similarity.compare([chunk])["cka_debiased"]
 
 
@@ -158,12 +158,12 @@ def main() -> None:
                 seconds[name].append(clock() - began)
     widths = {name: out.shape[1] for name, out in all_shown[0].items()}
     print(f"{given.models} models, {images} images, features {widths}, {torch.get_num_threads()} thread(s)")
-    print(f"{'contender':28} {'seconds':>9} {'ours is faster':>15} {'largest difference':>19}")
+    print(f"{'contender':28} {'seconds':>9} {'ours is faster (smallest to largest)':>38} {'apart by':>9}")
     for name, times in seconds.items():
-        median = statistics.median(times)
-        ratios = [other / own for other, own in zip(times, seconds["ours"], strict=True)]
+        ratios = [theirs / ours for theirs, ours in zip(times, seconds["ours"], strict=True)]
+        spread = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
         apart = np.nanmax(np.abs(results[name] - results["ours"]))
-        print(f"{name:28} {median:9.2f} {statistics.median(ratios):14.1f}x {apart:19.1e}")
+        print(f"{name:28} {statistics.median(times):9.2f} {spread:>38} {apart:9.0e}")
 
 
 if __name__ == "__main__":

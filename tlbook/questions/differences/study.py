@@ -210,7 +210,7 @@ def _similarity(one: _Role) -> dict[str, pd.DataFrame]:
     def chunk(number: int) -> similarity.Chunk:
         made = similarity.Chunk(names, len(parts[number]), near)
         for key, module, found in _outputs(one, models, modules, parts[number]):
-            made.put((key, module), similarity.gram(found))
+            made.put((key, module), found)
             if number == 0:
                 rows[module].append(features.rows(found, POSITIONS).cpu().numpy())
                 shapes.setdefault(module, found.shape[1:])  # of a run: P, which may have another fc, is last
