@@ -4,10 +4,11 @@
     python benchmarks/similarity.py --packages elsewhere [--quick]
 
 Six networks of scale `laptop` with random weights see the same made-up images; what their modules put out is
-stored, and every contender starts from it. Contenders take turns; a ratio is the median over the turns of their
-seconds over ours, with the smallest and the largest. Compared is debiased CKA, which all of them give. pytorch-cka is used in three ways: pair by pair through `compute_cka` (as its
-documentation does), once on all layers of all models (`cka_from_features`), and through its `hsic_cross` on
-Gram matrices made once, which is the fastest that can be had from its parts.
+stored, and every contender starts from it. Contenders take turns; a ratio is the median over the turns of
+their seconds over ours, with the smallest and the largest. Compared is debiased CKA, which all of them give.
+pytorch-cka is used in three ways: pair by pair through `compute_cka` (as its documentation does), once on all
+layers of all models (`cka_from_features`), and through its `hsic_cross` on Gram matrices made once, which is
+the fastest that can be had from its parts.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ def stored(models: int, images: int) -> list[dict[str, torch.Tensor]]:
     found = []
     for _ in range(models):
         model = build(NETWORK, CLASSES).eval()
-        for block in model.blocks():  # Fixup's last convolution starts at 0, which leaves blocks idle
+        for (
+            block
+        ) in model.blocks().values():  # Fixup's last convolution starts at 0, which leaves blocks idle
             nn.init.normal_(block.conv2.weight, std=0.05)
-        shown = features.outputs(model, batches, features.places(model))
+        shown = features.outputs(model, batches, model.places())
         found.append({name: out.flatten(1).contiguous() for name, out in shown.items()})
     return found
 

@@ -268,7 +268,7 @@ def batched(x, size):
 
 
 def test_outputs_are_those_of_the_modules(network):
-    names = features.places(network)
+    names = network.places()
     assert names == ("conv1", "layer1", "layer2", "layer3", "layer4", "fc")
     found = features.outputs(network, batched(images(), 7), names)
     x = images()
@@ -285,8 +285,8 @@ def test_outputs_are_those_of_the_modules(network):
 
 def test_a_stage_stands_for_its_last_block():
     deep = build("fixup_resnet18", 3)
-    assert features.places(deep)[:4] == ("conv1", "layer1.0", "layer1", "layer2.0")
-    assert features.places(build("fixup_resnet50_small", 3)).count("layer3") == 1
+    assert deep.places()[:4] == ("conv1", "layer1.0", "layer1", "layer2.0")
+    assert build("fixup_resnet50_small", 3).places().count("layer3") == 1
 
 
 def test_hooks_are_gone_and_no_gradient_is_kept(network):
@@ -326,7 +326,7 @@ def test_rows_are_positions_and_the_same_ones_for_every_model():
 
 def test_a_network_is_itself(network):
     """1 with itself at every module, by every measure; other packages were off."""
-    names = features.places(network)
+    names = network.places()
     found = features.outputs(network, batched(images(), 8), names)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", similarity.ManyFeatures)
