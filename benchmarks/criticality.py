@@ -52,7 +52,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="?", help="folder of finished runs")
-    parser.add_argument("--network", default="fixup_small24", choices=models.NETWORKS)
+    parser.add_argument("--network", default="fixup_small24", choices=models.networks())
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--variants", type=int, default=6, help="as many as laptop's Figure 5 has")
@@ -71,7 +71,7 @@ def _model(options: argparse.Namespace) -> torch.nn.Module:
     for file in reversed(sorted(files, key=lambda f: f.stat().st_mtime)):
         state = models.load(file)
         try:
-            model = models.build(options.network, len(state["fc.bias"]))
+            model = models.build(options.network, models.classes(options.network, state))
             model.load_state_dict(state)
         except (RuntimeError, KeyError):
             continue

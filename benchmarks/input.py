@@ -120,7 +120,7 @@ def plain_model(spec: RunSpec) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """The network and optimiser as one would write them down."""
     torch.manual_seed(0)
     model = models.build(spec.network, spec.classes)
-    groups = models.parameter_groups(model, spec.rate, spec.weight_decay, spec.momentum)
+    groups = model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum)
     return model, torch.optim.SGD(groups)
 
 

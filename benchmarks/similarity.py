@@ -38,9 +38,8 @@ def stored(models: int, images: int) -> list[dict[str, torch.Tensor]]:
     found = []
     for _ in range(models):
         model = build(NETWORK, CLASSES).eval()
-        for (
-            block
-        ) in model.blocks().values():  # Fixup's last convolution starts at 0, which leaves blocks idle
+        # Fixup's last convolution starts at 0, which leaves blocks idle
+        for block in model.blocks().values():
             nn.init.normal_(block.conv2.weight, std=0.05)
         shown = features.outputs(model, batches, model.places())
         found.append({name: out.flatten(1).contiguous() for name, out in shown.items()})

@@ -33,6 +33,8 @@ EMBEDDED = "embedded/"  # before the role of a data set that is drawn, not read
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+LARGEST_SEED = 2**32 - 1  # that NumPy's generators take
+
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
@@ -171,6 +173,7 @@ class Scale(_Frozen):
     landscape: Landscape
     criticality: Criticality
     checkpoints: Checkpoints
+    declared: bool = False  # True: images are counted as declared here, to plan without a look at them
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})

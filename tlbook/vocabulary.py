@@ -146,7 +146,7 @@ def pair_kind(pairs: pd.DataFrame) -> pd.Series:
 
 
 def depth(name: str) -> tuple[int, int, str]:
-    """Sort key: conv1, layer1, layer1.0, …, then fc, as a ResNet's are called; then other names, all alike."""
+    """Sort key: conv1, layer1, layer1.0, …, then fc, as in a ResNet; then any other name, all alike."""
     if name == "conv1":
         return 0, 0, name
     stage, _, block = name.removeprefix("layer").partition(".")
@@ -156,8 +156,8 @@ def depth(name: str) -> tuple[int, int, str]:
 
 
 def by_depth(names: Iterable[str]) -> list[str]:
-    """The distinct names, from input to output; those of other networks than ResNets in the order in which they
-    come, which is a study's own."""
+    """The distinct names, from input to output; those that no ResNet has in the order in which they come,
+    which is a study's own."""
     return sorted(dict.fromkeys(names), key=depth)
 
 

@@ -28,7 +28,8 @@ class Architecture:
     """What distinguishes one network from another, besides its number of classes.
 
     block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as wide at its end).
-    widths: channels of the four stages (of their 3x3 convolutions); the stem has the first one's.
+    widths: channels of each stage (of its 3x3 convolutions), the stem has the first one's; multiples of 8,
+    since with others torch 2's channels_last convolutions on a CPU corrupt memory in training.
     blocks: number of blocks in each stage. The first stage has stride 1, the others 2.
     stem: "large" (7x7 of stride 2, 3x3 max pooling of stride 2) or "small" (3x3 of stride 2, no pooling).
     """
