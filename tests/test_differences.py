@@ -238,8 +238,10 @@ def test_a_small_memory_changes_nothing(study, tiny, monkeypatch):
     monkeypatch.setattr(
         features, "outputs", lambda m, b, names: calls.append(len(names)) or whole(m, b, names)
     )
-    here = differences.opened(tiny, "xray", SEEDS)
-    model = {"m": here.network(("P-T", "low", 0))}
+    domain = data.load(data.request(tiny, "xray"))
+    view = batches.View.of(domain, tiny.side, "own", grid.p_t(tiny, "xray", "low", 0).shuffle)
+    here = differences.Opened(tiny, domain, view, {})
+    model = {"m": differences.network(tiny.network, study[1]["xray", "P-T", "low", 0])}
     monkeypatch.setattr(differences, "MEMORY", 4 * 40 * 2048)
     names = model["m"].places()
     shown = {name: out for _, name, out in differences._outputs(here, model, names, np.arange(40))}
