@@ -214,12 +214,16 @@ def test_ends_of_runs_of_different_lengths_are_compared_too():
     assert differences._epochs(kept_by, (second, differences.P))[-1] == (12, 12)
 
 
-def test_many_images_come_in_equal_chunks(monkeypatch):
-    assert [len(part) for part in differences._parts(900, 10**6)] == [900]
+def test_many_images_come_in_equal_chunks(tiny, monkeypatch):
+    def parts(there, wanted):
+        domain = types.SimpleNamespace(test=range(there))
+        return differences.Opened(tiny.replace(similarity_images=wanted), domain, None, {}).parts()
+
+    assert [len(part) for part in parts(900, 10**6)] == [900]
     monkeypatch.setattr(differences, "CHUNK", 300)
-    parts = differences._parts(1001, 901)
-    assert [len(part) for part in parts] == [226, 225, 225, 225]
-    assert parts[0][0] == 0 and parts[-1][-1] == 1000
+    several = parts(1001, 901)
+    assert [len(part) for part in several] == [226, 225, 225, 225]
+    assert several[0][0] == 0 and several[-1][-1] == 1000
 
 
 def test_modules_are_asked_for_in_groups_that_fit():
@@ -234,8 +238,10 @@ def test_a_small_memory_changes_nothing(study, tiny, monkeypatch):
     monkeypatch.setattr(
         features, "outputs", lambda m, b, names: calls.append(len(names)) or whole(m, b, names)
     )
-    here = differences.opened(tiny, "xray", SEEDS)
-    model = {"m": here.network(("P-T", "low", 0))}
+    domain = data.load(data.request(tiny, "xray"))
+    view = batches.View.of(domain, tiny.side, "own", grid.p_t(tiny, "xray", "low", 0).shuffle)
+    here = differences.Opened(tiny, domain, view, {})
+    model = {"m": differences.network(tiny.network, study[1]["xray", "P-T", "low", 0])}
     monkeypatch.setattr(differences, "MEMORY", 4 * 40 * 2048)
     names = model["m"].places()
     shown = {name: out for _, name, out in differences._outputs(here, model, names, np.arange(40))}

@@ -75,6 +75,13 @@ class Opened:
         test = self.domain.test if places is None else self.domain.test.some(places)
         return batches.evaluation(test, self.view, device())
 
+    def parts(self) -> list[np.ndarray]:
+        """Places of the test images on which features are compared, evenly spread over all, in chunks of one
+        size."""
+        count = len(self.domain.test)
+        at = np.linspace(0, count - 1, min(count, self.scale.similarity_images)).astype(int)
+        return np.array_split(at, -(-len(at) // CHUNK))
+
     def weights(self, key: Key, epoch: int | str = "final") -> dict[str, Tensor]:
         """The weights of a run at an epoch that it keeps; P's are the same at every one."""
         return weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights(epoch)
@@ -189,7 +196,7 @@ def _similarity(here: Opened) -> dict[str, pd.DataFrame]:
     modules = models[P].places()
     names = list(itertools.product(models, modules))
     same = [[i for i, (_, other) in enumerate(names) if other == module] for module in modules]
-    parts = _parts(len(here.domain.test), here.scale.similarity_images)
+    parts = here.parts()
     near = min(similarity.NEIGHBOURS, len(parts[0]) - 1)
     positions: dict[str, list[np.ndarray]] = {module: [] for module in modules}  # of the first part's images
     shapes: dict[str, torch.Size] = {}
@@ -219,12 +226,6 @@ def _similarity(here: Opened) -> dict[str, pd.DataFrame]:
     ]
     rows = _similarity_rows(here, measured, names, modules)
     return {"similarity": rows, "feature_shapes": pd.DataFrame(shape_rows)}
-
-
-def _parts(there: int, wanted: int) -> list[np.ndarray]:
-    """Places of at most ``wanted`` images, evenly spread over those that are there, in chunks of one size."""
-    at = np.linspace(0, there - 1, min(there, wanted)).astype(int)
-    return np.array_split(at, -(-len(at) // CHUNK))
 
 
 def _outputs(
