@@ -142,15 +142,18 @@ def same_as(
 
     ``by_hand()`` gives a number, or one for each value of the column ``over``; ``where`` selects the rows of
     the table that they must equal, one for each. Raises TlbookError where one differs by more than
-    ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models:
-    ``by_hand`` is not called, and a sentence says so.
+    ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models, and
+    runs that a reader chose may not give such rows (one seed has no pairs): ``by_hand`` is then not called,
+    and a sentence says so.
     """
     here = built(results)
     if here is None:
         return Sentences((NO_MODELS,))
-    rows = here.tables[table]
+    rows = here.tables.get(table, pd.DataFrame(columns=list(where)))
     for name, value in where.items():
         rows = rows[rows[name] == value]
+    if rows.empty and (_options(here) or not here.provenance.get("as_it_stands", True)):
+        return Sentences((_lacks(here, table),))
     computed = by_hand()
     computed = dict(computed) if over else {"": computed}
     named = rows.set_index(over)[column] if over else rows.set_axis([""] * len(rows))[column]
@@ -256,19 +259,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _command(result: Results) -> str:
-    """What makes a result again; roles and seeds are named where they are not the scale's own."""
+def _options(result: Results) -> list[str]:
+    """The roles and seeds of a result as options of a command, where they are not the scale's own."""
     chosen = {
-        "target": (result.roles, scales.TARGETS),
+        "target": (result.roles, scales.get(result.scale).targets),
         "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
     }
-    options = [
+    return [
         f"--{name} {value}"
         for name, (own, usual) in chosen.items()
         if list(own) != list(usual)
         for value in own
     ]
-    return " ".join([f"tlbook reproduce --scale {result.scale} --only {result.question.name}", *options])
+
+
+def _command(result: Results) -> str:
+    """What makes a result again."""
+    command = f"tlbook reproduce --scale {result.scale} --only {result.question.name}"
+    return " ".join([command, *_options(result)])
 
 
 def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:

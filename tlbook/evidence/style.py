@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tlbook.scales import INITS, PIXELS, RATES
+from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 from tlbook.vocabulary import roles
 
 # Okabe & Ito's colours; inits also differ in marker, rates in dashes.
@@ -21,8 +22,10 @@ INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
 CONTROL_COLOURS = {"MeanVar-T": "#009E73", "Permuted-T": "#CC79A7"}
 CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
-ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
-ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
+ROLE_COLOURS = dict(
+    zip(TARGETS, cycle(("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")), strict=False)
+)
+ROLE_MARKERS = dict(zip(TARGETS, cycle("os^DvP*"), strict=False))
 PAIR_COLOURS = {
     "P-T & P-T": "#0072B2",
     "P-T & RI-T": "#009E73",
