@@ -39,8 +39,8 @@ from tlbook.data import batches, embedded, layouts
 from tlbook.data.decode import RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
+from tlbook.training import executors
 from tlbook.training import loop as train
-from tlbook.training import runs
 from tlbook.training.specs import RunSpec
 
 SIDES = (32, 64)
@@ -67,7 +67,7 @@ def scale_of(folder: Path, side: int, images: int, epochs: int) -> scales.Scale:
     task = dataclasses.replace(
         laptop.tasks["real"], dataset=f"folder:{folder}", train=images, test=images, batch=BATCH, mixup=0.0
     )
-    return laptop.replace(side=side, block_sizes=(BLOCK, side), tasks={"real": task}, epochs=epochs)
+    return laptop.replace(side=side, shuffles={"sizes": (BLOCK, side)}, tasks={"real": task}, epochs=epochs)
 
 
 # The plain way
@@ -112,7 +112,7 @@ class PlainFiles(Dataset):
 
 def loader(files: PlainFiles) -> DataLoader:
     """As many worker processes as there are cores, kept from epoch to epoch."""
-    workers = runs.default_workers()
+    workers = executors.default_workers()
     return DataLoader(files, BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
 
 

@@ -1,6 +1,5 @@
 """What all tests share: runs, caches and data folders of their own, and a scale of a second or two."""
 
-import dataclasses
 import sys
 from contextlib import contextmanager
 
@@ -44,17 +43,13 @@ def own_folders(tmp_path_factory):
 def tiny() -> scales.Scale:
     """`smoke` with a few images and epochs."""
     smoke = scales.get("smoke")
-    few = {"train": 40, "test": 40, "epochs": 3}
     return smoke.replace(
         name="tiny",
-        source=dataclasses.replace(smoke.source, train=60, test=40, epochs=2),
-        tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
-        block_sizes=("*", 16, 32),
-        checkpoints=(0, 1, 2),
-        checkpoint_epochs=2,
+        source={"train": 60, "test": 40, "epochs": 2},
+        every_target={"train": 40, "dev": 20, "test": 40, "epochs": 3},
+        shuffles={"sizes": ("*", 16, 32), "epochs": 2},
+        checkpoints={"starts": (0, 1, 2), "epochs": 2, "constant_starts": (1, 2)},
         constant_epochs=2,
-        constant_checkpoints=(1, 2),
-        shuffle_epochs=2,
         seeds=(0, 1),
     )
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from tlbook.models import Architecture, FixupResNet, build
+from tlbook.models import build
+from tlbook.models.fixup import Architecture, FixupResNet
 
 BOTTLENECK = Architecture("bottleneck", (4, 8, 12, 16), (1, 2, 1, 1), "small")  # as a ResNet-50, but tiny
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tlbook.errors import TlbookError
 from tlbook.models import build
+from tlbook.models.family import Network, average_batch_norm
 from tlbook.models.interpolation import average, check_pair, interpolate, norm
 from tlbook.questions.loss_landscape.method import barrier
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator
@@ -177,8 +178,10 @@ def test_models_of_different_kinds_are_refused(refused):
 # Networks with batch norm
 
 
-class Normalised(nn.Module):
+class Normalised(Network):
     """One convolution and a batch norm, as a torchvision network has them."""
+
+    re_estimate = average_batch_norm
 
     def __init__(self):
         super().__init__()
@@ -193,17 +196,13 @@ def some_batches(count=3):
     return [(torch.randn(8, 3, 6, 6), torch.randint(2, (8,))) for _ in range(count)]
 
 
-def test_batch_norm_is_refused_unless_its_statistics_are_re_estimated(refused):
-    splits = {"train": some_batches(), "test": some_batches(1)}
-    refused("batch norm.*re-estimate", Evaluator, Normalised(), splits)
-    refused("no statistics 'keep'; choose from refuse", Evaluator, Normalised(), splits, statistics="keep")
-    only_test = {"test": some_batches(1)}
-    refused("split train", Evaluator, Normalised(), only_test, statistics="re-estimate")
+def test_statistics_are_re_estimated_on_training_images_only(refused):
+    refused("re-estimated on the split train", Evaluator, Normalised(), {"test": some_batches(1)})
 
 
 def test_re_estimated_statistics_are_those_of_the_training_images():
     train = some_batches()
-    evaluator = Evaluator(Normalised(), {"train": train, "test": some_batches(1)}, statistics="re-estimate")
+    evaluator = Evaluator(Normalised(), {"train": train, "test": some_batches(1)})
     first, second = Normalised().state_dict(), Normalised().state_dict()
     middle = interpolate(first, second, 0.5)
     model = evaluator.load(middle)

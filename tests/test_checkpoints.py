@@ -28,7 +28,7 @@ def place(own_folders):
 @pytest.fixture(scope="module")
 def small(tiny):
     """Three checkpoints, both rates, two seeds, and a second pre-training."""
-    return tiny.replace(checkpoint_rates=scales.RATES, checkpoint_seeds=2)
+    return tiny.replace(checkpoints={"rates": scales.RATES, "seeds": 2})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_claims_can_be_read_from_the_tables(study):
 def test_from_the_end_of_pre_training_it_is_figure_2s_run(name):
     """Where both are as long (at `paper`, on natural images), whoever comes first trains it for both."""
     scale = scales.get(name)
-    seeds = scale.seeds[: scale.checkpoint_seeds]
+    seeds = scale.seeds[: scale.checkpoints.seeds]
     specs = {(k["checkpoint"], k["rate"], k["seed"]): spec
              for k, spec in checkpoints._finetuned(scale, ("real",), scale.seeds)}  # fmt: skip
     figure2 = {spec.id: spec for spec in feature_reuse.runs(scale, ("real",), scale.seeds)}
@@ -154,9 +154,9 @@ def test_counts_of_every_scale(monkeypatch):
     monkeypatch.setattr(weight_files, "is_shipped", lambda scale: False)
     found = plan.of_every_scale(questions.get("checkpoints"), ("real", "xray")).set_index("scale")
     for name, scale in scales.SCALES.items():
-        seeds = scale.checkpoint_seeds
-        per_role = len(scale.checkpoints) * len(scale.checkpoint_rates) * seeds
-        per_role += len(scale.constant_checkpoints) * seeds
+        seeds = scale.checkpoints.seeds
+        per_role = len(scale.checkpoints.starts) * len(scale.checkpoints.rates) * seeds
+        per_role += len(scale.checkpoints.constant_starts) * seeds
         assert found.runs[name] == 2 * per_role + 2
     assert (found.runs == found.shared + found.new).all()
     assert (found.shared >= 1).all() and found.shared["paper"] > 6
@@ -191,7 +191,9 @@ def cut(path: str, share: float = 0.5) -> str:
     return path
 
 
-def attempt(scale, **changes):
+def attempt(scale, starts=None, **changes):
+    if starts is not None:
+        changes["checkpoints"] = {"starts": starts}
     results.run(
         questions.get("checkpoints"), scale.replace(**changes), ("real",), (0,), workers=1, show=False
     )
@@ -199,27 +201,27 @@ def attempt(scale, **changes):
 
 def test_senseless_lists_are_refused(tiny, tmp_path, refused):
     one, two = files(tmp_path)
-    refused("no checkpoint to fine-tune from", attempt, tiny, checkpoints=())
-    refused("no epoch 3 of pre-training at scale tiny; it has 0 to 2", attempt, tiny, checkpoints=(0, 3))
-    refused("no epoch -1", attempt, tiny, checkpoints=(-1,))
-    refused("Two checkpoints stand for epoch 1", attempt, tiny, checkpoints=(1, 1))
-    refused("not both: 1 and .*epoch-001", attempt, tiny, checkpoints=(0, 1, one))
+    refused("no checkpoint to fine-tune from", attempt, tiny, starts=())
+    refused("no epoch 3 of pre-training at scale tiny; it has 0 to 2", attempt, tiny, starts=(0, 3))
+    refused("no epoch -1", attempt, tiny, starts=(-1,))
+    refused("Two checkpoints stand for epoch 1", attempt, tiny, starts=(1, 1))
+    refused("not both: 1 and .*epoch-001", attempt, tiny, starts=(0, 1, one))
     (nameless,) = files(tmp_path, ["mine"])
-    refused("does not say after how many epochs", attempt, tiny, checkpoints=(nameless,))
+    refused("does not say after how many epochs", attempt, tiny, starts=(nameless,))
     gone = one.replace("001", "007")
-    refused("no checkpoint file .*epoch-007", attempt, tiny, checkpoints=(gone,))
+    refused("no checkpoint file .*epoch-007", attempt, tiny, starts=(gone,))
     laptop = scales.get("laptop")
-    unshipped = min(set(range(1, laptop.source.epochs)) - set(laptop.checkpoints))
-    refused(f"Epoch {unshipped} .* is not shipped", attempt, laptop, checkpoints=(unshipped,))
+    unshipped = min(set(range(1, laptop.source.epochs)) - set(laptop.checkpoints.starts))
+    refused(f"Epoch {unshipped} .* is not shipped", attempt, laptop, starts=(unshipped,))
     assert not runs.every()
 
 
 def test_files_that_no_run_could_start_from_are_refused(tiny, tmp_path, refused):
     one, two = files(tmp_path)
     (other,) = files(tmp_path, ["other-030"], "fixup_small24")
-    refused("do not fit the network", attempt, tiny, checkpoints=(one, other))
+    refused("do not fit the network", attempt, tiny, starts=(one, other))
     broken = (one, cut(two))
-    refused("epoch-020.safetensors is not a whole safetensors file", attempt, tiny, checkpoints=broken)
+    refused("epoch-020.safetensors is not a whole safetensors file", attempt, tiny, starts=broken)
     assert not runs.every()
 
 
@@ -236,9 +238,9 @@ def test_checkpoints_of_ones_own(tiny, tmp_path):
     one, two = files(tmp_path)
     given = parameters.read({"checkpoints": f'[0, "{two}", "{one}"]', "targets": "real"})
     scale = given.apply()
-    assert scale.pretrained == two and scale.constant_checkpoints == () and scale.checkpoints == (0, one, two)
-    own = tiny.replace(**{name: getattr(scale, name) for name in ("checkpoints", "pretrained")})
-    own = own.replace(constant_checkpoints=(), epochs=1)
+    assert (scale.checkpoints.starts, scale.checkpoints.constant_starts) == ((0, one, two), ())
+    assert scale.pretrained == two
+    own = tiny.replace(checkpoints=scale.checkpoints, pretrained=two).replace(epochs=1)
     found = results.run(questions.get("checkpoints"), own, ("real",), (0,), workers=1, show=False)
     assert set(found.tables) == {"finetuned", "source_accuracy", "tuning_curves", "behind_last"}
     for name, frame in found.tables.items():
@@ -264,8 +266,8 @@ def test_grid_checkpoints(tiny, tmp_path):
 @pytest.mark.parametrize("value", [[12, 0, 4], "[0, 4, 12]", "0,4,12", ["0", "4", "12"], (0, 4, 12)])
 def test_checkpoints_come_in_every_form(value):
     given = parameters.read({"checkpoints": value})
-    assert given.apply().checkpoints == (0, 4, 12) and given.changes == ("checkpoints",)
-    assert given.apply().constant_checkpoints == ()
+    assert given.apply().checkpoints.starts == (0, 4, 12) and given.changes == ("checkpoints",)
+    assert given.apply().checkpoints.constant_starts == ()
 
 
 def test_nothing_given_leaves_them_to_the_scale():
@@ -314,11 +316,14 @@ def test_epochs_are_read_from_names(refused):
 def test_scales_compare_with_what_they_train(scale):
     """Both pre-trainings have the epochs on the two sides of P's first step, and the rate to compare at."""
     step = round(scale.source.steps[0] * scale.source.epochs)
-    assert {step, step + 1} <= set(scale.constant_checkpoints) & set(scale.checkpoints)
-    assert 0 < min(scale.constant_checkpoints) and max(scale.constant_checkpoints) <= scale.constant_epochs
-    assert set(scale.checkpoint_rates) <= set(scales.RATES)
-    assert scale.main_rates["P-T"] in scale.checkpoint_rates  # that P's side of the comparison has too
-    assert scale.checkpoint_seeds <= len(scale.seeds)
+    assert {step, step + 1} <= set(scale.checkpoints.constant_starts) & set(scale.checkpoints.starts)
+    assert (
+        0 < min(scale.checkpoints.constant_starts)
+        and max(scale.checkpoints.constant_starts) <= scale.constant_epochs
+    )
+    assert set(scale.checkpoints.rates) <= set(scales.RATES)
+    assert scale.main_rates["P-T"] in scale.checkpoints.rates  # that P's side of the comparison has too
+    assert scale.checkpoints.seeds <= len(scale.seeds)
 
 
 # Pages

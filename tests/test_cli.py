@@ -165,7 +165,7 @@ def test_all_questions_that_can_be_run_are_the_default(tlbook, monkeypatch):
 
 
 UNINSTALLED = """
-import dataclasses, os, runpy, sys
+import os, runpy, sys
 BLOCKED = ("pooch", "papermill", "ipywidgets", "jupyter_book", "IPython", "matplotlib", "seaborn")
 PACKAGE = os.path.join(os.getcwd(), "tlbook")
 def asked_by_us():
@@ -183,9 +183,8 @@ from tlbook import scales
 smoke = scales.SMOKE
 few = dict(train=30, test=30, epochs=1)
 tiny = smoke.replace(
-    source=dataclasses.replace(smoke.source, **few), block_sizes=("*", 32), shuffle_epochs=1, seeds=(0,),
-    checkpoints=(0, 1), checkpoint_epochs=1, constant_epochs=1, constant_checkpoints=(1,),
-    tasks={role: dataclasses.replace(task, dev=20, **few) for role, task in smoke.tasks.items()},
+    source=few, every_target=few | dict(dev=20), shuffles=dict(sizes=("*", 32), epochs=1), seeds=(0,),
+    checkpoints=dict(starts=(0, 1), epochs=1, constant_starts=(1,)), constant_epochs=1,
 )
 scales.SCALES["smoke"] = tiny
 for words in sys.argv[1:]:

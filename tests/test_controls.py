@@ -28,8 +28,10 @@ TARGETS = ("real", "xray")
 def scale(tiny):
     """`tiny` with controls on both seeds of real and one of xray, on 20 and all 40 images."""
     return tiny.replace(
-        redrawn_seeds={"real": 2, "xray": 1}, redrawn_blocks=("*", 32), few_images=(20,),
-        few_images_epochs=None, distance_images=16,
+        controls=dict(
+            seeds={"real": 2, "xray": 1}, sizes=("*", 32), few_images=(20,), few_images_epochs=None,
+            distance_images=16,
+        ),
     )  # fmt: skip
 
 
@@ -163,7 +165,7 @@ def test_a_gain_is_the_difference_of_final_metrics(study):
 
 
 def test_where_a_scale_has_no_controls_the_rest_is_there(scale, tmp_path):
-    plain = scale.replace(redrawn_seeds={})
+    plain = scale.replace(controls={"seeds": {}})
     specs = controls.runs(plain, ("real",), (0,))
     assert {spec.id for spec in specs} == {spec.id for spec in feature_reuse.runs(plain, ("real",), (0,))}
     found = controls.tables(plain, ("real",), (0,), workers=1, show=False)
@@ -174,12 +176,12 @@ def test_where_a_scale_has_no_controls_the_rest_is_there(scale, tmp_path):
 
 
 def test_fewer_images_than_a_small_number_leave_it_out(scale):
-    small = scale.replace(tasks={r: dataclasses.replace(t, train=20) for r, t in scale.tasks.items()})
+    small = scale.replace(every_target={"train": 20})
     assert {keys["images"] for keys, _ in controls._few(small, ("real",), (0,))} == {20}
 
 
 def test_other_block_sizes_leave_the_controls_those_that_they_have(scale):
-    wider = scale.replace(block_sizes=("*", 8, 16, 32))
+    wider = scale.replace(shuffles={"sizes": ("*", 8, 16, 32)})
     sizes = {keys["block_size"] for keys, _ in controls._shuffled(wider, ("real",), (0,))}
     assert sizes == {"*", "32"}
 

@@ -187,14 +187,14 @@ def test_a_rescaled_twin_computes_the_same(network):
             value.add_(0.05 * torch.randn_like(value))
         images = torch.randn(5, 3, 16, 16)
         before = model(images)
-        model.load_state_dict(rescaled(model.state_dict(), "layer2.0", 4.0))
+        model.load_state_dict(rescaled(model.state_dict(), model.rescalings(), "layer2.0", 4.0))
         torch.testing.assert_close(model(images), before, rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_rescaled_is_refused(fixup, refused):
-    state = fixup[0].model.state_dict()
-    refused("no block 'fc'; it has layer1.0, layer2.0", rescaled, state, "fc", 2.0)
-    refused("positive factor, not -1", rescaled, state, "layer1.0", -1.0)
+    given = fixup[0].model.state_dict(), fixup[0].model.rescalings()
+    refused("no block 'fc'; it has layer1.0, layer2.0", rescaled, *given, "fc", 2.0)
+    refused("positive factor, not -1", rescaled, *given, "layer1.0", -1.0)
 
 
 def test_relative_criticality_is_that_of_the_rescaled_twin_and_raw_is_not(fixup):
@@ -205,7 +205,8 @@ def test_relative_criticality_is_that_of_the_rescaled_twin_and_raw_is_not(fixup)
     labels = suffix.evaluate(chain, [images], {"fc": [{}]})["fc"][0].argmax(1)
     values = {}
     for factor in (1.0, 4.0):
-        ends = [rescaled(state, "layer2.0", factor) for state in (start, trained)]
+        scalings = chain.model.rescalings()
+        ends = [rescaled(state, scalings, "layer2.0", factor) for state in (start, trained)]
         chain.model.load_state_dict(ends[1])
         own = next(s for s in suffix.walk(chain, [images]) if s.module == "layer2.0")
         a, b = (analysis.part(chain, state, ["layer2.0"]) for state in ends)

@@ -17,7 +17,7 @@ import pytest
 from conftest import one_sentence
 
 from tlbook import cli
-from tlbook.data import download, get, sources, unpack
+from tlbook.data import download, sources, unpack
 from tlbook.data.sources import Archive, Source
 
 CONTENT = bytes(range(256)) * 300
@@ -356,24 +356,23 @@ def known(site, tmp_path, monkeypatch):
     tiny, digest = packed(images.tiny_imagenet(tmp_path / "made"))
     site.files = {"tiny-imagenet-200.zip": tiny}
     url, known = f"{site.url}/tiny-imagenet-200.zip", dict(size=len(tiny), digest=digest, files=100)
-    archives = [Archive("tiny-imagenet-200.zip", url, "tiny-imagenet-200", **known)]
+    archives = [Archive("tiny-imagenet-200.zip", "tiny-imagenet-200", url, **known)]
     made = images.domainnet(tmp_path / "made")
     real, digest = packed(made / "real")
     site.files["real.zip"] = real
     url = f"{site.url}/real.zip"
-    parts = [Archive("real.zip", url, "domainnet/real", "domainnet", len(real), digest, 100)]
+    parts = [Archive("real.zip", "domainnet/real", url, "domainnet", len(real), digest, 100)]
     for part in ("train", "test"):
         name = f"real_{part}.txt"
         site.files[name] = (made / name).read_bytes()
         digest = "sha256:" + hashlib.sha256(site.files[name]).hexdigest()
         size = len(site.files[name])
-        parts.append(Archive(name, f"{site.url}/{name}", f"domainnet/{name}", "domainnet", size, digest))
+        parts.append(Archive(name, f"domainnet/{name}", f"{site.url}/{name}", "domainnet", size, digest))
+    expected = {"tiny-imagenet": {"train": 12, "test": 6}, "domainnet/real": {"train": 9, "test": 5}}
     found = {"tiny-imagenet": archives, "domainnet/real": parts}
-    found = {dataset: Source(tuple(several), "about") for dataset, several in found.items()}
+    found = {name: Source("about", tuple(a), {name: expected[name]}) for name, a in found.items()}
     monkeypatch.setattr(sources, "SOURCES", sources.SOURCES | found)
     monkeypatch.setattr(sources, "GROUPS", {"domainnet": ("domainnet/real",)})
-    expected = {"tiny-imagenet": {"train": 12, "test": 6}, "domainnet/real": {"train": 9, "test": 5}}
-    monkeypatch.setattr(get, "EXPECTED", get.EXPECTED | expected)
     return site
 
 

@@ -7,7 +7,10 @@ from tlbook.models import build
 from tlbook.questions.differences.method import distance
 
 
-def net(seed, classes=5, network="fixup_small8"):
+NETWORK = "fixup_small8"
+
+
+def net(seed, classes=5, network=NETWORK):
     torch.manual_seed(seed)
     return build(network, classes).state_dict()
 
@@ -15,12 +18,15 @@ def net(seed, classes=5, network="fixup_small8"):
 @pytest.fixture(scope="module")
 def rows():
     first, second, p = net(0), net(1), net(2, classes=9)
-    of_p = distance.norms(p)
+    of_p = distance.norms(NETWORK, p)
     return {
         "states": (first, second, p),
-        "pair": {(r["module"], r["metric"]): r["value"] for r in distance.distances(first, second, of_p)},
+        "pair": {
+            (r["module"], r["metric"]): r["value"] for r in distance.distances(NETWORK, first, second, of_p)
+        },
         "with p": {
-            (r["module"], r["metric"]): r["value"] for r in distance.distances(first, p, of_p, head=False)
+            (r["module"], r["metric"]): r["value"]
+            for r in distance.distances(NETWORK, first, p, of_p, head=False)
         },
     }
 
@@ -61,11 +67,24 @@ def test_with_p_the_head_is_left_out(rows):
 
 def test_nothing_is_zero_away_from_itself():
     state = net(0)
-    assert {r["value"] for r in distance.distances(state, state, distance.norms(state))} == {0.0}
+    assert {
+        r["value"] for r in distance.distances(NETWORK, state, state, distance.norms(NETWORK, state))
+    } == {0.0}
 
 
 def test_other_networks_are_refused(refused):
-    of_p = distance.norms(net(0))
-    refused("fc.bias has the shapes|fc.weight has the shapes", distance.distances, net(0), net(1, 9), of_p)
-    refused("conv1.weight has the shapes", distance.distances, net(0), net(1, 5, "fixup_small24"), of_p)
-    refused("only one of them has layer", distance.distances, net(0), net(1, 5, "fixup_resnet18"), of_p)
+    of_p = distance.norms(NETWORK, net(0))
+    refused(
+        "fc.bias has the shapes|fc.weight has the shapes",
+        distance.distances,
+        NETWORK,
+        net(0),
+        net(1, 9),
+        of_p,
+    )
+    refused(
+        "conv1.weight has the shapes", distance.distances, NETWORK, net(0), net(1, 5, "fixup_small24"), of_p
+    )
+    refused(
+        "only one of them has layer", distance.distances, NETWORK, net(0), net(1, 5, "fixup_resnet18"), of_p
+    )

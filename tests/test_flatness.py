@@ -8,7 +8,8 @@ from scipy import stats
 from torch.nn import functional as F
 
 from tlbook import metrics
-from tlbook.models import NETWORKS, build
+from tlbook.models import build
+from tlbook.models.fixup import NETWORKS
 from tlbook.models.interpolation import norm
 from tlbook.questions.loss_landscape.method import flatness, soups
 from tlbook.questions.loss_landscape.method.basin import basin

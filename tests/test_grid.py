@@ -60,7 +60,7 @@ def test_the_source_keeps_every_epoch():
     spec = grid.source(SMOKE)
     epochs = SMOKE.source.epochs
     assert spec.kept == tuple(range(epochs + 1)) == spec.measured
-    assert set(SMOKE.checkpoints) <= set(spec.kept)
+    assert set(SMOKE.checkpoints.starts) <= set(spec.kept)
     assert (spec.mixup, spec.held_out) == (0.7, SMOKE.source.test)
     assert spec.steps == (round(epochs / 3), round(2 * epochs / 3))
     assert grid.pretraining(SMOKE) == [spec] and grid.pretrained(SMOKE) == Checkpoint(spec.id, epochs)
@@ -84,10 +84,10 @@ def test_unshuffled_runs(init):
     assert init in spec.label
 
 
-@pytest.mark.parametrize("size", SMOKE.block_sizes)
+@pytest.mark.parametrize("size", SMOKE.shuffles.sizes)
 def test_shuffled_runs_are_not_augmented_and_seed_i_shuffles_with_1234_plus_i(size):
     spec = grid.ri_t(SMOKE, "quickdraw", "high", 2, block_size=size)
-    assert spec.augmentation == "none" and spec.kept == (SMOKE.shuffle_epochs,) and not spec.keep_best
+    assert spec.augmentation == "none" and spec.kept == (SMOKE.shuffles.epochs,) and not spec.keep_best
     shuffle = {"*": Shuffle.pixel(1236), 32: Shuffle.none()}.get(size) or Shuffle.block(size, 1236)
     assert spec.shuffle == shuffle
     assert spec.mixup == 0.7  # shuffled runs keep it
@@ -122,8 +122,7 @@ def test_a_plan_needs_no_images(name):
 
 def test_ids_of_runs_do_not_change():
     """Runs and records are found by them: those of smoke, at numbers of epochs that are written here."""
-    tasks = {role: dataclasses.replace(task, epochs=100) for role, task in SMOKE.tasks.items()}
-    scale = SMOKE.replace(block_sizes=("*", 1, 4, 8, 32), tasks=tasks, shuffle_epochs=30)
+    scale = SMOKE.replace(every_target={"epochs": 100}, shuffles={"sizes": ("*", 1, 4, 8, 32), "epochs": 30})
     specs = questions.get("feature_reuse").study().runs(scale, scales.TARGETS, scale.seeds)
     ids = sorted(spec.id for spec in specs if spec.init == Init("random"))
     digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()
@@ -164,5 +163,5 @@ def test_questions_share_runs():
     study = questions.get("feature_reuse").study()
     few = {spec.id for spec in study.runs(SMOKE, ("real",), (0,))}
     assert few < {spec.id for spec in study.runs(SMOKE, scales.TARGETS, SMOKE.seeds)}
-    wider = dataclasses.replace(SMOKE, block_sizes=("*", 32))
+    wider = SMOKE.replace(shuffles={"sizes": ("*", 32)})
     assert {spec.id for spec in study.runs(wider, ("real",), (0,))} < few

@@ -23,7 +23,7 @@ PAIR = list(landscape_lines.PAIR)
 @pytest.fixture(scope="module")
 def scale(tiny):
     """A few points, and a source of as few images as the tiny one."""
-    return tiny.replace(line_points=dict.fromkeys(scales.TARGETS, 5), constant_epochs=1)
+    return tiny.replace(landscape={"points": dict.fromkeys(scales.TARGETS, 5)}, constant_epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def study(scale, own_folders):
         found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
         histories = {spec.id: runs.ensure(spec).history() for spec in specs}
-        first = feature_reuse.tables(scale.replace(block_sizes=(32,)), TARGETS, SEEDS, workers=1, show=False)
+        first = feature_reuse.tables(
+            scale.replace(shuffles={"sizes": (32,)}), TARGETS, SEEDS, workers=1, show=False
+        )
     return found.tables, histories, first
 
 
@@ -78,7 +80,7 @@ def test_a_p_t_and_an_ri_t_share_neither_head_nor_order_where_they_can(scale):
     for line in landscape_lines.lines(scale, "real", SEEDS):
         if line.first.init != line.second.init:
             assert line.first.seed != line.second.seed
-    several = scale.replace(partners=2)
+    several = scale.replace(landscape={"partners": 2})
     mixed = [x for x in landscape_lines.lines(several, "real", SEEDS) if x.first.init != x.second.init]
     assert len({(x.first.seed, x.second.seed) for x in mixed}) == 6
     alone = landscape_lines.lines(scale, "real", (4,))
@@ -219,7 +221,7 @@ def test_claims_can_be_read_from_the_tables_with_question_ones(study):
 
 def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
     """Its lines hold NaN, its pairs are in no basin or soup, and the claims that need it say so."""
-    small = scale.replace(control_seeds={}, same_init_seeds={})
+    small = scale.replace(landscape={"control_seeds": {}, "same_init_seeds": {}})
     broken = runs.ensure(grid.ri_t(small, "real", "high", 1))
     weights = broken.checkpoint("final")
     from tlbook import models
@@ -250,4 +252,4 @@ def test_smoke_costs_what_it_may():
     new = [s for s in loss_landscape.runs(smoke, scales.TARGETS, smoke.seeds) if s.id not in known]
     assert sum(spec.passes for spec in new) <= 200_000
     laptop = scales.get("laptop")
-    assert laptop.detailed_pairs >= 3
+    assert laptop.landscape.detailed_pairs >= 3

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from tlbook.errors import TlbookError
-from tlbook.models import NETWORKS, build, module_of, names, parameter_groups, parameters_of
-from tlbook.models.fixup import BasicBlock, BottleneckBlock
+from tlbook.models import build, skeleton
+from tlbook.models.fixup import NETWORKS, BasicBlock, BottleneckBlock
 
 PARITY = Path(__file__).parent / "parity"
 OFFICIAL = {"fixup_resnet18": 10, "fixup_resnet34": 10, "fixup_resnet50": 345}
@@ -127,7 +127,7 @@ def test_init_follows_fixup_s_formulas(network):
 
 @pytest.mark.parametrize("network", [*SMALL, "fixup_resnet50_small"])
 def test_a_fresh_block_passes_its_shortcut_on(network):
-    for block in build(network, 3).blocks():
+    for block in build(network, 3).blocks().values():
         assert isinstance(block, (BasicBlock, BottleneckBlock))
         x = torch.rand(2, block.conv1.in_channels, 8, 8)
         shortcut = x if block.downsample is None else block.downsample(x)
@@ -188,7 +188,7 @@ def test_channels_last_gives_the_same_logits():
 
 def test_autocast_keeps_activations_in_bfloat16_and_trains_float32_weights():
     model, kinds = build("fixup_small8", 5), set()
-    for block in model.blocks():
+    for block in model.blocks().values():
         block.register_forward_hook(lambda module, inputs, output: kinds.add(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(torch.randn(2, 3, 32, 32))
@@ -205,7 +205,7 @@ def test_parameter_groups_are_the_official_ones(network):
     model = build(network, OFFICIAL[network])
     name_of = {id(p): name for name, p in model.named_parameters()}
     official = parity_json("optimizer_groups.json")[network]
-    optimizer = torch.optim.SGD(parameter_groups(model, 0.001, 1e-4, 0.9))
+    optimizer = torch.optim.SGD(model.parameter_groups(0.001, 1e-4, 0.9))
     assert len(optimizer.param_groups) == len(official) == 3
     for group, expected in zip(optimizer.param_groups, official, strict=True):
         assert [name_of[id(p)] for p in group["params"]] == expected["params"]
@@ -228,7 +228,7 @@ def test_three_steps_equal_the_official_code(network):
     model, images = made_up(network), made_up_images()
     start = {name: p.clone() for name, p in model.state_dict().items()}
     targets = torch.from_numpy(np.random.RandomState(2).randint(0, OFFICIAL[network], size=4))
-    optimizer = torch.optim.SGD(parameter_groups(model, 0.001, 1e-4, 0.9))
+    optimizer = torch.optim.SGD(model.parameter_groups(0.001, 1e-4, 0.9))
     losses = [take_step(model, optimizer, images, targets)]
     keys, parameters = [str(key) for key in official["keys"]], dict(model.named_parameters())
     gradients = [parameters[key].grad.norm().item() for key in keys]
@@ -245,27 +245,40 @@ def test_three_steps_equal_the_official_code(network):
 
 
 def test_modules_of_the_small_and_the_official_network():
-    assert names("fixup_small8") == ("conv1", "layer1.0", "layer2.0", "layer3.0", "layer4.0", "fc")
+    assert [*skeleton("fixup_small8").members()] == [
+        "conv1",
+        *(f"layer{stage}.0" for stage in (1, 2, 3, 4)),
+        "fc",
+    ]
     blocks = [f"layer{stage}.{i}" for stage, n in ((1, 3), (2, 4), (3, 6), (4, 3)) for i in range(n)]
-    assert names("fixup_resnet50") == ("conv1", *blocks, "fc")
+    assert [*skeleton("fixup_resnet50").members()] == ["conv1", *blocks, "fc"]
 
 
 @pytest.mark.parametrize("network", ["fixup_small24", "fixup_resnet34", "fixup_resnet50_small"])
 def test_modules_partition_the_parameters_but_two(network):
     model = build(network, 3)
-    assert names(model) == names(network)
-    owned = [p for module in names(model) for p in parameters_of(model, module)]
+    members = model.members()
+    assert members == skeleton(network).members() and list(members) == list(model.steps())
+    owned = [name for names in members.values() for name in names]
     assert sorted([*owned, "bias1", "bias2"]) == sorted(model.state_dict())
-    for module in names(model):
-        inside = {f"{module}.{p}" for p, _ in model.get_submodule(module).named_parameters()}
-        assert inside == set(parameters_of(model, module))
+    for module, names in members.items():
+        assert names == tuple(f"{module}.{p}" for p, _ in model.get_submodule(module).named_parameters())
 
 
-def test_module_of_a_parameter():
-    assert module_of("bias1") is None and module_of("bias2") is None
-    assert module_of("conv1.weight") == "conv1"
-    assert module_of("layer3.5.downsample.weight") == "layer3.5"
-    assert module_of("fc.bias") == "fc"
+@pytest.mark.parametrize("network", ["fixup_resnet18", "fixup_resnet50_small"])
+def test_the_steps_in_turn_are_the_network(network):
+    model, x = build(network, 3), torch.randn(2, 3, 32, 32)
+    wanted = model(x)
+    for step in model.steps().values():
+        x = step(x)
+    assert torch.equal(x, wanted)
+
+
+def test_a_skeleton_draws_nothing():
+    before = torch.get_rng_state()
+    model = skeleton("fixup_resnet34")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {p.device.type for p in model.parameters()} == {"meta"}
 
 
 # Refusals
@@ -275,13 +288,10 @@ def test_module_of_a_parameter():
     ("call", "message"),
     [
         (lambda: build("resnet50", 10), "no network 'resnet50'; choose one of .*fixup_small24"),
-        (lambda: names("fixup_resnet101"), "no network 'fixup_resnet101'"),
+        (lambda: skeleton("fixup_resnet101"), "no network 'fixup_resnet101'"),
         (lambda: build("fixup_small8", 0), "at least 1, not 0"),
         (lambda: build("fixup_small8", 2.0), "at least 1, not 2.0"),
         (lambda: build("fixup_small8", True), "at least 1, not True"),
-        (lambda: module_of("module.conv1.weight"), "'module.conv1.weight' is no parameter"),
-        (lambda: module_of("layer1.weight"), "'layer1.weight' is no parameter"),
-        (lambda: parameters_of(build("fixup_small8", 2), "layer1.1"), "no module 'layer1.1'; it has conv1"),
     ],
 )
 def test_what_does_not_exist_is_refused_in_one_sentence(call, message):

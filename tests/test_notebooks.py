@@ -256,12 +256,13 @@ def test_second_question_compares_the_runs_it_was_asked_for(tmp_path):
 
 
 def _sum_of_modules(one: dict, p: dict) -> float:
-    from tlbook.models import module_of
+    from tlbook.models import skeleton
 
+    members = skeleton(scales.get("smoke").network).members()
     squares: dict = {}
     for name in p:
         if not name.startswith("fc"):
-            module = module_of(name) or name
+            module = next((module for module, names in members.items() if name in names), name)
             squares[module] = squares.get(module, 0) + (one[name] - p[name]).double().square().sum().item()
     return sum(square**0.5 for square in squares.values())
 

@@ -1,7 +1,6 @@
 """The paper's own sets: tiny trees in exactly their layouts, splits and labels as the official code's."""
 
 import csv
-import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
@@ -210,7 +209,7 @@ def test_chexpert_refusals(root, refused):
 @pytest.fixture
 def tlbook(monkeypatch, command):
     """Run a command in this process, with a `paper` of small images and networks."""
-    small = PAPER.replace(network="fixup_small8", side=28, block_sizes=("*", 1, 2, 4, 7, 14, 28))
+    small = PAPER.replace(network="fixup_small8", side=28, shuffles={"sizes": ("*", 1, 2, 4, 7, 14, 28)})
     monkeypatch.setitem(scales.SCALES, "paper", small)
     return command
 
@@ -261,5 +260,5 @@ def test_the_paper_s_sets_keep_their_side_and_other_sets_the_stored_square():
     assert data.request(PAPER, "real").resized == 256  # Resize(256), CenterCrop(224)
     own = PAPER.replace(datasets={"real": "folder:/x"})
     assert data.request(own, "real").side == 256
-    tasks = {r: dataclasses.replace(t, augmentation="crop-flip") for r, t in own.tasks.items()}
-    assert data.request(own.replace(tasks=tasks), "real").side == 224
+    cropped = own.replace(every_target={"augmentation": "crop-flip"})
+    assert data.request(cropped, "real").side == 224

@@ -49,10 +49,10 @@ def test_overrides_make_another_scale_value():
         {"scale": "laptop", "epochs": "3", "block_sizes": '["*", 8]', "rates": "1e-3,0.1", "images": 50}
     )
     scale = given.apply()
-    assert scale.block_sizes == ("*", 8, 32)  # the unshuffled run is always there
+    assert scale.shuffles.sizes == ("*", 8, 32)  # the unshuffled run is always there
     assert scale.rates == {"low": 0.001, "high": 0.1}
     assert {(task.epochs, task.train) for task in scale.tasks.values()} == {(3, 50)}
-    assert scale.shuffle_epochs == 3
+    assert scale.shuffles.epochs == 3
     assert set(given.changes) == {"epochs", "block_sizes", "rates", "images"}
     assert scale != scales.get("laptop")
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +57,8 @@ def test_round_trip_sorted_in_six_digits(found, tmp_path):
     shuffled = records.load("laptop", QUESTION, "block_shuffle", tmp_path)
     assert shuffled.block_size.tolist() == ["*", "16", "4", "8"]  # text, also where it looks like a number
     assert set(records.load_all("laptop", QUESTION, tmp_path)) == set(found)
-    assert records.provenance("laptop", QUESTION, tmp_path) == {"seeds": [0]}
+    made = records.provenance("laptop", QUESTION, tmp_path)
+    assert made.pop("tables").keys() == found.keys() and made == {"seeds": [0]}
 
 
 def part(found, role, **made):
@@ -174,9 +177,99 @@ def test_what_is_not_recorded_is_said(found, tmp_path, refused):
 
 def test_a_damaged_record_is_refused_by_name(found, tmp_path, refused):
     path = write(found, tmp_path) / "learning_curves.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    for damaged in ("".join(lines[:-1]), path.read_text().replace("66.6667", "66.6668"), ""):
+        path.write_text(damaged)
+        refused("learning_curves.csv is not what was", records.load, "laptop", QUESTION, path.stem, tmp_path)
+    path.write_text("".join(lines).replace("\n", "\r\n"))  # another system's ends of lines are no damage
+    assert len(records.load("laptop", QUESTION, path.stem, tmp_path)) == len(lines) - 1
+
+
+def test_a_record_without_digests_is_checked_as_a_table(found, tmp_path, refused):
+    path = write(found, tmp_path) / "learning_curves.csv"
+    (path.parent / "provenance.json").write_text('{"seeds": [0]}')
     for damaged in (path.read_text().replace("66.6667", "much"), ""):
         path.write_text(damaged)
         refused("learning_curves.csv is not the table", records.load, "laptop", QUESTION, path.stem, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '"x"', '{"seeds": 3}', '{"runs": true}', '{"date": 7}', '{"tables": []}', "\x00"]
+)
+def test_a_damaged_provenance_is_refused_by_name(found, tmp_path, refused, text):
+    path = write(found, tmp_path) / "provenance.json"
+    path.write_text(text)
+    for read in (records.provenance, records.load_all):
+        refused("provenance.json is damaged", read, "laptop", QUESTION, tmp_path)
+
+
+@pytest.mark.parametrize("moment", range(40))
+def test_a_write_killed_at_any_moment_leaves_the_old_or_the_new(found, tmp_path, moment, monkeypatch):
+    """Each call that touches the disk is the last of a process in turn; the next process reads and writes."""
+    write(found, tmp_path, {"seeds": [0]})
+    left = iter(range(moment))
+
+    class Killed(BaseException):
+        pass
+
+    def until_killed(original):
+        def call(*args, **how):
+            if next(left, None) is None:
+                raise Killed
+            return original(*args, **how)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.shutil, "rmtree", until_killed(records.shutil.rmtree))
+        patch.setattr(records.os, "fsync", until_killed(records.os.fsync))
+        for name in ("rename", "mkdir", "write_text"):
+            patch.setattr(Path, name, until_killed(getattr(Path, name)))
+        patch.setattr(pd.DataFrame, "to_csv", until_killed(pd.DataFrame.to_csv))
+        try:
+            write({"learning_curves": found["learning_curves"]}, tmp_path, {"seeds": [1]})
+            ended = True
+        except Killed:
+            ended = False
+    seeds = records.provenance("laptop", QUESTION, tmp_path)["seeds"]
+    assert seeds == [1] if ended else seeds in ([0], [1])
+    there = records.load_all("laptop", QUESTION, tmp_path)
+    assert there.keys() == (found.keys() if seeds == [0] else {"learning_curves"})
+    folder = write(found, tmp_path, {"seeds": [2]})
+    assert records.provenance("laptop", QUESTION, tmp_path)["seeds"] == [2]
+    assert [p.name for p in folder.parent.iterdir()] == [QUESTION]
+
+
+ADD = """
+import pickle, sys, time
+from pathlib import Path
+from tlbook.book import records
+root, role, start = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+time.sleep(max(0, start - time.time()))
+records.add("laptop", "feature_reuse", *pickle.loads((root / f"{role}.pkl").read_bytes()), root / "records")
+"""
+
+
+def test_processes_that_add_at_once_lose_nothing(found, tmp_path):
+    roles = ["real", "clipart", "quickdraw", "xray"]
+    start = time.time() + 6
+    running = []
+    for role in roles:
+        (tmp_path / f"{role}.pkl").write_bytes(pickle.dumps(part(found, role)))
+        call = [sys.executable, "-c", ADD, str(tmp_path), role, str(start)]
+        running.append(subprocess.Popen(call, env=os.environ | {"PYTHONPATH": str(ROOT)}))
+    assert [one.wait() for one in running] == [0] * 4
+    made = records.provenance("laptop", QUESTION, tmp_path / "records")
+    assert made["targets"] == roles
+    table = records.load("laptop", QUESTION, "learning_curves", tmp_path / "records")
+    assert set(table.role) == set(roles)
+
+
+def test_records_are_read_where_nothing_can_be_written(found, tmp_path, monkeypatch):
+    folder = write(found, tmp_path)
+    (folder.parent / f".{QUESTION}.new").mkdir()  # a write was cut off here
+    monkeypatch.setattr(records, "FileLock", lambda *a: (_ for _ in ()).throw(PermissionError("read-only")))
+    assert records.load_all("laptop", QUESTION, tmp_path).keys() == found.keys()
 
 
 def test_recorded_scales_come_highest_first(found, tmp_path):
@@ -261,6 +354,7 @@ def test_results_from_records_need_no_torch(found, tmp_path):
     write(found, tmp_path, {"seeds": [0], "targets": ["real"]})
     script = f"""
 import sys
+import time
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "torchvision", "safetensors"):
@@ -345,7 +439,9 @@ def test_a_run_is_recorded_and_read_back(tiny, tmp_path):
     )
     assert made.provenance["commit"] == "abc" and made.provenance["targets"] == ["quickdraw"]
     folder = records.write("tiny", QUESTION, made.tables, made.provenance, tmp_path)
-    assert json.loads((folder / "provenance.json").read_text()) == json.loads(json.dumps(made.provenance))
+    noted = json.loads((folder / "provenance.json").read_text())
+    assert noted.pop("tables").keys() == made.tables.keys()
+    assert noted == json.loads(json.dumps(made.provenance))
     back = records.load_all("tiny", QUESTION, tmp_path)
     for name, frame in made.tables.items():
         keys = questions.tables()[name].keys

@@ -21,7 +21,7 @@ from tlbook.data import Request
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.questions import grid
-from tlbook.training import runs, weight_files
+from tlbook.training import executors, runs, weight_files
 from tlbook.training.specs import Checkpoint, File, Init, RunSpec, unique
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,7 +136,7 @@ def test_a_run_is_trained_once(spec, monkeypatch):
     before = files(spec.id)
     forbid_training(monkeypatch)
     assert runs.ensure(spec).id == first.id == spec.id
-    runs.ensure_all([spec, spec], show=False)
+    executors.ensure_all([spec, spec], show=False)
     assert files(spec.id) == before
     assert [run.id for run in runs.every()] == [spec.id]
     assert sorted(p.name for p in runs.root().iterdir()) == [spec.id, f"{spec.id}.lock"]
@@ -172,7 +172,7 @@ def test_a_finished_run_that_lacks_what_is_asked_is_refused_until_retrained(spec
     runs.ensure(ending)
     match = "keeps no weights of epochs .0, 1, 2. and .*best epoch.*not measured at epochs .0"
     refused(match, runs.ensure, spec)
-    refused("ask for it to be retrained", runs.ensure_all, [spec], show=False)
+    refused("ask for it to be retrained", executors.ensure_all, [spec], show=False)
     assert runs.outdated([spec, ending]) == [spec] and not runs.outdated([ending])
     runs.ensure(spec, retrain=True)
     assert runs.ensure(spec).kept() == [0, 1, 2, 3]
@@ -195,7 +195,7 @@ def test_retraining_replaces_the_whole_run(spec):
 
 def test_p_t_whose_p_was_trained_anew_to_other_weights_is_refused(tiny, refused):
     source, spec = grid.source(tiny), grid.p_t(tiny, "quickdraw", "low", 0)
-    runs.ensure_all([spec, source], workers=1, show=False)
+    executors.ensure_all([spec, source], workers=1, show=False)
     p = runs.find(source.id).checkpoint("final")
     assert runs.find(spec.id).spec["started_from"] == models.sha256(p)
     runs.ensure(source, retrain=True)  # to the same bits
@@ -278,7 +278,7 @@ def test_failures_are_named_and_the_others_kept(tiny, refused, capsys):
     source = dataclasses.replace(grid.source(tiny), digest="1" * 64)
     lost = dataclasses.replace(good, init=Init("from", Checkpoint(source.id, "final")), init_seed=None)
     match = f"3 of 4 runs failed, .*kept: {source.id} .*{lost.id} .*starts from, failed.*{bad.id}"
-    refused(match, runs.ensure_all, [lost, bad, source, good], workers=1, show=False)
+    refused(match, executors.ensure_all, [lost, bad, source, good], workers=1, show=False)
     assert [run.id for run in runs.every()] == [good.id]
     assert capsys.readouterr().out == ""
 
@@ -287,7 +287,7 @@ def test_of_many_failures_a_few_are_named_and_the_reason_once(tiny, refused):
     no_p = {"init": Init("from", File("a" * 64)), "init_seed": None}
     bad = [dataclasses.replace(grid.ri_t(tiny, "quickdraw", "high", s), **no_p) for s in range(5)]
     match = f"5 of 5 runs failed, .*{bad[2].id} .*epochs\\)\\) and 2 more: There is no weights file"
-    refused(match, runs.ensure_all, bad, workers=1, show=False)
+    refused(match, executors.ensure_all, bad, workers=1, show=False)
 
 
 def test_a_run_waits_for_the_run_that_it_starts_from(spec):
@@ -295,14 +295,14 @@ def test_a_run_waits_for_the_run_that_it_starts_from(spec):
     later = dataclasses.replace(
         spec, init=Init("from", Checkpoint(spec.id, 1)), init_seed=None, epochs=9, kept=(0, 9)
     )
-    runs.ensure_all([later, spec], workers=1, show=False)
+    executors.ensure_all([later, spec], workers=1, show=False)
     start, parent = runs.find(later.id).weights(0), runs.find(spec.id).weights(1)
     assert all(torch.equal(start[n], parent[n]) for n in start if not n.startswith("fc."))
 
 
 def test_worker_processes_give_the_same_bits(tiny):
     specs = [grid.ri_t(tiny, "quickdraw", "high", seed) for seed in (0, 1)]
-    runs.ensure_all(specs, workers=2, show=False)
+    executors.ensure_all(specs, workers=2, show=False)
     there = [files(spec.id) for spec in specs]
     for spec, before in zip(specs, there, strict=True):
         runs.ensure(spec, retrain=True)
@@ -334,25 +334,25 @@ class DyingPool:
 
 
 def test_a_worker_that_is_killed_takes_no_other_run_along(tiny, monkeypatch, refused):
-    monkeypatch.setattr(runs, "worker_pool", DyingPool)
+    monkeypatch.setattr(executors, "worker_pool", DyingPool)
     monkeypatch.setattr(DyingPool, "opened", 0)
     specs = [grid.ri_t(tiny, "quickdraw", "high", seed) for seed in (0, 1, 2)]
     match = f"1 of 3 runs failed.*{specs[0].id}.*worker process was killed"
-    refused(match, runs.ensure_all, specs, workers=2, show=False)
+    refused(match, executors.ensure_all, specs, workers=2, show=False)
     assert {run.id for run in runs.every()} == {specs[1].id, specs[2].id}
 
 
 def test_progress_is_one_line_on_stderr(tiny, capsys):
-    runs.ensure_all([grid.source(tiny), grid.ri_t(tiny, "quickdraw", "high", 0)], workers=1)
+    executors.ensure_all([grid.source(tiny), grid.ri_t(tiny, "quickdraw", "high", 0)], workers=1)
     out, err = capsys.readouterr()
     assert out == "" and "2/2" in err and "epoch" in err and "1/1 runs" in err
     assert err.count("\n") == 2  # a line for P with its epochs, one for all targets
 
 
 def test_default_workers(monkeypatch):
-    assert runs.default_workers() >= 1
+    assert executors.default_workers() >= 1
     monkeypatch.setenv("TLBOOK_DEVICE", "cuda")
-    assert runs.default_workers() == 1
+    assert executors.default_workers() == 1
 
 
 # Killed
@@ -488,7 +488,7 @@ def test_a_failed_training_is_no_run(spec, monkeypatch):
         runs.ensure(spec)
     assert runs.find(spec.id) is None and runs.every() == []
     with pytest.raises(TlbookError, match="MemoryError"):
-        runs.ensure_all([spec], show=False)
+        executors.ensure_all([spec], show=False)
 
 
 def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
@@ -496,9 +496,9 @@ def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal, time\n"
-        "from tlbook.training import runs\n"
+        "from tlbook.training import executors\n"
         "if __name__ == '__main__':\n"
-        "    pool = runs.worker_pool(1)\n"
+        "    pool = executors.worker_pool(1)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    pool.submit(time.sleep, 600)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tlbook import scales
-from tlbook.models import NETWORKS
+from tlbook.models import networks
 
 ALL = tuple(scales.SCALES.values())
 of_every_scale = pytest.mark.parametrize("scale", ALL, ids=lambda scale: scale.name)
@@ -14,7 +14,7 @@ of_every_scale = pytest.mark.parametrize("scale", ALL, ids=lambda scale: scale.n
 def test_unknown_names_are_refused_with_those_that_exist(refused):
     refused("choose from smoke, laptop, gpu, paper", scales.get, "big")
     refused("choose from source, real, clipart, quickdraw, xray", scales.get("smoke").task, "sketch")
-    refused("no value 'epoch'; it has .*epochs.*shuffle_seeds", scales.get("smoke").replace, epoch=3)
+    refused("no value 'epoch'; it has .*epochs.*shuffles", scales.get("smoke").replace, epoch=3)
     refused("choose from source, real", scales.get("smoke").replace, datasets={"sketch": "folder:/x"})
 
 
@@ -28,9 +28,9 @@ def test_replace_sets_the_epochs_of_every_target_run_and_of_no_pretraining():
     short = paper.replace(epochs=7)
     assert {task.epochs for task in short.tasks.values()} == {7}
     assert {task.random_epochs for task in short.tasks.values()} == {None}
-    assert (short.shuffle_epochs, short.checkpoint_epochs) == (7, 7)
+    assert (short.shuffles.epochs, short.checkpoints.epochs) == (7, 7)
     assert short.source == paper.source
-    assert paper.replace(epochs=7, shuffle_epochs=3).shuffle_epochs == 3
+    assert paper.replace(epochs=7, shuffles={"epochs": 3}).shuffles.epochs == 3
     assert paper.tasks["xray"].random_epochs == 400
 
 
@@ -65,20 +65,22 @@ def test_measured_epochs_are_at_most_ten_with_first_and_last(scale):
 @of_every_scale
 def test_a_scale_agrees_with_itself(scale):
     assert set(scale.tasks) == set(scales.TARGETS)
-    assert set(scale.checkpoints) <= set(range(scale.source.epochs + 1))
-    assert {0, scale.source.epochs} <= set(scale.checkpoints)
-    assert set(scale.block_sizes) <= set(scales.valid_block_sizes(scale.side))
-    assert scale.block_sizes[0] == scales.PIXELS and scale.block_sizes[-1] == scale.side
-    assert scale.network in NETWORKS
+    assert set(scale.checkpoints.starts) <= set(range(scale.source.epochs + 1))
+    assert {0, scale.source.epochs} <= set(scale.checkpoints.starts)
+    assert set(scale.shuffles.sizes) <= set(scales.valid_block_sizes(scale.side))
+    assert scale.shuffles.sizes[0] == scales.PIXELS and scale.shuffles.sizes[-1] == scale.side
+    assert scale.network in networks()
     assert set(scale.rates) == set(scales.RATES) and scale.rates["low"] < scale.rates["high"]
     assert set(scale.main_rates) == set(scales.INITS)
     assert set(scale.main_rates.values()) <= set(scales.RATES)
-    assert max(scale.shuffle_seeds, *scale.second_rate_seeds.values()) <= len(scale.seeds)
-    assert set(scale.redrawn_blocks) <= set(scale.block_sizes) and scale.redrawn_rate in scale.rates
-    assert set(scale.redrawn_seeds) <= set(scale.tasks)
-    assert max(scale.redrawn_seeds.values()) <= len(scale.seeds)
+    assert max(scale.shuffles.seeds, *scale.second_rate_seeds.values()) <= len(scale.seeds)
+    assert set(scale.controls.sizes) <= set(scale.shuffles.sizes) and scale.controls.rate in scale.rates
+    assert set(scale.controls.seeds) <= set(scale.tasks)
+    assert max(scale.controls.seeds.values()) <= len(scale.seeds)
     fewest = min(task.train for task in scale.tasks.values())
-    assert len(scale.few_images) >= 3 and max(scale.few_images) < fewest  # with all images, four sizes
+    assert (
+        len(scale.controls.few_images) >= 3 and max(scale.controls.few_images) < fewest
+    )  # with all images, four sizes
     for task in (scale.source, *scale.tasks.values()):
         assert all(0 < step < 1 for step in task.steps) and list(task.steps) == sorted(task.steps)
 
@@ -95,10 +97,10 @@ def test_paper_is_the_paper():
     paper = scales.get("paper")
     assert paper.rates == pytest.approx({"low": 0.0025, "high": 0.0125})
     assert paper.tasks["xray"].rate_factor * paper.rates["high"] == pytest.approx(0.1)
-    assert paper.checkpoints == (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90)
+    assert paper.checkpoints.starts == (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90)
     assert [round(step * paper.source.epochs) for step in paper.source.steps] == [30, 60]
     assert [round(step * 100) for step in paper.tasks["real"].steps] == [30, 60, 90]
-    assert paper.block_sizes[1:] == (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224)
+    assert paper.shuffles.sizes[1:] == (1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224)
 
 
 def test_block_sizes_are_the_divisors():

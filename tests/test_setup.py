@@ -6,10 +6,10 @@ import torch
 
 from tlbook import data
 from tlbook.data.layouts import MissingData
-from tlbook.models import names
+from tlbook.models import skeleton
 from tlbook.questions import grid
 from tlbook.questions.setup import study as setup
-from tlbook.training import runs
+from tlbook.training import executors, runs
 
 
 def test_samples_are_the_roles_training_images_under_each_block_size(tiny):
@@ -62,7 +62,7 @@ def test_domains_leave_out_what_is_not_here_but_are_never_empty(tiny):
 def test_two_p_t_start_from_the_whole_of_p_with_heads_of_their_own(tiny):
     """The official code loads everything of a checkpoint but fc.weight and fc.bias."""
     rows = setup.start_of_p_t(tiny, "real").set_index("module")
-    assert list(rows.index) == list(names(tiny.network))
+    assert list(rows.index) == list(skeleton(tiny.network).members())
     body = rows.drop("fc")
     assert (body == 0).all(axis=None)
     assert rows.first_to_second["fc"] > 0.1
@@ -71,7 +71,7 @@ def test_two_p_t_start_from_the_whole_of_p_with_heads_of_their_own(tiny):
 
 def test_distances_are_measured_not_assumed(tiny, monkeypatch):
     """A P whose first convolution lies 3 away from where the two P-T start."""
-    runs.ensure_all(grid.pretraining(tiny))
+    executors.ensure_all(grid.pretraining(tiny))
     true = runs.weights(grid.pretrained(tiny))
     moved = {name: tensor.clone() for name, tensor in true.items()}
     moved["conv1.weight"].view(-1)[0] += 3.0

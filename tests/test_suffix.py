@@ -48,7 +48,7 @@ def changed(chain, module, count=3):
 
 def test_suffix_and_full_evaluation_agree_at_every_module(trained):
     chain, batches = trained
-    assert chain.modules == models.names(chain.model)
+    assert chain.modules == tuple(chain.model.members())
     variants = {module: changed(chain, module, 2) for module in chain.modules}
     found = suffix.evaluate(chain, batches, variants)
     for module, those in variants.items():

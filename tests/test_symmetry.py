@@ -8,20 +8,22 @@ import torch
 from networks import filled, images
 from torch import nn
 
-from tlbook.models import NETWORKS, build
+from tlbook.models import build, skeleton
+from tlbook.models.fixup import NETWORKS
 from tlbook.models.interpolation import interpolate, norm
-from tlbook.models.symmetry import SYMMETRIES, group_sizes, permuted, random_order, symmetry
+from tlbook.models.symmetry import group_sizes, permuted, random_order
 from tlbook.questions.loss_landscape.method import alignment
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 SMALL = "fixup_small8"
+TABLE = skeleton(SMALL).symmetry()
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_permuting_units_leaves_the_function_of_every_architecture(network):
     model = filled(network)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    table = SYMMETRIES[network]
+    table = model.symmetry()
     order = random_order(state, table, torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = model(images(1))
@@ -34,7 +36,7 @@ def test_permuting_units_leaves_the_function_of_every_architecture(network):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_axis_of_every_weight_is_in_the_table_once(network):
     state = build(network, 3).state_dict()
-    table = symmetry(network)
+    table = skeleton(network).symmetry()
     assert set(table) == {name for name, tensor in state.items() if tensor.ndim > 1}
     sizes = group_sizes(state, table)
     free = [(name, axis) for name, groups in table.items() for axis, g in enumerate(groups) if g is None]
@@ -45,11 +47,11 @@ def test_every_axis_of_every_weight_is_in_the_table_once(network):
     assert len(sizes) - len(inner) == (5 if shape.block == "bottleneck" else 4)  # streams
 
 
-@pytest.mark.parametrize("group", SYMMETRIES[SMALL]["layer2.0.conv1.weight"])
+@pytest.mark.parametrize("group", TABLE["layer2.0.conv1.weight"])
 def test_half_a_permutation_changes_the_function(group):
     """Moving one weight of a group and not the others is another network."""
     model = filled(SMALL)
-    state, table = model.state_dict(), SYMMETRIES[SMALL]
+    state, table = model.state_dict(), TABLE
     size = group_sizes(state, table)[group]
     alone = {"layer2.0.conv1.weight": table["layer2.0.conv1.weight"]}
     wrong = permuted(state, alone, {group: torch.arange(size).flip(0)})
@@ -59,10 +61,10 @@ def test_half_a_permutation_changes_the_function(group):
 
 
 def test_what_is_no_permutation_is_refused(refused):
-    state, table = build(SMALL, 2).state_dict(), SYMMETRIES[SMALL]
+    state, table = build(SMALL, 2).state_dict(), TABLE
     twice = {"stream0": torch.zeros(8)}
     refused("order of stream0 is no permutation of its 8", permuted, state, table, twice)
-    refused("lack layer1.1.conv1", group_sizes, state, SYMMETRIES["fixup_resnet18"])
+    refused("lack layer1.1.conv1", group_sizes, state, skeleton("fixup_resnet18").symmetry())
     refused("another width", group_sizes, state | {"fc.weight": torch.zeros(2, 5)}, table)
 
 
@@ -72,7 +74,7 @@ def test_what_is_no_permutation_is_refused(refused):
 @pytest.mark.parametrize("network", [SMALL, "fixup_small24", "bottleneck"])
 def test_matching_finds_a_planted_permutation_back(network):
     model = filled(network)
-    first, table = model.state_dict(), symmetry(model.architecture)
+    first, table = model.state_dict(), model.symmetry()
     order = random_order(first, table, torch.Generator().manual_seed(3))
     second = permuted(first, table, order)
     found = permuted(second, table, alignment.matching(first, second, table))
@@ -80,7 +82,8 @@ def test_matching_finds_a_planted_permutation_back(network):
 
 
 def test_matching_finds_a_permutation_back_under_noise():
-    first, table = filled("fixup_small24").state_dict(), SYMMETRIES["fixup_small24"]
+    model = filled("fixup_small24")
+    first, table = model.state_dict(), model.symmetry()
     torch.manual_seed(0)
     noisy = {name: tensor + 0.1 * tensor.std(correction=0) * torch.randn_like(tensor)
              for name, tensor in first.items()}  # fmt: skip
@@ -92,7 +95,7 @@ def test_matching_finds_a_permutation_back_under_noise():
 
 def test_matching_brings_two_models_nearer_and_leaves_both_functions():
     first, second = filled(SMALL, 0), filled(SMALL, 1)
-    table = SYMMETRIES[SMALL]
+    table = TABLE
     states = first.state_dict(), {name: t.clone() for name, t in second.state_dict().items()}
     order = alignment.matching(*states, table)
     aligned = permuted(states[1], table, order)
@@ -171,7 +174,7 @@ def test_lines_up_to_permutation_of_a_model_and_its_own_copy():
     """Half-way to a relabelled copy the raw network is another; aligned, it is the model itself."""
     model = filled(SMALL).float()
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    table = SYMMETRIES[SMALL]
+    table = TABLE
     other = permuted(state, table, random_order(state, table, torch.Generator().manual_seed(3)))
     pictures = images(64).float()
     labels = model(pictures).argmax(1)

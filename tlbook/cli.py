@@ -110,11 +110,11 @@ def _smaller(
     if source := {name: value for name, value in given.items() if value}:
         changes["source"] = dataclasses.replace(scale.source, **source)
     if source_epochs:
-        earlier = {epoch for epoch in scale.checkpoints if epoch < source_epochs}
-        changes["checkpoints"] = tuple(sorted(earlier | {source_epochs}))
+        earlier = {epoch for epoch in scale.checkpoints.starts if epoch < source_epochs}
+        changes["checkpoints"] = {"starts": tuple(sorted(earlier | {source_epochs}))}
         changes["constant_epochs"] = min(scale.constant_epochs, source_epochs)
     if block_sizes:
-        changes["block_sizes"] = _block_sizes(block_sizes, scale.side)
+        changes["shuffles"] = {"sizes": _block_sizes(block_sizes, scale.side)}
     return scale.replace(**changes) if changes else scale
 
 
@@ -155,7 +155,7 @@ def train(
 ) -> None:
     """Train one run (P first, if it starts from a P that is not there yet) and print where it is."""
     from tlbook.questions import grid
-    from tlbook.training import runs
+    from tlbook.training import executors, runs
 
     value = _scale(scale, pretrained, data, epochs, [role])
     if role == scales.SOURCE:
@@ -168,7 +168,7 @@ def train(
                 raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {given!r}.")
         spec = grid.of_init(value, init, role, rate, seed, block_size=block_size or None)
         if init != "RI-T":
-            runs.ensure_all(grid.pretraining(value))
+            executors.ensure_all(grid.pretraining(value))
     run = runs.ensure(spec, retrain=retrain, show=True)
     print(f"{run.id}  {spec.label}\n{run.path}")
 
@@ -274,7 +274,7 @@ def plan(
 ) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook.questions import plan as planning
-    from tlbook.training import runs, weight_files
+    from tlbook.training import executors, runs, weight_files
 
     targets = _targets(target)
     less = dict(images=images, test_images=test_images, source_images=source_images)
@@ -284,7 +284,7 @@ def plan(
         print(f"No P is shipped for scale {scale} yet, so its pre-training is counted too.")
         value = value.replace(pretrained="train")
     counted = planning.plan(value, targets, _seeds(seed) or value.seeds)
-    speed, workers = planning.throughput(value), runs.default_workers()
+    speed, workers = planning.throughput(value), executors.default_workers()
     counted["hours"] = (counted.passes / speed / workers / 3600).round(2)
     print(counted.to_string(index=False))
     print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured now")
@@ -399,5 +399,5 @@ def ship(scale: ScaleName, data: Data = "") -> None:
     run = runs.find(spec.id)
     if run is None:
         raise TlbookError(f"P of scale {scale} ({spec.id}) is not trained: `tlbook train source` does it.")
-    for path in weight_files.ship(run, scale, value.checkpoints):
+    for path in weight_files.ship(run, scale, value.checkpoints.starts):
         print(f"{path.stat().st_size:>9} bytes  {path}")

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from tlbook.errors import TlbookError
 
 SOURCE = "source"
-TARGETS = ("real", "clipart", "quickdraw", "xray")
+# Target -> scale -> the images that stand for it (`gpu` has those of `laptop`). A new target is a line, and a
+# scale that it does not name is without it; the order is the book's.
+DATASETS = {
+    "real": dict(smoke="embedded/real", laptop="pacs/photo", paper="domainnet/real"),
+    "clipart": dict(smoke="embedded/clipart", laptop="pacs/cartoon", paper="domainnet/clipart"),
+    "quickdraw": dict(smoke="embedded/quickdraw", laptop="pacs/sketch", paper="domainnet/quickdraw"),
+    "xray": dict(smoke="embedded/xray", laptop="chest-xray", paper="chexpert"),
+}
+TARGETS = tuple(DATASETS)
 INITS = ("P-T", "RI-T")
 CONTROLS = ("MeanVar-T", "Permuted-T")  # from P's weights redrawn: their size without their features
 RATES = ("low", "high")
@@ -25,14 +33,19 @@ EMBEDDED = "embedded/"  # before the role of a data set that is drawn, not read
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
-MAPPINGS = (
-    "tasks", "rates", "second_rate_seeds", "main_rates", "line_points", "same_init_seeds", "control_seeds",
-    "redrawn_seeds",
-)  # fmt: skip
-
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
+
+
+class _Frozen:
+    """A frozen dataclass whose mappings are frozen too."""
+
+    def __post_init__(self) -> None:
+        for field_ in dataclasses.fields(self):
+            value = getattr(self, field_.name)
+            if isinstance(value, Mapping):
+                object.__setattr__(self, field_.name, MappingProxyType(dict(value)))
 
 
 @dataclass(frozen=True)
@@ -61,40 +74,84 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Shuffles:
+    """Question 1: training on images whose blocks are shuffled (Figure 3), and on the same unshuffled."""
+
+    sizes: tuple[str | int, ...]  # of blocks in pixels, '*' for single values; the last is the side itself
+    epochs: int
+    seeds: int
+    second_rate: bool  # whether both rates are run, or the main one only
+
+
+@dataclass(frozen=True)
+class Controls(_Frozen):
+    """Question 1's controls: inits of P's size without its features, few images, distances of domains."""
+
+    seeds: Mapping[str, int]  # by role, of the inits of `CONTROLS` and of runs on few images
+    rate: str  # of the inits of `CONTROLS`
+    sizes: tuple[str | int, ...]  # those of the block sizes at which they are shuffled too
+    few_images: tuple[int, ...]  # training images; sizes that a role does not have are left out
+    few_images_epochs: int | None  # on few images as many updates as so many on all; None: as the role trains
+    distance_images: int  # of each domain, to measure its distance from the source
+
+
+@dataclass(frozen=True)
+class Landscape(_Frozen):
+    """Question 3: lines between models, and what is near their ends."""
+
+    points: Mapping[str, int]  # by role, on the paper's lines, ends included; every other one on other lines
+    outside: int  # points beyond each end
+    partners: int  # RI-T that each P-T is paired with
+    same_init_seeds: Mapping[str, int]  # by role, RI-T from one random init
+    control_seeds: Mapping[str, int]  # by role, P-T of each control (order, head, other source)
+    flat_distances: tuple[float, ...]  # relative, one near 0.1
+    flat_directions: int
+    detailed_pairs: int  # of a kind, followed beyond their ends, aligned, and held to a basin's definition
+    basin_deltas: tuple[
+        float, ...
+    ]  # size of the noise of a basin's definition, relative to the weights' norm
+
+
+@dataclass(frozen=True)
+class Criticality:
+    """Question 4: modules set back to earlier values. Those of every seed go back to epoch 0."""
+
+    whole_seeds: int  # whose modules also go to other epochs and to fresh draws, and have a criticality
+    rewind_epochs: int  # kept epochs, at most, that they go back to
+    redraws: int  # fresh draws that they go to
+    images: int  # training images that paths are measured on, at most, and as many test images
+    points: int  # of a path
+    noise_draws: int
+    noise: tuple[float, ...]  # factors, of both signs
+    end_noise: tuple[float, ...]  # further factors, at the end of the direct path
+    map_seeds: int  # whose modules have paths; of the others conv1 alone
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Question 5: fine-tuning from checkpoints along pre-training."""
+
+    starts: tuple[
+        int | str, ...
+    ]  # epochs of pre-training, around its steps; or a reader's own files (`epoch_of`)
+    epochs: int
+    seeds: int
+    rates: tuple[str, ...]
+    constant_starts: tuple[
+        int, ...
+    ]  # epochs of the constant pre-training, at P-T's main rate; () leaves it out
+
+
+@dataclass(frozen=True)
+class Scale(_Frozen):
     """Everything that a study needs to know; studies take this value, never a name.
 
     ``rates`` are raw learning rates for this scale's batch, standing for the paper's 0.02 and 0.1.
     ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
-    many seeds a role runs the other one. ``measured`` are fractions of a run at which dev and test are
-    evaluated (0 is the untrained network). ``checkpoints`` are the epochs of pre-training that question 5
-    fine-tunes from, around the source's own steps (or a reader's own files, see `epoch_of`), at the rates
-    ``checkpoint_rates``; ``constant_epochs`` is the length of a second pre-training without steps,
-    independent of P, which questions 3 and 5 compare with, and ``constant_checkpoints`` are the epochs of it
-    that question 5 fine-tunes from, at P-T's main rate (none: that part is left out). ``judged`` is False
-    where a scale only shows that all works.
-
-    Question 1's controls: ``redrawn_seeds`` says on how many seeds a role runs the inits of `CONTROLS`, at
-    ``redrawn_rate``, unshuffled and at those of ``redrawn_blocks`` that are among the block sizes; and both
-    inits on ``few_images`` training images (those numbers below the role's own), with as many updates as
-    ``few_images_epochs`` are on all images (None: as the role trains). ``distance_images`` of each domain
-    measure its distance from the source.
-
-    Question 2: ``similarity_images`` caps the test images on which features are compared.
-
-    Question 4: every seed's modules go back to epoch 0. For the first ``whole_seeds`` they also go to others
-    of at most ``rewind_epochs`` kept epochs and to ``redraws`` fresh draws, and have a criticality. Paths are
-    measured on at most ``path_images`` training images (and as many test images) at ``path_points`` points,
-    under ``noise_draws`` draws times ``noise`` of both signs, at the end of the direct one times
-    ``end_noise`` too: conv1 for every seed, all modules for the first ``map_seeds``.
-
-    Question 3: ``line_points`` on the paper's lines between two models, both ends included, by role (every
-    other one on the other lines), and ``line_outside`` beyond each end; ``partners`` is how many RI-T each
-    P-T is paired with; ``same_init_seeds`` RI-T from one random init, and ``control_seeds`` P-T of each
-    control (order, head, other source), by role; flatness is measured at ``flat_distances`` (relative; one
-    near 0.1) along ``flat_directions`` directions. ``detailed_pairs`` of a kind are followed beyond their
-    ends, aligned, and held to the definition of a basin with noise of ``basin_deltas`` (relative to the
-    weights' norm).
+    many seeds a role runs the other one. ``constant_epochs`` is the length of a second pre-training without
+    steps, independent of P, which questions 3 and 5 compare with. ``similarity_images`` caps the test images
+    on which question 2 compares features. ``measured`` are fractions of a run at which dev and test are
+    evaluated (0 is the untrained network). ``judged`` is False where a scale only shows that all works.
     """
 
     name: str
@@ -104,52 +161,25 @@ class Scale:
     precision: Literal["fp32", "bf16"]
     source: Task
     source_rate: float
+    constant_epochs: int
     tasks: Mapping[str, Task]
     rates: Mapping[str, float]
     second_rate_seeds: Mapping[str, int]
-    block_sizes: tuple[str | int, ...]
-    shuffle_epochs: int
-    shuffle_seeds: int
-    shuffle_second_rate: bool
-    checkpoints: tuple[int | str, ...]
-    checkpoint_epochs: int
-    checkpoint_seeds: int
-    constant_epochs: int
-    redrawn_seeds: Mapping[str, int]
-    redrawn_rate: str
-    redrawn_blocks: tuple[str | int, ...]
-    few_images: tuple[int, ...]
-    few_images_epochs: int | None
-    distance_images: int
     similarity_images: int
-    rewind_epochs: int
-    redraws: int
-    path_images: int
-    path_points: int
-    noise_draws: int
-    noise: tuple[float, ...]
-    end_noise: tuple[float, ...]
-    map_seeds: int
-    whole_seeds: int
-    line_points: Mapping[str, int]
-    line_outside: int
-    partners: int
-    same_init_seeds: Mapping[str, int]
-    control_seeds: Mapping[str, int]
-    flat_distances: tuple[float, ...]
-    flat_directions: int
-    detailed_pairs: int
-    basin_deltas: tuple[float, ...]
-    checkpoint_rates: tuple[str, ...]
-    constant_checkpoints: tuple[int, ...]
+    shuffles: Shuffles
+    controls: Controls
+    landscape: Landscape
+    criticality: Criticality
+    checkpoints: Checkpoints
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
 
-    def __post_init__(self) -> None:
-        for name in MAPPINGS:  # frozen all the way down
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets that this scale has images for, in the book's order."""
+        return tuple(self.tasks)
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -190,29 +220,52 @@ class Scale:
     def replace(self, **changes) -> Scale:
         """Another value with some fields changed; results of it are neither read from nor written to records.
 
-        Besides the fields themselves: ``epochs`` sets the epochs of every target run (shuffled ones and those
-        from checkpoints too), and ``datasets`` maps targets to other data sets, on which both rates are then
-        tried. Other names are refused.
+        A mapping for a part changes those of its fields: ``scale.replace(shuffles={"epochs": 3})``. Besides
+        the fields themselves, ``every_target`` changes fields of every target's task, ``epochs`` sets the
+        epochs of every target run (shuffled ones and those from checkpoints too), and ``datasets`` maps
+        targets to other data sets, on which both rates are then tried. Other names are refused.
         """
-        valid = {f.name for f in dataclasses.fields(self)} | {"epochs", "datasets"}
-        if unknown := sorted(set(changes) - valid):
-            raise TlbookError(f"A scale has no value {unknown[0]!r}; it has {', '.join(sorted(valid))}.")
-        epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
-        tasks = dict(changes.pop("tasks", self.tasks))
+        epochs = changes.pop("epochs", None)
+        datasets = changes.pop("datasets", {})
+        every_target = dict(changes.pop("every_target", {}))
+        if epochs is not None:
+            if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+                raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
+            every_target = {"epochs": epochs, "random_epochs": None} | every_target
+            for part, name in (
+                ("shuffles", "epochs"),
+                ("checkpoints", "epochs"),
+                ("controls", "few_images_epochs"),
+            ):
+                given = changes.get(part, {})
+                if isinstance(given, Mapping):
+                    changes[part] = {name: None if part == "controls" else epochs} | dict(given)
+        tasks = {role: changed(t, every_target) for role, t in changes.pop("tasks", self.tasks).items()}
         for role, dataset in datasets.items():
             if role == SOURCE:
                 raise TlbookError("Other images can stand for a target, not for the source.")
             self.task(role)
-            tasks[role] = dataclasses.replace(tasks[role], dataset=dataset)
+            tasks[role] = changed(tasks[role], {"dataset": dataset})
             both = changes.get("second_rate_seeds", self.second_rate_seeds)
             changes["second_rate_seeds"] = {**both, role: len(self.seeds)}
-        if epochs is not None:
-            if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-                raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
-            tasks = {r: dataclasses.replace(t, epochs=epochs, random_epochs=None) for r, t in tasks.items()}
-            changes = {"shuffle_epochs": epochs, "checkpoint_epochs": epochs} | changes
-            changes = {"few_images_epochs": None} | changes
-        return dataclasses.replace(self, tasks=tasks, **changes)
+        return changed(self, {"tasks": tasks} | changes, besides=("epochs", "datasets", "every_target"))
+
+
+def changed(part: Any, changes: Mapping[str, Any], besides: Sequence[str] = ()) -> Any:
+    """A frozen value with some fields changed, those of a field that is such a value itself by a mapping.
+
+    Names that are no field are refused; ``besides`` are further names that the refusal lists.
+    """
+    fields = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+    if unknown := sorted(set(changes) - set(fields)):
+        valid = ", ".join(sorted({*fields, *besides}))
+        raise TlbookError(f"A {type(part).__name__.lower()} has no value {unknown[0]!r}; it has {valid}.")
+    nested = {
+        name: changed(fields[name], value)
+        for name, value in changes.items()
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(fields[name])
+    }
+    return dataclasses.replace(part, **{**changes, **nested})
 
 
 def valid_block_sizes(side: int) -> tuple[str | int, ...]:
@@ -232,13 +285,14 @@ def epoch_of(checkpoint: int | str) -> int:
     return int(numbers[-1])
 
 
-def _tasks(datasets: tuple[str, str, str, str], shared: dict, xray: dict) -> dict[str, Task]:
-    """The four targets: shared values, and what differs on xray (AUC, affine, no mixup, constant rate)."""
+def _tasks(scale: str, shared: Mapping, xray: Mapping) -> dict[str, Task]:
+    """A scale's targets: shared values, and what differs on xray (AUC, affine, no mixup, constant rate)."""
     natural = {"metric": "accuracy"} | shared
     chest = natural | {"metric": "auc", "augmentation": "affine", "mixup": 0.0, "steps": ()} | xray
     return {
-        role: Task(dataset=dataset, **(chest if role == "xray" else natural))
-        for role, dataset in zip(TARGETS, datasets, strict=True)
+        role: Task(dataset=datasets[scale], **(chest if role == "xray" else natural))
+        for role, datasets in DATASETS.items()
+        if scale in datasets
     }
 
 
@@ -261,8 +315,9 @@ SMOKE = Scale(
         normalisation="own",
     ),
     source_rate=0.1,
+    constant_epochs=6,
     tasks=_tasks(
-        ("embedded/real", "embedded/clipart", "embedded/quickdraw", "embedded/xray"),
+        "smoke",
         dict(
             train=160,
             dev=100,
@@ -277,41 +332,45 @@ SMOKE = Scale(
     ),
     rates={"low": 0.03, "high": 0.1},
     second_rate_seeds={"quickdraw": 1},
-    block_sizes=("*", 1, 8, 32),
-    shuffle_epochs=24,
-    shuffle_seeds=1,
-    shuffle_second_rate=False,
-    checkpoints=(0, 1, 2, 4, 5, 8, 12),
-    checkpoint_epochs=16,
-    checkpoint_seeds=1,
-    constant_epochs=6,
-    redrawn_seeds={"real": 1},
-    redrawn_rate="high",
-    redrawn_blocks=("*", 8),
-    few_images=(20, 40, 80),
-    few_images_epochs=10,
-    distance_images=300,
     similarity_images=300,
-    rewind_epochs=2,
-    redraws=1,
-    path_images=40,
-    path_points=3,
-    noise_draws=1,
-    noise=(0.25,),
-    end_noise=(0.5, 0.125),
-    map_seeds=1,
-    whole_seeds=1,
-    line_points=dict.fromkeys(TARGETS, 5),
-    line_outside=1,
-    partners=1,
-    same_init_seeds={"quickdraw": 3},
-    control_seeds={"quickdraw": 2},
-    flat_distances=(0.1, 0.3),
-    flat_directions=2,
-    detailed_pairs=1,
-    basin_deltas=(0.5,),
-    checkpoint_rates=("low",),
-    constant_checkpoints=(4, 5),
+    shuffles=Shuffles(sizes=("*", 1, 8, 32), epochs=24, seeds=1, second_rate=False),
+    controls=Controls(
+        seeds={"real": 1},
+        rate="high",
+        sizes=("*", 8),
+        few_images=(20, 40, 80),
+        few_images_epochs=10,
+        distance_images=300,
+    ),
+    landscape=Landscape(
+        points=dict.fromkeys(TARGETS, 5),
+        outside=1,
+        partners=1,
+        same_init_seeds={"quickdraw": 3},
+        control_seeds={"quickdraw": 2},
+        flat_distances=(0.1, 0.3),
+        flat_directions=2,
+        detailed_pairs=1,
+        basin_deltas=(0.5,),
+    ),
+    criticality=Criticality(
+        whole_seeds=1,
+        rewind_epochs=2,
+        redraws=1,
+        images=40,
+        points=3,
+        noise_draws=1,
+        noise=(0.25,),
+        end_noise=(0.5, 0.125),
+        map_seeds=1,
+    ),
+    checkpoints=Checkpoints(
+        starts=(0, 1, 2, 4, 5, 8, 12),
+        epochs=16,
+        seeds=1,
+        rates=("low",),
+        constant_starts=(4, 5),
+    ),
 )
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
@@ -334,8 +393,9 @@ LAPTOP = Scale(
         mixup=0.0,
     ),
     source_rate=0.05,
+    constant_epochs=18,
     tasks=_tasks(
-        ("pacs/photo", "pacs/cartoon", "pacs/sketch", "chest-xray"),
+        "laptop",
         dict(
             train=300,
             test=1000,
@@ -349,41 +409,45 @@ LAPTOP = Scale(
     ),
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 3),
-    block_sizes=("*", 1, 4, 8, 32),
-    shuffle_epochs=60,
-    shuffle_seeds=3,
-    shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
-    checkpoint_epochs=40,
-    checkpoint_seeds=3,
-    constant_epochs=18,
-    redrawn_seeds=dict.fromkeys(TARGETS, 3),
-    redrawn_rate="high",
-    redrawn_blocks=("*", 8, 32),
-    few_images=(50, 100, 200),
-    few_images_epochs=None,
-    distance_images=1000,
     similarity_images=1000,
-    rewind_epochs=4,
-    redraws=2,
-    path_images=120,
-    path_points=5,
-    noise_draws=2,
-    noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
-    end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
-    map_seeds=1,
-    whole_seeds=3,
-    line_points=dict.fromkeys(TARGETS, 21),
-    line_outside=5,
-    partners=2,
-    same_init_seeds=dict.fromkeys(TARGETS, 3),
-    control_seeds=dict.fromkeys(TARGETS, 3),
-    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
-    flat_directions=5,
-    detailed_pairs=3,
-    basin_deltas=(0.1, 0.5),
-    checkpoint_rates=RATES,
-    constant_checkpoints=(13, 14, 18),
+    shuffles=Shuffles(sizes=("*", 1, 4, 8, 32), epochs=60, seeds=3, second_rate=True),
+    controls=Controls(
+        seeds=dict.fromkeys(TARGETS, 3),
+        rate="high",
+        sizes=("*", 8, 32),
+        few_images=(50, 100, 200),
+        few_images_epochs=None,
+        distance_images=1000,
+    ),
+    landscape=Landscape(
+        points=dict.fromkeys(TARGETS, 21),
+        outside=5,
+        partners=2,
+        same_init_seeds=dict.fromkeys(TARGETS, 3),
+        control_seeds=dict.fromkeys(TARGETS, 3),
+        flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+        flat_directions=5,
+        detailed_pairs=3,
+        basin_deltas=(0.1, 0.5),
+    ),
+    criticality=Criticality(
+        whole_seeds=3,
+        rewind_epochs=4,
+        redraws=2,
+        images=120,
+        points=5,
+        noise_draws=2,
+        noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
+        end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+        map_seeds=1,
+    ),
+    checkpoints=Checkpoints(
+        starts=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
+        epochs=40,
+        seeds=3,
+        rates=RATES,
+        constant_starts=(13, 14, 18),
+    ),
     pretrained="shipped",
 )
 
@@ -392,51 +456,43 @@ GPU = LAPTOP.replace(
     name="gpu",
     network="fixup_resnet50_small",
     side=64,
-    source=dataclasses.replace(
-        LAPTOP.source, batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7
-    ),
+    source=dict(batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7),
     source_rate=0.1,
+    constant_epochs=30,
     tasks={
-        role: dataclasses.replace(task, augmentation="resized-crop-flip" if role != "xray" else "affine")
+        role: changed(task, {} if role == "xray" else {"augmentation": "resized-crop-flip"})
         for role, task in LAPTOP.tasks.items()
     },
     rates={"low": 0.0025, "high": 0.0125},
-    block_sizes=("*", 1, 2, 4, 8, 16, 64),
-    checkpoints=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
-    constant_epochs=30,
-    redrawn_blocks=("*", 16, 64),
-    similarity_images=1000,
-    rewind_epochs=10,
-    redraws=3,
-    path_images=300,
-    path_points=9,
-    noise_draws=3,
-    map_seeds=3,
-    constant_checkpoints=(20, 21, 30),
+    shuffles=dict(sizes=("*", 1, 2, 4, 8, 16, 64)),
+    controls=dict(sizes=("*", 16, 64)),
+    criticality=dict(rewind_epochs=10, redraws=3, images=300, points=9, noise_draws=3, map_seeds=3),
+    checkpoints=dict(
+        starts=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+        constant_starts=(20, 21, 30),
+    ),
     pretrained="train",
 )
 
 # The paper's own setting (section 3 and the official configuration): many GPU hours.
-PAPER = Scale(
+PAPER = LAPTOP.replace(
     name="paper",
-    judged=True,
     network="fixup_resnet50",
     side=224,
-    precision="fp32",
-    source=Task(
+    source=dict(
         dataset="imagenet",
-        metric="accuracy",
         train=1_281_167,
         test=50_000,
         batch=256,
         epochs=90,
-        steps=SOURCE_STEPS,
         augmentation="resized-crop-flip",
         normalisation="imagenet",
+        mixup=0.7,
     ),
     source_rate=0.1,
+    constant_epochs=45,
     tasks=_tasks(
-        ("domainnet/real", "domainnet/clipart", "domainnet/quickdraw", "chexpert"),
+        "paper",
         dict(
             train=50_000,
             test=50_000,
@@ -449,42 +505,25 @@ PAPER = Scale(
         xray=dict(batch=256, epochs=200, random_epochs=400, rate_factor=8.0, normalisation="chexpert"),
     ),
     rates={"low": 0.02 / 8, "high": 0.1 / 8},
-    second_rate_seeds=dict.fromkeys(TARGETS, 3),
-    block_sizes=("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224),
-    shuffle_epochs=100,
-    shuffle_seeds=3,
-    shuffle_second_rate=True,
-    checkpoints=(0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
-    checkpoint_epochs=100,
-    checkpoint_seeds=3,
-    constant_epochs=45,
-    redrawn_seeds=dict.fromkeys(TARGETS, 3),
-    redrawn_rate="high",
-    redrawn_blocks=("*", 56, 224),
-    few_images=(1_000, 5_000, 20_000),
-    few_images_epochs=None,
-    distance_images=2000,
     similarity_images=20_000,
-    rewind_epochs=10,
-    redraws=3,
-    path_images=1000,
-    path_points=11,
-    noise_draws=5,
-    noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
-    end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
-    map_seeds=1,
-    whole_seeds=3,
-    line_points=dict.fromkeys(TARGETS, 50) | {"xray": 20},
-    line_outside=5,
-    partners=2,
-    same_init_seeds=dict.fromkeys(TARGETS, 3),
-    control_seeds=dict.fromkeys(TARGETS, 3),
-    flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
-    flat_directions=5,
-    detailed_pairs=3,
-    basin_deltas=(0.1, 0.5),
-    checkpoint_rates=RATES,
-    constant_checkpoints=(30, 31, 45),
+    shuffles=dict(sizes=("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224), epochs=100),
+    controls=dict(sizes=("*", 56, 224), few_images=(1_000, 5_000, 20_000), distance_images=2000),
+    landscape=dict(points=dict.fromkeys(TARGETS, 50) | {"xray": 20}),
+    criticality=dict(
+        rewind_epochs=10,
+        redraws=3,
+        images=1000,
+        points=11,
+        noise_draws=5,
+        noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+        end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    ),
+    checkpoints=dict(
+        starts=(0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
+        epochs=100,
+        constant_starts=(30, 31, 45),
+    ),
+    pretrained="train",
 )
 
 SCALES = {scale.name: scale for scale in (SMOKE, LAPTOP, GPU, PAPER)}

@@ -144,25 +144,32 @@ def pair_kind(pairs: pd.DataFrame) -> pd.Series:
 
 
 def depth(name: str) -> tuple[int, int, str]:
-    """Sort key: conv1, layer1, layer1.0, …, then fc, then any other name."""
+    """Sort key: conv1, layer1, layer1.0, …, then fc, as a ResNet's are called; then other names, all alike."""
     if name == "conv1":
         return 0, 0, name
     stage, _, block = name.removeprefix("layer").partition(".")
     if name.startswith("layer") and stage.isdigit() and (block.isdigit() or not block):
         return int(stage), int(block or -1), name
-    return 10**9, name != "fc", name
+    return 10**9, name != "fc", ""
 
 
 def by_depth(names: Iterable[str]) -> list[str]:
-    """The distinct names, from input to output."""
-    return sorted(set(names), key=depth)
+    """The distinct names, from input to output; those of other networks than ResNets in the order in which they
+    come, which is a study's own."""
+    return sorted(dict.fromkeys(names), key=depth)
 
 
 def modules(names: Iterable[str]) -> list[str]:
     """The modules among some names, by depth: conv1, blocks, fc; neither "none" nor whole stages."""
-    return by_depth(name for name in names if name in ("conv1", "fc") or "." in name)
+    ordered = by_depth(names)
+    return [name for name in ordered if name not in ("none", *stages(ordered))]
 
 
 def stages(names: Iterable[str]) -> list[str]:
-    """The whole stages among some names, by depth."""
-    return by_depth(name for name in names if name.startswith("layer") and "." not in name)
+    """The whole stages among some names, by depth: layer1, and what another name is a part of."""
+    ordered = by_depth(names)
+    return [
+        name
+        for name in ordered
+        if depth(name)[1] == -1 or any(other.startswith(f"{name}.") for other in ordered)
+    ]

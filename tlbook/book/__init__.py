@@ -1,1 +1,1 @@
-"""What readers and command lines see: pages, parameters, results, the scorecard, and how the book is built."""
+"""What readers and command lines see: pages, parameters, results, the scorecard, how the book is built."""

@@ -23,6 +23,7 @@ from tlbook.errors import TlbookError
 
 DPI = 110
 CODE = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\[([^\]]+)\]\((#[\w-]+)\)")
 _DISPLAYS = itertools.count(1)  # makes the ids of two displays of the same object differ
 
 # Colours come from the theme where there is one, so that dark mode follows; figures keep a white face.
@@ -100,7 +101,7 @@ class _Panel:
 
 def _text(text: str, kind: str) -> str:
     """A paragraph of that class; `code` in backticks."""
-    marked = CODE.sub(r"<code>\1</code>", html.escape(text))
+    marked = LINK.sub(r"<a href='\2'>\1</a>", CODE.sub(r"<code>\1</code>", html.escape(text)))
     return f'<p class="{kind}">{marked}</p>'
 
 
@@ -125,7 +126,7 @@ def slider(frames: Mapping[Any, Any], alt: str = "", label: str = "Frame") -> Ex
 
 @dataclass(frozen=True)
 class Captioned:
-    """A frame with a line of small text below it (`code` in backticks), such as where it comes from."""
+    """A frame with a line of small text below it (`code` and [links](#here)), such as where it comes from."""
 
     frame: Any
     caption: str

@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import display
 
 from tlbook import scales
-from tlbook.book import explorer, parameters, records
+from tlbook.book import explorer, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
 from tlbook.errors import TlbookError
@@ -124,6 +124,54 @@ def show(
     return explorer.tabs(frames, label="Results")
 
 
+def code(question: Question, *tables: str) -> source.Code:
+    """The source of the functions that make these tables, folded (see `tlbook.book.source`)."""
+    return source.Code(question, tables)
+
+
+def same_as(
+    results: Mapping[str, Results],
+    table: str,
+    by_hand: Callable[[], float | Mapping],
+    over: str = "",
+    *,
+    column: str = "value",
+    tolerance: float = 1e-5,
+    **where: object,
+) -> Table | Sentences:
+    """What a page computes by hand beside what the study computed, of this build's own models.
+
+    ``by_hand()`` gives a number, or one for each value of the column ``over``; ``where`` selects the rows of
+    the table that they must equal, one for each. Raises TlbookError where one differs by more than
+    ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models:
+    ``by_hand`` is not called, and a sentence says so.
+    """
+    built = next((result for result in results.values() if not result.recorded), None)
+    if built is None:
+        return Sentences(("This page shows records: there are no models here to compute this on.",))
+    rows = built.tables[table]
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    computed = by_hand()
+    computed = dict(computed) if over else {"": computed}
+    named = rows.set_index(over)[column] if over else rows.set_axis([""] * len(rows))[column]
+    if named.index.has_duplicates or not set(computed) <= set(named.index):
+        chosen = ", ".join(f"{name} {value}" for name, value in where.items())
+        raise TlbookError(f"The table {table} has {len(rows)} rows where {chosen}: name one for each number.")
+    compared = pd.DataFrame({"by hand": computed, "in the table": named[list(computed)]})
+    apart = (compared["by hand"] - compared["in the table"]).abs()
+    wrong = apart > tolerance * compared["in the table"].abs().clip(lower=1)
+    wrong |= compared.isna().sum(axis=1) == 1
+    if wrong.any():
+        one = compared[wrong].iloc[0]
+        raise TlbookError(
+            f"By hand {table} {compared.index[wrong][0]} is {one['by hand']:.6g}, and in the table it is "
+            f"{one['in the table']:.6g}."
+        )
+    shown = compared.rename_axis(over).reset_index() if over else compared
+    return Table(shown)
+
+
 def _table(frame: pd.DataFrame) -> Table | explorer.Explorer:
     """A table; a long one of several targets as a choice of them, so that none need scroll past it."""
     roles = list(dict.fromkeys(frame.role)) if "role" in frame else []
@@ -186,7 +234,7 @@ def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
 
 
 def badge(result: Results, table: str) -> str:
-    """One line: scale, seeds, runs, commit, device, date, record file, and the command to make it again."""
+    """One line: scale, seeds, runs, commit, device, date, record file, how to make it again, a link to its code."""
     made = result.provenance
     whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
@@ -203,6 +251,7 @@ def badge(result: Results, table: str) -> str:
         made["date"][:10],
         f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
         f"again: `{_command(result)}`" if whole else "",
+        f"[its code](#{source.anchor(table)})" if result.question.table(table).made_by else "",
     ]
     return " · ".join(part for part in parts if part)
 

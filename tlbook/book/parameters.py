@@ -9,7 +9,6 @@ passes text, so lists may also come as JSON ('["real", "xray"]') or as words wit
 from __future__ import annotations
 
 import ast
-import dataclasses
 import difflib
 import json
 from collections.abc import Mapping
@@ -210,18 +209,21 @@ class Parameters(BaseModel):
         if self.pretrained:
             changes["pretrained"] = self.pretrained
         if self.block_sizes:
-            changes["block_sizes"] = _ordered(self.block_sizes, named.side)
+            changes["shuffles"] = {"sizes": _ordered(self.block_sizes, named.side)}
         if self.points:
-            changes["line_points"] = dict.fromkeys(scales.TARGETS, self.points)
+            changes["landscape"] = {"points": dict.fromkeys(scales.TARGETS, self.points)}
         if self.epochs:
             changes["epochs"] = self.epochs
         if self.rates:
             changes["rates"] = dict(zip(scales.RATES, self.rates, strict=True))
         if self.images:
-            changes["tasks"] = {r: dataclasses.replace(t, train=self.images) for r, t in named.tasks.items()}
+            changes["every_target"] = {"train": self.images}
         if self.checkpoints:
             ordered = tuple(sorted(self.checkpoints, key=scales.epoch_of))
-            changes |= {"checkpoints": ordered, "constant_checkpoints": ()}  # spares the second pre-training
+            changes["checkpoints"] = {
+                "starts": ordered,
+                "constant_starts": (),
+            }  # spares a second pre-training
             if isinstance(ordered[-1], str):
                 changes.setdefault("pretrained", ordered[-1])  # the last file is P
         if self.data.startswith(FOLDER):

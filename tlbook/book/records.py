@@ -1,11 +1,14 @@
 """Records: what a scale's runs found, as sorted CSV tables with their provenance, read without torch.
 
-``<folder>/<scale>/<question>/<table>.csv`` and ``provenance.json``; the default folder is the book's own.
+``<folder>/<scale>/<question>/<table>.csv`` and ``provenance.json``; the default folder is the book's own. A
+question is written aside, synced to disk and renamed into place under a lock; what was cut off in between is
+put right before the next read or write, so that at every moment the old records or the new ones are there.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 
 from tlbook import questions, scales, tables
 from tlbook.code_state import REPOSITORY
@@ -23,6 +27,7 @@ from tlbook.tables import Table
 FOLDER = REPOSITORY / "book" / "records"
 AGREE = ("seeds", "as_it_stands", "measuring_digest", "protocol", "pretrained_sha256", "versions")
 SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
+LISTS, TEXTS, NUMBERS = ("targets", "seeds", "device"), ("commit", "date"), ("runs", "training_seconds")
 
 
 def folder(scale: str, question: str, root: Path = FOLDER) -> Path:
@@ -33,15 +38,18 @@ def folder(scale: str, question: str, root: Path = FOLDER) -> Path:
 def recorded(question: str, table: str | None = None, root: Path = FOLDER) -> list[str]:
     """The scales that have records of a question (or of one table of it), the highest first."""
     wanted = f"{table}.csv" if table else "provenance.json"
-    return [scale for scale in reversed(scales.SCALES) if (folder(scale, question, root) / wanted).exists()]
+    return [scale for scale in reversed(scales.SCALES) if (_whole(scale, question, root) / wanted).exists()]
 
 
 def load(scale: str, question: str, table: str, root: Path = FOLDER) -> pd.DataFrame:
     """One recorded table, checked against `tlbook.tables`. Raises TlbookError where it is not recorded."""
     known = questions.get(question).table(table)
-    path = folder(scale, question, root) / f"{table}.csv"
+    path = _whole(scale, question, root) / f"{table}.csv"
     if not path.exists():
         raise TlbookError(f"The table {table} of question {question} is not recorded at scale {scale} yet.")
+    digests = _noted(path.parent).get("tables", {})
+    if digests.get(table, _digest(path)) != _digest(path):
+        raise TlbookError(f"The record {path} is not what was written: it was changed, or is not whole.")
     try:
         frame = pd.read_csv(path, dtype=known.dtypes, keep_default_na=False, na_values=["nan"])
     except ValueError as error:
@@ -91,11 +99,30 @@ def refuse_mixture(scale: str, root: Path = FOLDER) -> None:
 
 
 def provenance(scale: str, question: str, root: Path = FOLDER) -> dict:
-    """How a question's records were made: commit, device, runs, digests, wall time."""
-    path = folder(scale, question, root) / "provenance.json"
-    if not path.exists():
+    """How a question's records were made: commit, device, runs, digests, wall time. Refused in one sentence
+    where there is none, or where it is not what `write` wrote."""
+    there = _whole(scale, question, root)
+    if not (there / "provenance.json").exists():
         raise TlbookError(f"Question {question} is not recorded at scale {scale} yet.")
-    return json.loads(path.read_text())
+    return _noted(there)
+
+
+def _noted(there: Path) -> dict:
+    """The provenance in a folder of records, its kinds of values checked; empty where there is none."""
+    path = there / "provenance.json"
+    if not path.exists():
+        return {}
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        made = None
+    kinds = dict.fromkeys(LISTS, list) | dict.fromkeys(TEXTS, str) | dict.fromkeys(NUMBERS, int | float)
+    if not isinstance(made, dict) or any(
+        name in made and (not isinstance(made[name], kind) or isinstance(made[name], bool))
+        for name, kind in (kinds | {"tables": dict, "specs": dict}).items()
+    ):
+        raise TlbookError(f"The provenance {path} is damaged: it is not what was written with the records.")
+    return made
 
 
 def refuse_loss(scale: str, question: str, made: Mapping, root: Path = FOLDER) -> list[str]:
@@ -120,7 +147,15 @@ def refuse_loss(scale: str, question: str, made: Mapping, root: Path = FOLDER) -
 def add(
     scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path = FOLDER
 ) -> Path:
-    """Record some targets of a question, beside other targets that are recorded (see `refuse_loss`)."""
+    """Record some targets of a question and keep the others that are recorded (see `refuse_loss`).
+
+    Of several processes that add at once each waits for the one before, and none loses what another wrote.
+    """
+    with _lock(root):
+        return _add(scale, question, found, made, root)
+
+
+def _add(scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path) -> Path:
     kept = refuse_loss(scale, question, made, root)
     if kept:
         before, known = load_all(scale, question, root), questions.get(question)
@@ -129,7 +164,7 @@ def add(
             for name in before | found
         }
         made = _made_by_both(provenance(scale, question, root), made)
-    return write(scale, question, found, made, root)
+    return _write(scale, question, found, made, root)
 
 
 def _joined(
@@ -183,25 +218,83 @@ def write(
     scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path = FOLDER
 ) -> Path:
     """Write a question's tables and provenance, all or none; earlier records of it are replaced whole."""
+    with _lock(root):
+        return _write(scale, question, found, made, root)
+
+
+def _write(scale: str, question: str, found: Mapping[str, pd.DataFrame], made: Mapping, root: Path) -> Path:
     known = questions.get(question).tables
     if foreign := sorted(set(found) - set(known)):
         raise TlbookError(f"Question {question} has no table {foreign[0]!r}; it has {', '.join(known)}.")
-    final = folder(scale, question, root)
-    partial, old = (final.with_name(f".{question}.{os.getpid()}.{name}") for name in ("new", "old"))
+    final, new = folder(scale, question, root), _aside(scale, question, root, "new")
+    _recover(scale, question, root)
+    new.mkdir(parents=True)
     try:
-        partial.mkdir(parents=True)
         for name, frame in found.items():
             in_order = tables.in_order(known[name], tables.check(known[name], frame))
-            in_order.to_csv(partial / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
-        (partial / "provenance.json").write_text(json.dumps(dict(made), indent=1) + "\n")
-        if final.exists():
-            final.rename(old)
-        partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            in_order.to_csv(new / f"{name}.csv", index=False, float_format="%.6g", na_rep="nan")
+        digests = {name: _digest(new / f"{name}.csv") for name in found}
+        text = json.dumps({**made, "tables": digests}, indent=1) + "\n"
+        (new / "provenance.json").write_text(text, encoding="utf-8")  # last: with it, the folder is whole
+        _sync(*new.iterdir(), new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _recover(scale, question, root)
+    return final
+
+
+def _aside(scale: str, question: str, root: Path, name: str) -> Path:
+    return folder(scale, question, root).with_name(f".{question}.{name}")
+
+
+def _lock(root: Path) -> FileLock:
+    Path(root).mkdir(parents=True, exist_ok=True)
+    return FileLock(Path(root) / ".lock")
+
+
+def _whole(scale: str, question: str, root: Path) -> Path:
+    """The folder of a question's records, after a `write` that was cut off has been put right."""
+    if any(_aside(scale, question, root, name).exists() for name in ("new", "old")):
+        try:
+            with _lock(root):
+                _recover(scale, question, root)
+        except OSError:  # a folder that cannot be written is read as it is
+            pass
+    return folder(scale, question, root)
+
+
+def _recover(scale: str, question: str, root: Path) -> None:
+    """End a `_write` from wherever it stands: a whole new folder takes the place of the old one, which goes
+    only then; half of one goes."""
+    final = folder(scale, question, root)
+    new, old = (_aside(scale, question, root, name) for name in ("new", "old"))
+    if (new / "provenance.json").exists():
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
-    return final
+            final.rename(old)
+        new.rename(final)
+    elif not final.exists() and old.exists():
+        old.rename(final)
+    if new.exists() or old.exists():
+        _sync(final.parent)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(*paths: Path) -> None:
+    """Wait until files and folders are on the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a text file, whichever way its lines end."""
+    return hashlib.sha256(path.read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def now() -> str:

@@ -53,7 +53,7 @@ def run(
     commit: str = "",
     **how,
 ) -> Results:
-    """Run a study, training what is missing; ``how`` goes to `runs.ensure_all` (workers, retrain, show).
+    """Run a study, training what is missing; ``how`` goes to `executors.ensure_all` (workers, retrain, show).
 
     ``commit`` names the code where git cannot tell.
     """

@@ -1,13 +1,14 @@
 """Files from the web: resumed where they were cut off, believed only by size and digest.
 
-pooch was looked at and not taken: it starts anew after every cut (version 1.9), which 6 gigabytes from a slow
-server do not allow.
+Ours, since pooch (1.9) downloads into a temporary file that it removes after every cut and so starts anew each
+time, which 6 gigabytes from a slow server do not allow.
 """
 
 from __future__ import annotations
 
 import hashlib
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,7 @@ PAUSE = 2.0  # seconds before the first repetition; doubled each time, until som
 FRUITLESS = 4  # attempts in a row that brought nothing
 ATTEMPTS = 50  # in all
 CHUNK = 1 << 20
+BUSY = (429, 500, 502, 503, 504)
 
 
 class Failed(TlbookError):
@@ -46,15 +48,19 @@ def fetch(url: str, path: Path, size: int | None = None, digest: str = "") -> Pa
     if size is not None:
         refuse_full_disk(path.parent, size - _length(partial))
     with tqdm(desc=path.name, total=size, unit="B", unit_scale=True, mininterval=1, delay=1) as progress:
-        total = _in_attempts(url, partial, size, progress)
-    _refuse_other(partial, url, total, digest)
+        _in_attempts(url, partial, size, progress)
+    try:
+        verify(partial, size, digest)
+    except TlbookError as error:
+        partial.unlink()
+        raise Failed(f"What {url} sent is not the right file and was removed: {error}") from error
     partial.replace(path)
     partial.with_suffix(".tag").unlink(missing_ok=True)
     return path
 
 
-def _in_attempts(url: str, partial: Path, size: int | None, progress: tqdm) -> int | None:
-    """Ask until all is there; the size that the file should have."""
+def _in_attempts(url: str, partial: Path, size: int | None, progress: tqdm) -> None:
+    """Ask until all is there."""
     fruitless, pause = 0, PAUSE
     for _ in range(ATTEMPTS):
         before = _length(partial)
@@ -62,38 +68,38 @@ def _in_attempts(url: str, partial: Path, size: int | None, progress: tqdm) -> i
             return _attempt(url, partial, size, progress)
         except _Cut as cut:
             reason = str(cut)
-        fruitless = 0 if _length(partial) > before else fruitless + 1
-        if fruitless >= FRUITLESS:
+        fruitless, pause = (0, PAUSE) if _length(partial) > before else (fruitless + 1, 2 * pause)
+        if fruitless == FRUITLESS:
             break
-        pause = PAUSE if fruitless == 0 else pause * 2
         time.sleep(pause)
     raise Failed(f"{url} could not be downloaded ({reason}); what has come so far is kept.")
 
 
-def _attempt(url: str, partial: Path, size: int | None, progress: tqdm) -> int | None:
-    """One request for what is missing; returns the whole size as the server has it."""
-    have = _length(partial)
-    if size is not None and have >= size:
-        if have == size:
-            return size
+def _attempt(url: str, partial: Path, size: int | None, progress: tqdm) -> None:
+    """One request for what is missing."""
+    if size is not None and _length(partial) > size:
         partial.unlink()  # of another file
-        have = 0
+    have = _length(partial)
+    if have == size:
+        return
     with _open(url, partial, have) as response:
         if response.status == 206:
-            total = _of_range(response, have)
-            if total is None:  # it begins elsewhere than asked for
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+            if not span or int(span[1]) != have:
                 partial.unlink()
                 raise _Cut("the server sent another part than was asked for")
+            total = int(span[2])
         else:
-            have = 0
-            length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
-        if size is not None and total is not None and total != size:
+            have, length = 0, response.headers.get("Content-Length", "")
+            total = int(length) if length.isdecimal() else size
+        if size is not None and total != size:
             partial.unlink(missing_ok=True)
             raise Failed(f"{url} is said to have {total} bytes, and the right file has {size}.")
         partial.with_suffix(".tag").write_text(response.headers.get("ETag", ""))
-        _receive(response, partial, have, total if size is None else size, progress, url)
-    return total if size is None else size
+        progress.total = total
+        progress.update(have - progress.n)
+        with open(partial, "ab" if have else "wb") as file:
+            _receive(response, file, total, progress, url)
 
 
 def _open(url: str, partial: Path, have: int):
@@ -109,65 +115,40 @@ def _open(url: str, partial: Path, have: int):
     except urllib.error.HTTPError as error:
         if error.code == 416:  # more is here than there: of another file
             partial.unlink(missing_ok=True)
-            raise _Cut("the server has less than is here") from error
-        if error.code in (429, 500, 502, 503, 504):
-            raise _Cut(f"the server answered {error.code}") from error
-        raise Failed(f"{url} could not be downloaded (the server answered {error.code}).") from error
+        kind = _Cut if error.code in (416, *BUSY) else Failed
+        said = f"the server answered {error.code}"
+        raise kind(said if kind is _Cut else f"{url} could not be downloaded ({said}).") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise _Cut(" ".join(str(reason or type(error).__name__).split()).rstrip(".")) from error
 
 
-def _of_range(response, have: int) -> int | None:
-    """The whole size in an answer's ``Content-Range``; None where the range is not the one asked for."""
-    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
-    span, _, total = rest.partition("/")
-    begins = span.partition("-")[0]
-    right = unit == "bytes" and begins.isdecimal() and int(begins) == have
-    return int(total) if right and total.isdecimal() else None
-
-
-def _receive(response, partial: Path, have: int, total: int | None, progress: tqdm, url: str) -> None:
-    """Append what comes to the part, and no more than ``total`` bytes in all."""
-    progress.total = total
-    progress.update(have - progress.n)
-    with open(partial, "ab" if have else "wb") as file:
-        while True:
-            try:
-                chunk = response.read1(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise _Cut(f"it was cut off after {file.tell()} bytes") from error
-            if not chunk:
-                break
-            if total is not None and file.tell() + len(chunk) > total:
-                file.truncate(0)
-                raise Failed(f"{url} sends more than the {total} bytes that it should have.")
-            file.write(chunk)
-            progress.update(len(chunk))
-        if total is not None and file.tell() < total:
-            raise _Cut(f"it was cut off after {file.tell()} of {total} bytes")
-
-
-def _refuse_other(path: Path, url: str, size: int | None, digest: str) -> None:
-    """Refuse and remove a finished file that is not the one known."""
-    try:
-        verify(path, size, digest)
-    except TlbookError as error:
-        path.unlink(missing_ok=True)
-        raise Failed(f"What {url} sent is not the right file and was removed: {str(error)}") from error
+def _receive(response, file, total: int | None, progress: tqdm, url: str) -> None:
+    """Write what comes, and no more than ``total`` bytes in all."""
+    while True:
+        try:
+            chunk = response.read1(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Cut(f"it was cut off after {file.tell()} bytes") from error
+        if not chunk:
+            break
+        if total is not None and file.tell() + len(chunk) > total:
+            file.truncate(0)
+            raise Failed(f"{url} sends more than the {total} bytes that it should have.")
+        file.write(chunk)
+        progress.update(len(chunk))
+    if total is not None and file.tell() < total:
+        raise _Cut(f"it was cut off after {file.tell()} of {total} bytes")
 
 
 def verify(path: Path, size: int | None = None, digest: str = "") -> None:
     """Refuse a file whose size or digest ("sha256:…", "md5:…") is not as known; what is unknown is passed."""
-    found = _length(path)
-    if size is not None and found != size:
-        raise TlbookError(f"{path.name} has {found} bytes, and the right file has {size}.")
-    if digest:
-        kind, _, wanted = digest.partition(":")
-        got = digest_of(path, kind)
-        if got != wanted:
-            kind = kind.upper()
-            raise TlbookError(f"{path.name} has the {kind} {got[:16]}…, and the right file {wanted[:16]}….")
+    if size is not None and _length(path) != size:
+        raise TlbookError(f"{path.name} has {_length(path)} bytes, and the right file has {size}.")
+    kind, _, wanted = digest.partition(":")
+    if digest and (got := digest_of(path, kind)) != wanted:
+        kind = kind.upper()
+        raise TlbookError(f"{path.name} has the {kind} {got[:16]}…, and the right file {wanted[:16]}….")
 
 
 def digest_of(path: Path, kind: str) -> str:

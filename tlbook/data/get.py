@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,11 +21,7 @@ DOWNLOADS = ".downloads"  # under the data root: what has come, and archives tha
 
 
 def get(
-    name: str,
-    root: Path,
-    mirrors: Sequence[str] = (),
-    archives: Sequence[Path] = (),
-    keep: bool = False,
+    name: str, root: Path, mirrors: Sequence[str] = (), archives: Sequence[Path] = (), keep: bool = False
 ) -> list[str]:
     """Get a data set (or a group, "domainnet") into ``root``; a line for each archive on what was done.
 
@@ -125,17 +122,6 @@ def _by_hand(dataset: str, root: Path) -> str:
 
 # What is there
 
-EXPECTED = {  # images of each part, as published
-    "tiny-imagenet": {"train": 100_000, "test": 10_000},
-    "pacs/photo": {"": 1_670},
-    "pacs/cartoon": {"": 2_344},
-    "pacs/sketch": {"": 3_929},
-    "imagenet": {"train": 1_281_167, "test": 50_000},
-    "domainnet/real": {"train": 120_906, "test": 52_041},
-    "domainnet/clipart": {"train": 33_525, "test": 14_604},
-    "domainnet/quickdraw": {"train": 120_750, "test": 51_750},
-    "chexpert": {"train": 223_414, "dev": 234},
-}
 ABSENT, COMPLETE, INCOMPLETE, BROKEN = "absent", "complete", "incomplete", "broken"
 
 
@@ -162,20 +148,16 @@ def check(dataset: str, decoding: bool = False) -> State:
     bad = _first_bad(found, decoding)
     if bad:
         return State(dataset, BROKEN, bad)
-    counts = _counts(found)
-    words = ", ".join(f"{count} {part or 'images'}" for part, count in counts.items())
-    where = f"{words}, {len(found.classes)} classes, in {found.folder}"
-    expected = EXPECTED.get(dataset, counts)
+    counts = Counter(found.split) or {"": len(found.paths)}
+    where = f"{_in_words(counts)}, {len(found.classes)} classes, in {found.folder}"
+    expected = sources.published(dataset) or counts
     if counts != expected:
-        published = ", ".join(f"{count} {part or 'images'}" for part, count in expected.items())
-        return State(dataset, INCOMPLETE, f"{where}; published are {published}.")
+        return State(dataset, INCOMPLETE, f"{where}; published are {_in_words(expected)}.")
     return State(dataset, COMPLETE, f"{where}.")
 
 
-def _counts(found: Listing) -> dict[str, int]:
-    if not found.split:
-        return {"": len(found.paths)}
-    return {part: found.split.count(part) for part in dict.fromkeys(found.split)}
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {part or 'images'}" for part, count in counts.items())
 
 
 def _first_bad(found: Listing, decoding: bool) -> str:

@@ -1,24 +1,26 @@
-"""Fixup ResNets, the names of their modules, and their weights on disk."""
+"""Families of networks, one a file of this folder; weights on disk and arithmetic on them."""
 
-from tlbook.models.fixup import NETWORKS, Architecture, FixupResNet, architecture, build, parameter_groups
-from tlbook.models.modules import module_of, names, parameters_of
+import importlib
+import pkgutil
+
+from tlbook.models.family import Network, build, classes, learned, networks, skeleton
 from tlbook.models.weights import OFFICIAL, load, load_official, redrawn, save, sha256, start_from
 
 __all__ = [
-    "NETWORKS",
     "OFFICIAL",
-    "Architecture",
-    "FixupResNet",
-    "architecture",
+    "Network",
     "build",
+    "classes",
+    "learned",
     "load",
     "load_official",
-    "module_of",
-    "names",
-    "parameter_groups",
-    "parameters_of",
+    "networks",
     "redrawn",
     "save",
     "sha256",
+    "skeleton",
     "start_from",
 ]
+
+for _file in pkgutil.iter_modules(__path__):  # a family is known once its file is imported
+    importlib.import_module(f"{__name__}.{_file.name}")

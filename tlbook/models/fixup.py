@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tlbook.errors import TlbookError
+from tlbook.models.family import Network, Rescaling, Step
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,6 @@ NETWORKS: dict[str, Architecture] = {
 }
 
 
-def architecture(network: str) -> Architecture:
-    """The architecture of that name; an unknown name is refused with the names that exist."""
-    if network not in NETWORKS:
-        raise TlbookError(f"There is no network {network!r}; choose one of {', '.join(NETWORKS)}.")
-    return NETWORKS[network]
-
-
 def _scalar(value: float) -> nn.Parameter:
     """A learned scalar of shape (1,): Fixup's biases start at 0, its scales at 1."""
     return nn.Parameter(torch.full((1,), value))
@@ -82,7 +75,7 @@ def _conv_bias(x: Tensor, conv: nn.Conv2d, bias: Tensor, scale: Tensor | None = 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions; a new stride or width passes the shortcut through a bare 1x1 convolution."""
 
-    expansion = 1
+    expansion, convolutions = 1, 2
 
     def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
         super().__init__()
@@ -114,7 +107,7 @@ class BasicBlock(nn.Module):
 class BottleneckBlock(nn.Module):
     """1x1, 3x3 (which has the stride), 1x1 convolutions; the output has four times the width."""
 
-    expansion = 4
+    expansion, convolutions = 4, 3
 
     def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
         super().__init__()
@@ -157,12 +150,17 @@ def _normal(conv: nn.Conv2d, factor: float = 1.0) -> None:
     nn.init.normal_(conv.weight, 0.0, sqrt(2 / (outputs * prod(kernel))) * factor)
 
 
-class FixupResNet(nn.Module):
-    """A Fixup ResNet; `build` makes one by name.
+class FixupResNet(Network):
+    """A Fixup ResNet. Its modules are the stem's `conv1`, each residual block `layerX.Y`, and `fc`.
+
+    The scalars `bias1` and `bias2` stand between modules and belong to none. Without statistics, nothing is
+    to be re-estimated.
 
     The stem's `conv1` and `fc` keep PyTorch's default initialisation, as in the official code (the paper's
     text does not say); the rest is Fixup's. All is drawn from torch's global generator in the official order.
     """
+
+    networks = NETWORKS
 
     def __init__(self, architecture: Architecture, classes: int):
         super().__init__()
@@ -179,7 +177,7 @@ class FixupResNet(nn.Module):
             self.add_module(f"layer{number}", stage)
         self.bias2 = _scalar(0.0)
         self.fc = nn.Linear(width, classes)
-        for block in self.blocks():
+        for block in self.blocks().values():
             block.initialise(sum(architecture.blocks))
 
     def _stage(self, inputs: int, width: int, blocks: int, stride: int) -> tuple[nn.Sequential, int]:
@@ -190,40 +188,74 @@ class FixupResNet(nn.Module):
         first = kind(inputs, width, stride, downsample)
         return nn.Sequential(first, *(kind(outputs, width, 1, None) for _ in range(blocks - 1))), outputs
 
-    def blocks(self) -> list[nn.Module]:
-        """The residual blocks, from the input to the output."""
-        return [module for module in self.modules() if isinstance(module, (BasicBlock, BottleneckBlock))]
+    def blocks(self) -> dict[str, nn.Module]:
+        """The residual blocks by name, "layer1.0" and so on, from the input to the output."""
+        return {name: m for name, m in self.named_modules() if isinstance(m, tuple(_BLOCKS.values()))}
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, 3, side, side), normalised, to logits (n, classes)."""
-        x = self.maxpool(_add(self.conv1(x), self.bias1).relu_())
+        x = self._stem(x)
         for number in range(1, len(self.architecture.widths) + 1):
             x = getattr(self, f"layer{number}")(x)
+        return self._top(x)
+
+    def _stem(self, x: Tensor) -> Tensor:
+        return self.maxpool(_add(self.conv1(x), self.bias1).relu_())
+
+    def _top(self, x: Tensor) -> Tensor:
         return self.fc(_add(x.mean((2, 3)), self.bias2))
 
+    def steps(self) -> dict[str, Step]:
+        """``bias1`` stands in the step of conv1, with ReLU and pooling; ``bias2`` in that of fc, with average
+        pooling."""
+        return {"conv1": self._stem} | self.blocks() | {"fc": self._top}
 
-def build(network: str, classes: int) -> FixupResNet:
-    """A freshly drawn network with that many outputs, from torch's global generator (`torch.manual_seed`).
+    def places(self) -> tuple[str, ...]:
+        """conv1, each block, whole stages, fc. A stage's output is its last block's, so that block stands
+        under the stage's name only."""
+        stages = enumerate(self.architecture.blocks, 1)
+        inside = [[*(f"layer{s}.{i}" for i in range(count - 1)), f"layer{s}"] for s, count in stages]
+        return ("conv1", *(name for stage in inside for name in stage), "fc")
 
-    An unknown name or a number of classes below 1 is refused.
-    """
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
-        raise TlbookError(f"The number of classes must be a whole number of at least 1, not {classes!r}.")
-    return FixupResNet(architecture(network), classes)
+    def parameter_groups(self, rate: float, weight_decay: float, momentum: float) -> list[dict]:
+        """The official optimiser's: biases, scales, the rest, in this order.
 
+        Names with `bias` (`fc.bias` too) or `scale` train at a tenth of ``rate``; weight decay is on all.
+        """
+        groups: dict[str, list[nn.Parameter]] = {"bias": [], "scale": [], "rest": []}
+        for name, parameter in self.named_parameters():
+            kind = "bias" if "bias" in name else "scale" if "scale" in name else "rest"
+            groups[kind].append(parameter)
+        rates = {"bias": rate / 10, "scale": rate / 10, "rest": rate}
+        return [
+            {"params": parameters, "lr": rates[kind], "weight_decay": weight_decay, "momentum": momentum}
+            for kind, parameters in groups.items()
+        ]
 
-def parameter_groups(model: nn.Module, rate: float, weight_decay: float, momentum: float) -> list[dict]:
-    """The official optimiser's groups for `torch.optim.SGD`: biases, scales, the rest, in this order.
+    def symmetry(self) -> dict[str, tuple[str | None, str | None]]:
+        """Weight -> (group of its outputs, group of its inputs); None is pixels and classes.
 
-    Names with `bias` (`fc.bias` too) or `scale` train at a tenth of `rate`; weight decay is on everything.
-    A step schedule multiplies the rate of every group.
-    """
-    groups: dict[str, list[nn.Parameter]] = {"bias": [], "scale": [], "rest": []}
-    for name, parameter in model.named_parameters():
-        kind = "bias" if "bias" in name else "scale" if "scale" in name else "rest"
-        groups[kind].append(parameter)
-    rates = {"bias": rate / 10, "scale": rate / 10, "rest": rate}
-    return [
-        {"params": parameters, "lr": rates[kind], "weight_decay": weight_decay, "momentum": momentum}
-        for kind, parameters in groups.items()
-    ]
+        "stream1" and so on are the units of the residual stream (the stages share one as long as no
+        downsampling convolution stands between them), "layer1.0.inner1" those inside a block. Biases and
+        scales are one number for all units, so only weights take part.
+        """
+        stream, table = "stream0", {"conv1.weight": ("stream0", None)}
+        for name, block in self.blocks().items():
+            before = stream
+            if block.downsample is not None:
+                stream = f"stream{name.removeprefix('layer').split('.')[0]}"
+                table[f"{name}.downsample.weight"] = (stream, before)
+            inner = [f"{name}.inner{k}" for k in range(1, block.convolutions)]
+            units = [before, *inner, stream]
+            for k, (read, written) in enumerate(zip(units[:-1], units[1:], strict=True), 1):
+                table[f"{name}.conv{k}.weight"] = (written, read)
+        return table | {"fc.weight": (None, stream)}
+
+    def rescalings(self) -> dict[str, Rescaling]:
+        """Of each block, the first convolution and the biases up to the second one grow, the second shrinks:
+        ReLU lets positive factors through (Dinh et al. 2017)."""
+        up = ("conv1.weight", "bias1b", "bias2a")
+        return {
+            block: (tuple(f"{block}.{name}" for name in up), (f"{block}.conv2.weight",))
+            for block in self.blocks()
+        }

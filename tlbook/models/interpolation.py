@@ -1,6 +1,6 @@
 """Arithmetic on state dicts: points on the line between two models, averages, lengths.
 
-Every floating-point entry takes part, ``fc`` too. Two models that are not of one kind are refused.
+Every floating-point entry takes part, the head too. Two models that are not of one kind are refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tlbook.errors import TlbookError
-from tlbook.models.weights import HEAD
+from tlbook.models.family import in_head
 
 State = Mapping[str, Tensor]
 
@@ -27,7 +27,7 @@ def check_pair(first: State, second: State) -> None:
     for name, tensor in first.items():
         shapes = tuple(tensor.shape), tuple(second[name].shape)
         if shapes[0] != shapes[1]:
-            reason = "classes" if name in HEAD else "architectures"
+            reason = "classes" if in_head(name) else "architectures"
             raise TlbookError(
                 f"There is no line between models of different {reason}: {name} has the shapes "
                 f"{shapes[0]} and {shapes[1]}."

@@ -18,11 +18,11 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlbook.errors import TlbookError
+from tlbook.models.family import Network
 
-HEAD = ("fc.weight", "fc.bias")
 OFFICIAL = (".pth.tar", ".pth", ".pt")  # endings of the official code's checkpoints, ckpt-E090.pth.tar
 
 # What a CheXpert checkpoint holds besides tensors: its best AUC as a NumPy number, under either of two names.
@@ -132,26 +132,24 @@ def redrawn(state: Mapping[str, Tensor], kind: str, seed: int) -> dict[str, Tens
     return {name: drawn[name] for name in state}
 
 
-def start_from(
-    model: nn.Module, state: Mapping[str, Tensor], head: bool = False, network: str = ""
-) -> nn.Module:
-    """Load into a freshly drawn model everything of `state` but `fc.weight` and `fc.bias`; return the model.
+def start_from(model: Network, state: Mapping[str, Tensor], head: bool = False, network: str = "") -> Network:
+    """Load into a freshly drawn model everything of ``state`` but its head; return the model.
 
-    This is how fine-tuning starts in the official code: the head keeps what was drawn. With `head`, it is
-    loaded too. Any other difference in names or shapes, and values that are not finite, are refused before
-    anything is changed; the sentence gives the model the name ``network``. The model keeps its own precision,
-    device and memory format.
+    This is how fine-tuning starts in the official code: the head keeps what was drawn. With ``head``,
+    it is loaded too. Any other difference in names or shapes, and values that are not finite, are refused
+    before anything is changed; the sentence gives the model the name ``network``. The model keeps its own
+    precision, device and memory format.
     """
     misfit = f"The weights do not fit the network {network}".rstrip()
-    skipped = () if head else HEAD
-    given = {name: tensor for name, tensor in without_prefix(state).items() if name not in skipped}
-    own = {name: tensor for name, tensor in model.state_dict().items() if name not in skipped}
+    skipped = () if head else f"{model.head}."  # a name begins with none of ()
+    given = {name: tensor for name, tensor in without_prefix(state).items() if not name.startswith(skipped)}
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(skipped)}
     _refuse_other_names(own, given, misfit)
     for name, tensor in given.items():
         if tensor.shape != own[name].shape:
             shapes = f"{tuple(tensor.shape)} and the network {tuple(own[name].shape)}"
             raise TlbookError(f"{misfit}: {name} has the shape {shapes}.")
-        if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
+        if own[name].is_floating_point() and not (tensor.is_floating_point() and tensor.isfinite().all()):
             raise TlbookError(f"The weights cannot be a start: {name} has values that are no finite numbers.")
     with torch.no_grad():
         for name, tensor in own.items():

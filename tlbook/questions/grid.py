@@ -163,7 +163,7 @@ def target(
     figure2 = block_size is None
     drawn = init.kind != "from"  # by a seed; the redrawn controls train as long as RI-T
     unshuffled_epochs = task.random_epochs if drawn and task.random_epochs else task.epochs
-    epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffle_epochs)
+    epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffles.epochs)
     shuffle = Shuffle.none() if figure2 else Shuffle.of(block_size, scale.side, SHUFFLE_SEED + seed)
     whole = figure2 and not final_only
     return RunSpec(
@@ -202,9 +202,9 @@ def shuffled_runs(
     """Figure 3: every block size, the unshuffled run without augmentation included."""
     for role in targets:
         for init in INITS:
-            for rate in RATES if scale.shuffle_second_rate else [scale.main_rates[init]]:
-                for seed in seeds[: scale.shuffle_seeds]:
-                    for size in scale.block_sizes:
+            for rate in RATES if scale.shuffles.second_rate else [scale.main_rates[init]]:
+                for seed in seeds[: scale.shuffles.seeds]:
+                    for size in scale.shuffles.sizes:
                         keys = {"role": role, "init": init, "rate": rate, "seed": seed}
                         keys["block_size"] = str(size)
                         keys["block_fraction"] = block_fraction(size, scale.side)

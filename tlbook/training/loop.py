@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlbook import metrics
 from tlbook.data import Domain, batches
-from tlbook.models import build, parameter_groups, redrawn, start_from
+from tlbook.models import Network, build, redrawn, start_from
 from tlbook.training.specs import RunSpec
 
 
@@ -23,7 +23,7 @@ from tlbook.training.specs import RunSpec
 class State:
     """A run after ``epoch`` epochs: network and optimiser, all rows measured so far, the best dev epoch."""
 
-    model: nn.Module
+    model: Network
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     rows: list[dict] = field(default_factory=list)
@@ -46,7 +46,7 @@ prepare()
 
 
 def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu") -> State:
-    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; ``fc`` from ``head_seed``.
+    """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; head from ``head_seed``.
 
     Where the spec's init redraws the weights, ``init_seed`` does that too.
     """
@@ -54,12 +54,12 @@ def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu
         torch.manual_seed(spec.init_seed or 0)
         model = build(spec.network, spec.classes)
         torch.manual_seed(spec.head_seed)
-        model.fc.reset_parameters()
+        model.get_submodule(model.head).reset_parameters()
     if weights is not None:
         kind = spec.init.kind
         start_from(model, weights if kind == "from" else redrawn(weights, kind, spec.init_seed))
     model = model.to(device, memory_format=torch.channels_last)
-    groups = parameter_groups(model, spec.rate, spec.weight_decay, spec.momentum)
+    groups = model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum)
     optimizer = torch.optim.SGD(groups, fused=True)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -116,6 +116,7 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(epoch, spec.steps)
         epoch_batches = batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device)
+        state.model.train()
         for images, labels in epoch_batches:
             step(spec, state, images, labels, rng)
         state.epoch = epoch
@@ -126,6 +127,7 @@ def train(
 
 def finish_epoch(spec: RunSpec, domain: Domain, view: batches.View, state: State, device: str) -> None:
     """Measure what the spec says for this epoch; note whether it is the best so far (earliest on ties)."""
+    state.model.eval()
     wanted = {"train": spec.train_measured, "dev": spec.measured, "test": spec.measured}
     for split in (name for name, epochs in wanted.items() if state.epoch in epochs):
         examples = getattr(domain, split)

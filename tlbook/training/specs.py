@@ -44,7 +44,7 @@ Weights = Checkpoint | File
 
 @dataclass(frozen=True)
 class Init:
-    """Where a run starts (everything but ``fc``): "random", "from" weights, or from their size alone.
+    """Where a run starts (everything but the head): "random", "from" weights, or from their size alone.
 
     "mean_var" draws every tensor anew from a Gaussian with its mean and variance, "permuted" permutes the
     values within every tensor; ``init_seed`` draws both (`tlbook.models.redrawn`).
@@ -70,7 +70,7 @@ def _beside() -> Any:
 class RunSpec:
     """One training run. Fields up to ``protocol`` make the id; those marked `_beside` do not.
 
-    ``init_seed`` draws the body (None where it is that of weights), ``head_seed`` draws ``fc``,
+    ``init_seed`` draws the body (None where it is that of weights), ``head_seed`` draws the head,
     ``order_seed`` orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the
     epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
     ``digest`` identifies them, ``evaluated`` the dev and test images: they choose the best epoch's weights,

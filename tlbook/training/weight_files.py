@@ -92,7 +92,7 @@ def _registered(path: Path, size: int, changed: int, folder: Path) -> File:
 def ship(run, scale: str, epochs: Sequence[int], folder: Path = SHIPPED) -> list[Path]:
     """Write a finished pre-training run's last epoch (float32), other ``epochs`` (bfloat16) and the card.
 
-    ``run`` is a `tlbook.training.runs.Run`. Epoch 0 needs no file: a seed draws it. Earlier files are replaced.
+    ``run`` is a `tlbook.training.runs.Run`. Epoch 0 needs no file: a seed draws it. Earlier files go.
     """
     final = max(run.kept())
     for old in folder.glob(f"{scale}*.safetensors"):

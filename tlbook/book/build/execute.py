@@ -22,7 +22,11 @@ from tlbook.book.build import gate, keys, stage
 from tlbook.errors import TlbookError
 
 QUIET = 5.0  # seconds between two lines of a notebook's progress
-PROMPTS = {"injected-parameters": "what this page was built with", "parameters": "parameters"}
+PROMPTS = {
+    "injected-parameters": "what this page was built with",
+    "parameters": "parameters",
+    "plumbing": "what loads and draws",
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = pri
     asked = [question for question in questions.every().values() if question.notebook in notebooks]
     if not asked:
         return
-    from tlbook.training import runs  # with it torch, which pages made from records do without
+    from tlbook.training import executors, runs  # with it torch, which pages made from records do without
     from tlbook.training.specs import unique
 
     value = scales.get(scale)
@@ -87,11 +91,11 @@ def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = pri
     for sources in (True, False):  # in this order: what starts from a renewed P is outdated too
         if old := runs.outdated(spec for spec in specs if (spec.role == scales.SOURCE) is sources):
             say(f"Training {len(old)} runs anew, of which an earlier version measured or kept less ...")
-            runs.ensure_all(old, retrain=True)
+            executors.ensure_all(old, retrain=True)
     missing = sum(not runs.is_done(spec) for spec in specs)
     if missing:
         say(f"Training {missing} runs for {', '.join(question.name for question in asked)} ...")
-        runs.ensure_all(specs)
+        executors.ensure_all(specs)
 
 
 def _bring_up_to_date(job: Job, timeout: int, say: Callable[[str], None]) -> list[str]:
@@ -205,7 +209,7 @@ class Ticker:
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
-    """Fold the cells with parameters, each behind words that say what it is.
+    """Fold the cells with parameters, and those that only load and draw, behind words that say what they are.
 
     The cell that Papermill injects does not inherit the tags of the cell it follows.
     """

@@ -103,7 +103,7 @@ def _properties(scale: scales.Scale) -> dict[str, str]:
         "epochs": _span(n for task in tasks for n in (task.epochs, task.random_epochs or task.epochs)),
         "batch": _span(task.batch for task in tasks),
         "rates, low and high": " and ".join(f"{rate:g}" for rate in scale.rates.values()),
-        "block sizes": ", ".join(str(size) for size in scale.block_sizes),
+        "block sizes": ", ".join(str(size) for size in scale.shuffles.sizes),
         "seeds": str(len(scale.seeds)),
         "verdicts": "yes" if scale.judged else "no: shows that everything works",
     }

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 PAPER = "paper.json"
-LIBRARIES = ("torch", "numpy", "pandas", "scipy", "statsmodels", "matplotlib", "seaborn", "papermill")
+LIBRARIES = ("torch", "numpy", "pandas", "scipy", "matplotlib", "seaborn", "papermill")
 
 
 def key(root: Path, notebook: Path, parameters: dict) -> dict[str, str]:

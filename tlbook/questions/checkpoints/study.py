@@ -13,8 +13,9 @@ from tlbook.questions.checkpoints import method as measures
 from tlbook.questions.grid import long
 from tlbook.questions.setup import study as setup
 from tlbook.scales import SOURCE, Scale, epoch_of
+from tlbook.training.executors import ensure_all
 from tlbook.training.loop import rate_factor
-from tlbook.training.runs import ensure, ensure_all
+from tlbook.training.runs import ensure
 from tlbook.training.specs import Checkpoint, Init, RunSpec, unique
 from tlbook.vocabulary import at_end
 
@@ -28,7 +29,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
     """
     planned = [spec for _, spec in _finetuned(scale, targets, seeds)]
     planned += [spec for _, spec in _constant(scale, targets, seeds)]
-    second = [grid.constant_source(scale)] if scale.constant_checkpoints else []
+    second = [grid.constant_source(scale)] if scale.checkpoints.constant_starts else []
     return unique([*grid.pretraining(scale), *second, *planned])
 
 
@@ -59,14 +60,14 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
 
 def starts(scale: Scale) -> dict[int, Init]:
     """Where fine-tuning starts, by epochs of pre-training in rising order; a senseless list is refused."""
-    if not scale.checkpoints:
+    if not scale.checkpoints.starts:
         raise TlbookError("There is no checkpoint to fine-tune from; name at least one.")
-    files = [entry for entry in scale.checkpoints if isinstance(entry, str)]
-    epochs = [entry for entry in scale.checkpoints if entry and not isinstance(entry, str)]
+    files = [entry for entry in scale.checkpoints.starts if isinstance(entry, str)]
+    epochs = [entry for entry in scale.checkpoints.starts if entry and not isinstance(entry, str)]
     if files and epochs:
         raise TlbookError(f"Checkpoints are epochs of P or files, not both: {epochs[0]} and {files[0]}.")
     found: dict[int, Init] = {}
-    for entry in sorted(scale.checkpoints, key=epoch_of):
+    for entry in sorted(scale.checkpoints.starts, key=epoch_of):
         if epoch_of(entry) in found:
             raise TlbookError(f"Two checkpoints stand for epoch {epoch_of(entry)} of pre-training.")
         found[epoch_of(entry)] = grid.checkpoint(scale, entry)
@@ -75,8 +76,8 @@ def starts(scale: Scale) -> dict[int, Init]:
 
 def whole(scale: Scale) -> int:
     """The epochs of all pre-training: P's own, or of the last of a reader's files."""
-    own = any(isinstance(entry, str) for entry in scale.checkpoints)
-    return max(map(epoch_of, scale.checkpoints)) if own else scale.source.epochs
+    own = any(isinstance(entry, str) for entry in scale.checkpoints.starts)
+    return max(map(epoch_of, scale.checkpoints.starts)) if own else scale.source.epochs
 
 
 def _finetuned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
@@ -84,8 +85,8 @@ def _finetuned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> It
     begin = starts(scale)
     for role in targets:
         for epoch, init in begin.items():
-            for rate in scale.checkpoint_rates:
-                for seed in seeds[: scale.checkpoint_seeds]:
+            for rate in scale.checkpoints.rates:
+                for seed in seeds[: scale.checkpoints.seeds]:
                     keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
                     yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
 
@@ -93,10 +94,10 @@ def _finetuned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> It
 def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
     """The step's part: from epochs of the second pre-training, at P-T's main rate."""
     rate = scale.main_rates["P-T"]
-    for epoch in scale.constant_checkpoints:
+    for epoch in scale.checkpoints.constant_starts:
         init = Init("from", Checkpoint(grid.constant_source(scale).id, epoch))
         for role in targets:
-            for seed in seeds[: scale.checkpoint_seeds]:
+            for seed in seeds[: scale.checkpoints.seeds]:
                 keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
                 yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
 
@@ -107,7 +108,7 @@ def _run(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
     Where it is a run of Figure 2 too (as long, and from P or from that run's random weights), it is that run,
     with all that is kept and measured there: whichever question comes first trains it for both.
     """
-    how = {"epochs": scale.checkpoint_epochs, "init_seed": BODY_SEED, "final_only": True}
+    how = {"epochs": scale.checkpoints.epochs, "init_seed": BODY_SEED, "final_only": True}
     spec = grid.target(scale, role, init, rate, seed, **how)
     task = scale.task(role)
     if spec.epochs in (task.epochs, task.random_epochs):
@@ -133,7 +134,7 @@ def _training(tuned: list[tuple[dict, pd.DataFrame]], scale: Scale) -> pd.DataFr
 
 def _constant_rate(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
     """Fine-tuned from the second pre-training, and that one's own test accuracy, at every epoch."""
-    if not scale.constant_checkpoints:
+    if not scale.checkpoints.constant_starts:
         return pd.DataFrame()
     history = ensure(grid.constant_source(scale)).history()
     own = history[(history.split == "test") & (history.metric == "accuracy")]
@@ -146,7 +147,7 @@ def _constant_rate(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -
 
 def source_accuracy(scale: Scale) -> pd.DataFrame:
     """The table source_accuracy: of every epoch of pre-training; NaN of a reader's own files."""
-    if any(isinstance(entry, str) for entry in scale.checkpoints):
+    if any(isinstance(entry, str) for entry in scale.checkpoints.starts):
         known = pd.DataFrame({"checkpoint": list(starts(scale)), "value": float("nan")})
         known = known.assign(split="test", metric="accuracy")
     else:

@@ -22,7 +22,8 @@ from tlbook.questions.controls.method.gain import gain
 from tlbook.questions.grid import final_rows, long
 from tlbook.questions.setup.study import ensure_p
 from tlbook.scales import CONTROLS, INITS, SOURCE, Scale
-from tlbook.training.runs import device, ensure, ensure_all, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, weights
 from tlbook.training.specs import INIT_NAMES, RunSpec, unique
 from tlbook.vocabulary import at_better_rate
 
@@ -80,8 +81,8 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
     keys = {"role": SOURCE, "block_size": str(scale.side), "block_fraction": 1.0, "normalisation": "run"}
     parts = [(keys, domain_distance.distances(theirs, _features(p, rest, source), counts))]
     for role in targets:
-        images = _some(_domain(scale, role).test, scale.distance_images)
-        for size in scale.block_sizes:
+        images = _some(_domain(scale, role).test, scale.controls.distance_images)
+        for size in scale.shuffles.sizes:
             for name, view in _views(scale, role, size, seed, source).items():
                 found = domain_distance.distances(
                     theirs, _features(p, images, view), counts if size == scale.side else counts[-1:]
@@ -93,7 +94,7 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
 
 
 def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """The stem's filters, floats (n, 3, k, k), of P, of P redrawn with a seed, and of a random init.
+    """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
 
     A P that is not there is trained, or refused unless ``train``.
     """
@@ -104,7 +105,8 @@ def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, 
         random = models.build(scale.network, 2).state_dict()
     kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
     states = {"P": p} | kinds | {"RI": random}
-    return {name: state["conv1.weight"].float().numpy() for name, state in states.items()}
+    first = next(name for name, value in random.items() if value.ndim == 4)
+    return {name: state[first].float().numpy() for name, state in states.items()}
 
 
 def _question_1(scale: Scale, targets, seeds) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -124,8 +126,8 @@ def _controls(scale: Scale, targets, seeds) -> Iterator[dict]:
     """The kinds of run that the redrawn inits have: their keys in tables."""
     for role in targets:
         for init in CONTROLS:
-            for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
-                yield {"role": role, "init": init, "rate": scale.redrawn_rate, "seed": seed}
+            for seed in seeds[: scale.controls.seeds.get(role, 0)]:
+                yield {"role": role, "init": init, "rate": scale.controls.rate, "seed": seed}
 
 
 def _unshuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
@@ -134,7 +136,7 @@ def _unshuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
 
 
 def _shuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
-    for keys in _controls(scale, targets, seeds[: scale.shuffle_seeds]):
+    for keys in _controls(scale, targets, seeds[: scale.shuffles.seeds]):
         for size in _blocks(scale):
             more = {"block_size": str(size), "block_fraction": grid.block_fraction(size, scale.side)}
             yield keys | more, grid.of_init(scale, **keys, block_size=size)
@@ -142,7 +144,7 @@ def _shuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
 
 def _blocks(scale: Scale) -> list[str | int]:
     """The control's block sizes; with other block sizes than the scale's, those that are among them."""
-    return [size for size in scale.block_sizes if size in scale.redrawn_blocks]
+    return [size for size in scale.shuffles.sizes if size in scale.controls.sizes]
 
 
 # Few images
@@ -155,10 +157,10 @@ def _few(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
     images stay the same.
     """
     for role in targets:
-        for seed in seeds[: scale.redrawn_seeds.get(role, 0)]:
+        for seed in seeds[: scale.controls.seeds.get(role, 0)]:
             for init in INITS:
                 whole = _on_all_images(scale, role, init, seed)
-                fewer = [n for n in scale.few_images if n < whole.examples]
+                fewer = [n for n in scale.controls.few_images if n < whole.examples]
                 for spec in (*(_on_few_images(scale, whole, init, seed, n) for n in fewer), whole):
                     keys = {"role": role, "init": init, "rate": scale.main_rates[init], "seed": seed}
                     yield keys | {"images": spec.examples}, spec
@@ -166,7 +168,7 @@ def _few(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
 
 def _on_all_images(scale: Scale, role: str, init: str, seed: int) -> RunSpec:
     """Figure 2's run, or one as long as ``few_images_epochs`` says."""
-    epochs = scale.few_images_epochs
+    epochs = scale.controls.few_images_epochs
     how = {} if epochs is None else {"epochs": epochs, "final_only": True}
     return grid.of_init(scale, init, role, scale.main_rates[init], seed, **how)
 
@@ -208,7 +210,7 @@ def _few_tables(scale: Scale, targets, seeds) -> dict[str, pd.DataFrame]:
 def _network(scale: Scale) -> torch.nn.Module:
     """P, its head included (which nothing here uses)."""
     own = weights(grid.pretrained(scale))
-    model = models.build(scale.network, len(own["fc.bias"]))
+    model = models.build(scale.network, models.classes(scale.network, own))
     return models.start_from(model, own, head=True).to(device()).eval()
 
 
@@ -219,7 +221,7 @@ def _domain(scale: Scale, role: str) -> data.Domain:
 def _source_images(scale: Scale) -> tuple[data.Examples, data.Examples]:
     """Two sets of the source's test images without a common one, each of at most ``distance_images``."""
     test = _domain(scale, SOURCE).test
-    each = min(scale.distance_images, len(test) // 2)
+    each = min(scale.controls.distance_images, len(test) // 2)
     both = _some(test, 2 * each)
     places = torch.arange(2 * each)
     return both.some(places[:each]), both.some(places[each:])

@@ -24,10 +24,10 @@ from tlbook.questions.criticality.method.suffix import Chain, Suffix, chain, wal
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training import runs as trained
+from tlbook.training.executors import ensure_all
 from tlbook.training.specs import RunSpec, unique
 
 REDRAW_SEED = 1000  # of fresh draws of the init: none that a run starts from
-FIRST = "conv1"  # the module of the paper's Figure 6
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
@@ -37,12 +37,12 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    trained.ensure_all(runs(scale, targets, seeds), **how)
+    ensure_all(runs(scale, targets, seeds), **how)
     found: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
     for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)
         parts = {
-            "rewind": _rewound(scale, run, keys["seed"] in seeds[: scale.whole_seeds]),
+            "rewind": _rewound(scale, run, keys["seed"] in seeds[: scale.criticality.whole_seeds]),
             "paths": _paths(scale, run, keys, seeds),
             "criticality": _criticality(scale, run, keys, seeds),
         }
@@ -99,7 +99,8 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     wanted = sorted({*(epochs or run.kept()), spec.epochs})
     states = {epoch: {k: v.to(where) for k, v in run.weights(epoch).items()} for epoch in wanted}
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    return Opened(spec, chain(model, spec.precision), states, domain, view, where)
+    training = batches.evaluation(domain.train, view, where)
+    return Opened(spec, chain(model, spec.precision, training), states, domain, view, where)
 
 
 def _how(spec: RunSpec) -> str:
@@ -118,9 +119,9 @@ def _rewound(scale: Scale, run: Opened, whole: bool) -> pd.DataFrame:
     """Figure 5, on test: to epoch 0, if ``whole`` to later epochs and fresh draws too; on train the network
     itself only."""
     before = [epoch for epoch in run.checkpoints if epoch != run.spec.epochs]
-    epochs = spread(before, scale.rewind_epochs if whole else 1)
+    epochs = spread(before, scale.criticality.rewind_epochs if whole else 1)
     earlier = {epoch: run.checkpoints[epoch] for epoch in epochs}
-    fresh = [redrawn(run, number) for number in range(scale.redraws if whole else 0)]
+    fresh = [redrawn(run, number) for number in range(scale.criticality.redraws if whole else 0)]
     parts = []
     for split, back, anew in (("train", {}, []), ("test", earlier, fresh)):
         examples = run.batches(getattr(run.domain, split))
@@ -140,11 +141,11 @@ def redrawn(run: Opened, number: int) -> dict[str, Tensor]:
 
 def places(scale: Scale, run: Opened, module: str) -> dict[str, list[analysis.Place]]:
     """A module's two paths by name, each of at most ``path_points`` points."""
-    epochs = spread(list(run.checkpoints), scale.path_points)
+    epochs = spread(list(run.checkpoints), scale.criticality.points)
     own = {epoch: analysis.part(run.chain, run.checkpoints[epoch], [module]) for epoch in epochs}
     start, end = own[epochs[0]], own[epochs[-1]]
     return {
-        "direct": analysis.direct_path(start, end, scale.path_points),
+        "direct": analysis.direct_path(start, end, scale.criticality.points),
         "optimisation": analysis.optimisation_path(own),
     }
 
@@ -153,26 +154,31 @@ def noises(scale: Scale, run: Opened, suffix: Suffix) -> list[Mapping[str, Tenso
     """Draws of standard normal noise for a module: others for other runs of a kind."""
     own = analysis.part(run.chain, run.final, [suffix.module])
     number = run.chain.place(suffix.module)
-    return [analysis.gaussian(own, (run.spec.order_seed, number, draw)) for draw in range(scale.noise_draws)]
+    return [
+        analysis.gaussian(own, (run.spec.order_seed, number, draw))
+        for draw in range(scale.criticality.noise_draws)
+    ]
 
 
 def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
-    """Figure 6, of runs at the main rates: conv1 on training images, and for the first seeds every module, on
-    test images too."""
+    """Figure 6, of runs at the main rates: the first module on training images, and for the first seeds every
+    module, on test images too."""
     if keys["rate"] != scale.main_rates[keys["init"]]:
         return pd.DataFrame()
-    whole = keys["seed"] in seeds[: scale.map_seeds]
+    whole = keys["seed"] in seeds[: scale.criticality.map_seeds]
     parts = []
     for split in ("train", "test") if whole else ("train",):
-        examples = run.batches(getattr(run.domain, split), scale.path_images)
+        examples = run.batches(getattr(run.domain, split), scale.criticality.images)
         labels = torch.cat([answers for _, answers in examples]).cpu()
         for suffix in walk(run.chain, [images for images, _ in examples]):
-            if suffix.module != FIRST and not whole:
+            if not whole and suffix.module != run.chain.modules[0]:
                 break
             drawn = noises(scale, run, suffix)
             for path, points in places(scale, run, suffix.module).items():
-                at_end = scale.end_noise if path == "direct" else ()
-                rows = analysis.noise_map(suffix, labels, run.spec.metric, points, scale.noise, drawn, at_end)
+                at_end = scale.criticality.end_noise if path == "direct" else ()
+                rows = analysis.noise_map(
+                    suffix, labels, run.spec.metric, points, scale.criticality.noise, drawn, at_end
+                )
                 parts.append(rows.assign(module=suffix.module, path=path, split=split))
     columns = ["module", "path", "fraction", "distance", "noise", "split", "metric", "value"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -180,9 +186,9 @@ def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd
 
 def _criticality(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
     """The criticality of every module of the first seeds' runs, on training images."""
-    if keys["seed"] not in seeds[: scale.whole_seeds]:
+    if keys["seed"] not in seeds[: scale.criticality.whole_seeds]:
         return pd.DataFrame()
-    examples = run.batches(run.domain.train, scale.path_images)
+    examples = run.batches(run.domain.train, scale.criticality.images)
     labels = torch.cat([answers for _, answers in examples]).cpu()
     rows = []
     for suffix in walk(run.chain, [images for images, _ in examples]):
@@ -209,13 +215,14 @@ def rescaled_twin(
     """
     run = open_run(grid.of_init(scale, init, role, scale.main_rates[init], seed))
     run.chain.place(block)
-    examples = run.batches(run.domain.train, scale.path_images)
+    examples = run.batches(run.domain.train, scale.criticality.images)
     labels = torch.cat([answers for _, answers in examples]).cpu()
     rows, before = [], None
     for name in ("as trained", "rescaled"):
         states = dict(run.checkpoints)
         if name == "rescaled":
-            states = {epoch: rescaled(state, block, factor) for epoch, state in states.items()}
+            scalings = run.chain.model.rescalings()
+            states = {epoch: rescaled(state, scalings, block, factor) for epoch, state in states.items()}
         run.chain.model.load_state_dict(states[run.spec.epochs])
         own = Opened(run.spec, run.chain, states, run.domain, run.view, run.where)
         suffix = next(s for s in walk(own.chain, [images for images, _ in examples]) if s.module == block)

@@ -24,7 +24,8 @@ from tlbook.questions.differences.method import features, mistakes, similarity
 from tlbook.questions.differences.method.distance import ALL, BODY, distances, norms
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
-from tlbook.training.runs import Run, device, ensure, ensure_all, network, weights
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import Run, device, ensure, network, weights
 from tlbook.training.specs import RunSpec, unique
 
 Key = tuple[str, str, int]  # init, rate, seed
@@ -199,7 +200,7 @@ def _said(domain: Domain, values: np.ndarray, at: tuple, name: str) -> dict[str,
 def _similarity(one: _Role) -> dict[str, pd.DataFrame]:
     """All modules of all models on the same test images, in one pass over them a model."""
     models = {key: one.network(key) for key in (*one.runs, P)}
-    modules = features.places(models[P])
+    modules = models[P].places()
     names = [(key, module) for key in models for module in modules]
     same = [[i for i, name in enumerate(names) if name[1] == module] for module in modules]
     parts = _parts(len(one.domain.test), one.scale.similarity_images)
@@ -306,7 +307,7 @@ def _similarity_rows(one: _Role, found: dict[str, np.ndarray], names: list, modu
 def _distance(one: _Role) -> pd.DataFrame:
     """Every pair at the epochs that both keep, each epoch's weights read once."""
     p = weights(grid.pretrained(one.scale))
-    of_p = norms(p)
+    of_p = norms(one.scale.network, p)
     compared = [
         (pair, epochs, last) for pair in one.pairs(with_p=True) for epochs, last in _epochs(one, pair)
     ]
@@ -317,7 +318,8 @@ def _distance(one: _Role) -> pd.DataFrame:
             for key, epoch in zip(pair, epochs, strict=True):
                 if key not in at:
                     at[key] = one.runs[key].weights(epoch)
-            measured = distances(at[pair[0]], at[pair[1]], of_p, head=P not in pair)
+            states = at[pair[0]], at[pair[1]]
+            measured = distances(one.scale.network, *states, of_p, head=P not in pair)
             named = _keyed(pair) | {"epoch": max(epochs)}
             rows += [named | row for row in measured if last or _along(row, one.at_papers_rates(pair))]
     return pd.DataFrame(rows)

@@ -11,7 +11,8 @@ from tlbook.questions import grid
 from tlbook.questions.feature_reuse import QUESTION
 from tlbook.questions.feature_reuse.method import convergence
 from tlbook.scales import Scale
-from tlbook.training.runs import ensure, ensure_all, find
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import ensure, find
 from tlbook.training.specs import RunSpec
 
 

@@ -11,11 +11,11 @@ import torch
 from tlbook import data
 from tlbook.data import augment, shuffles
 from tlbook.errors import TlbookError
-from tlbook.models import names, parameters_of
 from tlbook.questions import grid
 from tlbook.questions.grid import domains
 from tlbook.scales import RATES, Scale
 from tlbook.training import runs, weight_files
+from tlbook.training.executors import ensure_all
 from tlbook.training.loop import initial
 
 __all__ = ["domains", "pictures", "samples", "source_accuracy", "start_of_p_t"]
@@ -30,7 +30,7 @@ def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), coun
     chosen = np.linspace(0, len(domain.train) - 1, count).astype(int)
     images = augment.centre_crop(domain.train.images[torch.from_numpy(chosen)], scale.side)
     shown = {}
-    for size in block_sizes or scale.block_sizes:
+    for size in block_sizes or scale.shuffles.sizes:
         shuffle = shuffles.Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
         shown[str(size)] = shuffles.apply(shuffle, images).permute(0, 2, 3, 1).numpy()
     return shown
@@ -49,25 +49,25 @@ def pictures(scale: Scale, role: str, wanted: Iterable[tuple[str, str]]) -> dict
 
 
 def start_of_p_t(scale: Scale, role: str, train: bool = True, seeds: Sequence[int] = (0, 1)) -> pd.DataFrame:
-    """How far two P-T are from P, and from each other, before training: l2 per module (P's fc differs).
+    """How far two P-T are from P, and from each other, before training: l2 per module (P's head differs).
 
     Columns module, first_to_p, second_to_p, first_to_second. A P that is not there is trained, or refused
     unless ``train``.
     """
-    data.load(data.request(scale, role))  # the images say how many classes fc has
+    data.load(data.request(scale, role))  # the images say how many classes the head has
     ensure_p(scale, train)
     p = runs.weights(grid.pretrained(scale))
     models = [initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds]
     first, second = (model.state_dict() for model in models)
     rows = []
-    for module in names(scale.network):
-        own = parameters_of(models[0], module)
+    for module, parameters in models[0].members().items():
+        shared = module != models[0].head
         rows.append(
             {
                 "module": module,
-                "first_to_p": np.nan if module == "fc" else _distance(first, p, own),
-                "second_to_p": np.nan if module == "fc" else _distance(second, p, own),
-                "first_to_second": _distance(first, second, own),
+                "first_to_p": _distance(first, p, parameters) if shared else np.nan,
+                "second_to_p": _distance(second, p, parameters) if shared else np.nan,
+                "first_to_second": _distance(first, second, parameters),
             }
         )
     return pd.DataFrame(rows)
@@ -96,7 +96,7 @@ def ensure_p(scale: Scale, train: bool) -> None:
     if missing and not train:
         here = "is not trained on this machine, and results='records' trains nothing"
         raise TlbookError(f"P of scale {scale.name} {here}.")
-    runs.ensure_all(missing)
+    ensure_all(missing)
 
 
 def _distance(one, other, parameters: Sequence[str]) -> float:

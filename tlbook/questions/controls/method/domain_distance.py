@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlbook.errors import TlbookError
 from tlbook.intervals import LEVEL
+from tlbook.models import Network
 
 FEWEST = 3  # images of either domain: with one left out, there must still be pairs
 DEGREE = 3  # of the polynomial kernel, as in KID
 
 
 @torch.no_grad()
-def features(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
-    """What reaches ``fc``, float64 (n, d): the last stage, averaged over the image, for all batches."""
+def features(model: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> np.ndarray:
+    """What reaches the head, float64 (n, d), for all batches."""
     caught: list[Tensor] = []
-    hook = model.fc.register_forward_pre_hook(lambda _, given: caught.append(given[0].double().cpu()))
+    head = model.get_submodule(model.head)
+    hook = head.register_forward_pre_hook(lambda _, given: caught.append(given[0].double().cpu()))
     try:
         for images, _ in batches:
             model(images)

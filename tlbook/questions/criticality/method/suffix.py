@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from tlbook import metrics
 from tlbook.errors import TlbookError
-from tlbook.models.fixup import FixupResNet
-from tlbook.models.modules import names
+from tlbook.models.family import Network, Step, below
 
 Weights = Mapping[str, Tensor]  # some of a network's parameters, by their names in the state dict
 TOGETHER = 256  # images; small batches of several variants are joined behind their module up to this many
@@ -29,12 +28,13 @@ class Chain:
     """A network as a chain: ``steps[module]`` maps what a module reads to what the next one reads.
 
     ``steps`` are in order from images to logits and read the weights of ``model`` as they are at each call.
-    ``precision`` as in `tlbook.metrics.autocast`.
+    ``precision`` as in `tlbook.metrics.autocast`. ``re_estimate`` is called whenever weights were replaced.
     """
 
     model: nn.Module
-    steps: Mapping[str, Callable[[Tensor], Tensor]]
+    steps: Mapping[str, Step]
     precision: str = "fp32"
+    re_estimate: Callable[[], None] | None = None
 
     @cached_property
     def modules(self) -> tuple[str, ...]:
@@ -49,12 +49,11 @@ class Chain:
     @cached_property
     def members(self) -> dict[str, frozenset[str]]:
         """The names of each module's parameters."""
-        return {
-            module: frozenset(name for name in self.parameters if name.startswith(f"{module}."))
-            for module in self.modules
-        }
+        of_family = isinstance(self.model, Network)
+        members = self.model.members() if of_family else below(self.model, self.modules)
+        return {module: frozenset(names) for module, names in members.items()}
 
-    def after(self, module: str) -> list[Callable[[Tensor], Tensor]]:
+    def after(self, module: str) -> list[Step]:
         """The steps behind a module. A module that does not exist is refused, naming those that do."""
         return list(self.steps.values())[self.place(module) + 1 :]
 
@@ -65,24 +64,17 @@ class Chain:
         return self.modules.index(module)
 
 
-def chain(model: FixupResNet, precision: str = "fp32") -> Chain:
-    """A Fixup ResNet as the chain conv1, each block, fc.
+def chain(model: Network, precision: str = "fp32", training: Iterable[tuple[Tensor, Tensor]] = ()) -> Chain:
+    """A network as the chain of its family's modules.
 
-    ``bias1`` (with ReLU and pooling) belongs to the step of conv1, ``bias2`` (with average pooling) to that
-    of fc; neither is part of the module.
+    What its family says must be re-estimated is, on the batches ``training``: now, so that what modules read
+    is measured in the same way, and wherever weights are replaced.
     """
-
-    def stem(x: Tensor) -> Tensor:
-        x = model.conv1(x)
-        return model.maxpool((x + model.bias1.to(x.dtype)).relu_())
-
-    def head(x: Tensor) -> Tensor:
-        x = x.mean((2, 3))
-        return model.fc(x + model.bias2.to(x.dtype))
-
-    ends = {"conv1": stem, "fc": head}
-    steps = {name: ends.get(name) or model.get_submodule(name) for name in names(model)}
-    return Chain(model, steps, precision)
+    if not model.re_estimate:
+        return Chain(model, model.steps(), precision)
+    training = list(training)
+    model.re_estimate(training)
+    return Chain(model, model.steps(), precision, lambda: model.re_estimate(training))
 
 
 @contextmanager
@@ -92,12 +84,15 @@ def replaced(chain: Chain, weights: Weights) -> Iterator[None]:
     for name, value in weights.items():
         if name not in own or own[name].shape != value.shape:
             raise TlbookError(f"The network has no parameter {name!r} of shape {tuple(value.shape)}.")
-    kept = {name: own[name].detach().clone() for name in weights}
+    measured = dict(chain.model.named_buffers()) if chain.re_estimate else {}
+    kept = {name: (own | measured)[name].detach().clone() for name in (*weights, *measured)}
     try:
         _copy(own, weights)
+        if chain.re_estimate:
+            chain.re_estimate()
         yield
     finally:
-        _copy(own, kept)
+        _copy(own | measured, kept)
 
 
 @torch.no_grad()
@@ -127,11 +122,12 @@ class Suffix:
         """Logits float32 (variants, n, k) on the CPU, of the network with each variant's weights.
 
         Variants may change any parameter of the module or of what lies behind it. Where all change the
-        module only, ``together`` of them pass what lies behind it as one batch (default: as many as
-        `TOGETHER` images allow), which pays where batches are small.
+        module only and nothing is re-estimated, ``together`` of them pass what lies behind it as one batch
+        (default: as many as `TOGETHER` images allow), which pays where batches are small.
         """
         rest = self.chain.after(self.module)
-        alone = not all(variant.keys() <= self.chain.members[self.module] for variant in variants)
+        within = all(variant.keys() <= self.chain.members[self.module] for variant in variants)
+        alone = not within or self.chain.re_estimate is not None
         parts = []
         for batch in self.inputs:
             at_once = 1 if alone else together or max(1, TOGETHER // max(len(batch), 1))
@@ -140,7 +136,7 @@ class Suffix:
         return torch.cat(parts, dim=1)
 
     @torch.no_grad()
-    def _group(self, batch: Tensor, group: Sequence[Weights], rest: Sequence[Callable]) -> Tensor:
+    def _group(self, batch: Tensor, group: Sequence[Weights], rest: Sequence[Step]) -> Tensor:
         """Logits (variants, n, k) of one batch."""
         step = self.chain.steps[self.module]
         with metrics.autocast(batch.device.type, self.chain.precision):

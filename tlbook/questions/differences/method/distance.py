@@ -7,26 +7,29 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from tlbook.errors import TlbookError
-from tlbook.models import module_of
-from tlbook.models.modules import BETWEEN
+from tlbook.models import learned, skeleton
 
-ALL, BODY, HEAD = "all", "body", "fc"  # all shared weights; without the head; the head
+ALL, BODY = "all", "body"  # all shared weights; without the head
 Weights = Mapping[str, Tensor]
 
 
-def by_module(first: Weights, second: Weights, head: bool = True) -> dict[str, tuple[float, int]]:
-    """Squared l2 distance and number of weights of each module, in the network's order.
+def by_module(
+    network: str, first: Weights, second: Weights, head: bool = True
+) -> dict[str, tuple[float, int]]:
+    """Squared l2 distance and number of weights of each module of a network, in the order of ``first``.
 
-    `bias1` and `bias2`, which belong to no module, stand under their own names. Without ``head``, `fc` is
-    left out: P's is another. Refused: weights of two networks.
+    Parameters that belong to no module stand under their own names; what is not learned does not count.
+    Without ``head``, the head is left out: P's is another. Refused: weights of two networks.
     """
     if first.keys() != second.keys():
         odd = sorted(first.keys() ^ second.keys())
         raise TlbookError(f"The two models are not of one network: only one of them has {odd[0]}.")
+    asked = skeleton(network)
+    module_of = {name: module for module, names in asked.members().items() for name in names}
     found: dict[str, tuple[float, int]] = {}
-    for name, one in first.items():
-        module, other = module_of(name) or name, second[name]
-        if module == HEAD and not head:
+    for name, one in learned(network, first).items():
+        module, other = module_of.get(name, name), second[name]
+        if module == asked.head and not head:
             continue
         if one.shape != other.shape:
             shapes = f"{tuple(one.shape)} and {tuple(other.shape)}"
@@ -37,24 +40,26 @@ def by_module(first: Weights, second: Weights, head: bool = True) -> dict[str, t
     return found
 
 
-def norms(p: Weights) -> dict[str, float]:
+def norms(network: str, p: Weights) -> dict[str, float]:
     """The l2 norm of each of P's modules, and of its whole "body"; not of the head, which is the source's."""
-    squares = by_module(p, {name: value * 0 for name, value in p.items()}, head=False)
+    squares = by_module(network, p, {name: value * 0 for name, value in p.items()}, head=False)
     body = sum(square for square, _ in squares.values())
     return {name: square**0.5 for name, (square, _) in squares.items()} | {BODY: body**0.5}
 
 
-def distances(first: Weights, second: Weights, of_p: Mapping[str, float], head: bool = True) -> list[dict]:
+def distances(
+    network: str, first: Weights, second: Weights, of_p: Mapping[str, float], head: bool = True
+) -> list[dict]:
     """Distances as rows module, metric, value; ``of_p`` holds the `norms` that l2_relative is relative to.
 
     Per module: l2, l2_per_root (l2 over the root of the number of weights, so that modules of different sizes
-    compare), l2_relative (not of fc, where P's is another). Of "all" that both have, and of the "body"
-    (without fc): l2, the root of the summed squares, and l2_sum, the sum of the modules' l2 (what the paper's
-    sizes suggest; bias1 and bias2 count as modules of one weight).
+    compare), l2_relative (not of the head, where P's is another). Of "all" that both have, and of the "body"
+    (without the head): l2, the root of the summed squares, and l2_sum, the sum of the modules' l2 (what the
+    paper's sizes suggest; a parameter between modules counts as one).
     """
-    moved = by_module(first, second, head)
-    body = {module: found for module, found in moved.items() if module != HEAD}
-    modules = {module: [found] for module, found in moved.items() if module not in BETWEEN}
+    moved, asked = by_module(network, first, second, head), skeleton(network)
+    body = {module: found for module, found in moved.items() if module != asked.head}
+    modules = {module: [found] for module, found in moved.items() if module in asked.members()}
     rows = []
     for name, parts in (modules | {ALL: list(moved.values()), BODY: list(body.values())}).items():
         square, count = (sum(column) for column in zip(*parts, strict=True))

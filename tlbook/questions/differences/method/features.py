@@ -9,17 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from tlbook.errors import TlbookError
-from tlbook.models import FixupResNet
-
-
-def places(model: FixupResNet) -> tuple[str, ...]:
-    """The modules whose outputs are compared: conv1, each block, whole stages, fc, from input to output.
-
-    A stage's output is its last block's, so that block stands under the stage's name only.
-    """
-    stages = enumerate(model.architecture.blocks, 1)
-    inside = [[*(f"layer{s}.{i}" for i in range(count - 1)), f"layer{s}"] for s, count in stages]
-    return ("conv1", *(name for stage in inside for name in stage), "fc")
 
 
 @contextmanager

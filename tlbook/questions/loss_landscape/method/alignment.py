@@ -112,8 +112,8 @@ class Repaired(nn.Module):
     et al. do it with batch norm layers that they put in, fold back, or reset. Ours has none, and one bias for
     all channels, so the correction (a factor and a shift per channel) is applied to the convolution's output,
     before the ReLU or the sum with the shortcut. Factors are found layer by layer over ``images``, each with
-    the layers before it corrected already. `fc` is left as it is. The factors are of these weights: those of
-    ``model`` must not be overwritten while this is in use.
+    the layers before it corrected already. The head is left as it is. The factors are of these weights:
+    those of ``model`` must not be overwritten while this is in use.
     """
 
     def __init__(self, model: nn.Module, images: Tensor, wanted: Sequence[tuple[Tensor, Tensor]]):

@@ -1,7 +1,7 @@
 """Barriers of the loss landscape: metrics along the straight line between two models, and what stands in
 the way (paper, section 3.3, Figures 4 and 16).
 
-``theta(alpha) = (1 - alpha) first + alpha second`` over every weight, ``fc`` too.
+``theta(alpha) = (1 - alpha) first + alpha second`` over every weight, the head too.
 """
 
 from __future__ import annotations

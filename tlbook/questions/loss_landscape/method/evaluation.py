@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from tlbook import metrics
 from tlbook.data import Examples, batches
 from tlbook.errors import TlbookError
+from tlbook.models import Network
 
 RESIDENT_BYTES = 2 * 1024**3  # prepared images that may stay in memory; more are prepared anew each time
-STATISTICS = ("refuse", "re-estimate")
-BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 State = Mapping[str, Tensor]
@@ -43,43 +42,34 @@ class Evaluator:
 
     ``model`` is a network whose weights will be overwritten; ``splits`` maps train, dev, test (some of them)
     to batches (images, labels) that can be iterated more than once. ``metric`` and ``precision`` as of a run.
-    A network with batch norm is refused, since statistics that belong to other weights say nothing at a
-    point between them, unless ``statistics`` is "re-estimate": then they are averaged anew over the images of
-    ``train`` at every point, the ends included.
+    What the network's family says must be re-estimated where weights are moved, such as batch norm's
+    statistics, is, on the images of ``train`` at every point, the ends included; it needs that split.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Network,
         splits: Mapping[str, Batches],
         metric: str = "accuracy",
         precision: str = "fp32",
-        statistics: str = "refuse",
     ):
-        if statistics not in STATISTICS:
-            raise TlbookError(f"There are no statistics {statistics!r}; choose from {', '.join(STATISTICS)}.")
-        normalised = any(isinstance(module, BATCH_NORM) for module in model.modules())
-        if normalised and statistics == "refuse":
-            raise TlbookError(
-                "The network has batch norm, whose running statistics belong to its own weights and not to a "
-                "point between two models; set statistics='re-estimate' to average them anew at every point."
-            )
-        if normalised and "train" not in splits:
-            raise TlbookError("Batch norm is re-estimated on the split train, which is missing.")
+        if model.re_estimate and "train" not in splits:
+            raise TlbookError("The network's statistics are re-estimated on the split train: it is missing.")
         self.model, self.splits = model.eval(), dict(splits)
-        self.metric, self.precision, self._normalised = metric, precision, normalised
+        self.metric, self.precision = metric, precision
 
-    def load(self, state: State) -> nn.Module:
-        """The model with these weights, batch norm's statistics re-estimated where it has any."""
-        own = self.model.state_dict()
+    def load(self, state: State) -> Network:
+        """The model with these parameters; what is measured and not learned is re-estimated, not taken."""
+        own, measured = (dict(of()) for of in (self.model.named_parameters, self.model.named_buffers))
+        state = {name: value for name, value in state.items() if name not in measured}
         if own.keys() != state.keys():
             some = sorted(own.keys() ^ state.keys())[0]
             raise TlbookError(f"The weights are not of the evaluated network: {some} is in one of them only.")
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(state[name])
-        if self._normalised:
-            re_estimate(self.model, self.splits["train"])
+        if self.model.re_estimate:
+            self.model.re_estimate(self.splits["train"])
         return self.model
 
     def logits(self, state: State, split: str) -> tuple[Tensor, Tensor]:
@@ -106,22 +96,6 @@ class Evaluator:
         if {"dev", "test"} <= set(found):
             values["test", "calibrated_loss"] = calibrated_loss(*found["dev"], *found["test"])
         return values
-
-
-def re_estimate(model: nn.Module, train: Batches) -> None:
-    """Set batch norm's running statistics to their averages over the training images at these weights."""
-    norms = [module for module in model.modules() if isinstance(module, BATCH_NORM)]
-    before = [module.momentum for module in norms]
-    for module in norms:
-        module.reset_running_stats()
-        module.momentum = None  # a plain average over batches
-        module.train()
-    with torch.no_grad():
-        for images, _ in train:
-            model(images)
-    for module, momentum in zip(norms, before, strict=True):
-        module.momentum = momentum
-    model.eval()
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tlbook.errors import TlbookError
-from tlbook.models import names
+from tlbook.models import skeleton
 from tlbook.models.interpolation import difference, moved, norm
 from tlbook.models.symmetry import rescaled
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator
@@ -29,7 +29,7 @@ def direction(
     """A random step of relative length 1.
 
     raw: one Gaussian vector over all weights, as long as the whole weight vector. filter: a Gaussian per
-    filter (a row of ``fc.weight`` is one), as long as that filter; biases and scales, which have no filter,
+    filter (a row of the head's weight is one), as long as that filter; biases and scales, which have none,
     stay. Both draw the same numbers from ``generator``. Another name is refused.
     """
     if normalisation not in NORMALISATIONS:
@@ -84,13 +84,13 @@ def flatness(
 def rescaled_twin(state: Mapping[str, Tensor], network: str, factor: float) -> dict[str, Tensor]:
     """A network that computes the same with other weights (Dinh et al. 2017).
 
-    Every residual block is `rescaled` by ``factor``, which must be above 0.
+    Every block that its family can rescale is, by ``factor``, which must be above 0.
     """
     if not factor > 0:
         raise TlbookError(f"A twin's factor must be above 0, not {factor!r}.")
-    twin = dict(state)
-    for block in names(network)[1:-1]:  # between conv1 and fc
-        twin = rescaled(twin, block, factor)
+    twin, rescalings = dict(state), skeleton(network).rescalings()
+    for block in rescalings:
+        twin = rescaled(twin, rescalings, block, factor)
     return twin
 
 

@@ -15,7 +15,6 @@ from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.models.interpolation import difference, norm, not_finite
-from tlbook.models.symmetry import SYMMETRIES
 from tlbook.questions.loss_landscape import QUESTION
 from tlbook.questions.loss_landscape.method import alignment, barrier, basin, soups
 from tlbook.questions.loss_landscape.method import flatness as flat
@@ -24,7 +23,8 @@ from tlbook.questions.loss_landscape.study import pairs as pairs
 from tlbook.questions.loss_landscape.study.images import said_on_the_way
 from tlbook.questions.loss_landscape.study.pairs import Line, Model
 from tlbook.scales import Scale
-from tlbook.training.runs import device, ensure, ensure_all, find
+from tlbook.training.executors import ensure_all
+from tlbook.training.runs import device, ensure, find
 from tlbook.training.specs import RunSpec
 
 TWIN = 4.0  # factor of the rescaled twin
@@ -113,7 +113,8 @@ class Landscape:
         key = model.spec.id, model.at
         if key not in self._weights:
             found = ensure(model.spec).weights(model.at)
-            self._weights[key] = {name: tensor.to(device()) for name, tensor in found.items()}
+            weights = models.learned(self.scale.network, found)
+            self._weights[key] = {name: tensor.to(device()) for name, tensor in weights.items()}
         return self._weights[key]
 
     def states(self, line: Line) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -140,8 +141,8 @@ class Landscape:
     def _along(self, line: Line) -> pd.DataFrame:
         """Test metrics and losses, and the training loss."""
         if line.papers:
-            outside = self.scale.line_outside if line in self._papers(line.first.init) else 0
-            places = barrier.alphas(self.scale.line_points[self.role], outside)
+            outside = self.scale.landscape.outside if line in self._papers(line.first.init) else 0
+            places = barrier.alphas(self.scale.landscape.points[self.role], outside)
         else:
             places = self._every_other()
         if self.diverged(line.first, line.second):
@@ -152,7 +153,7 @@ class Landscape:
         return found[(found.split == "test") | ((found.split == "train") & (found.metric == "loss"))]
 
     def _every_other(self) -> np.ndarray:
-        return barrier.alphas((self.scale.line_points[self.role] + 1) // 2)
+        return barrier.alphas((self.scale.landscape.points[self.role] + 1) // 2)
 
     @functools.cached_property
     def _detailed(self) -> list[Line]:
@@ -161,7 +162,7 @@ class Landscape:
         for line in self.lines:
             if line.final and not self.diverged(line.first, line.second):
                 found.setdefault((line.pairing, line.kind), []).append(line)
-        return [line for kind in found.values() for line in kind[: self.scale.detailed_pairs]]
+        return [line for kind in found.values() for line in kind[: self.scale.landscape.detailed_pairs]]
 
     def _papers(self, init: str) -> list[Line]:
         """Those of them that lie between two independent models of an init, at its rate in the paper."""
@@ -181,7 +182,7 @@ class Landscape:
         for line in self._detailed:
             first, second = self.states(line)
             mean_norm = (norm(first) + norm(second)) / 2
-            for delta in self.scale.basin_deltas:
+            for delta in self.scale.landscape.basin_deltas:
                 found = basin.basin(
                     self._training_loss, first, second, delta * mean_norm, self._losses_between(line)
                 )
@@ -205,7 +206,7 @@ class Landscape:
 
     def around(self) -> pd.DataFrame:
         """Random steps from the ends of the paper's lines, as long as parts of the line."""
-        fractions = np.linspace(0, barrier.REACH, self.scale.line_outside + 1).round(barrier.PLACES)
+        fractions = np.linspace(0, barrier.REACH, self.scale.landscape.outside + 1).round(barrier.PLACES)
         frames = []
         for line in (*self._papers("P-T"), *self._papers("RI-T")):
             found = flat.around(self.evaluator, *self.states(line), fractions, AROUND_DIRECTIONS, ("train",))
@@ -227,7 +228,7 @@ class Landscape:
         return _joined("flatness", [model.named(self.role, self._flatness(model)) for model in self.models])
 
     def _flatness(self, model: Model, twin: float = 1.0) -> pd.DataFrame:
-        distances = self.scale.flat_distances
+        distances = self.scale.landscape.flat_distances
         state = self.state(model)
         if twin != 1:
             state = flat.rescaled_twin(state, self.scale.network, twin)
@@ -237,7 +238,7 @@ class Landscape:
             return pd.concat(
                 [f.assign(normalisation=name) for f, name in zip(found, flat.NORMALISATIONS, strict=True)]
             )
-        return flat.flatness(self.evaluator, state, distances, self.scale.flat_directions)
+        return flat.flatness(self.evaluator, state, distances, self.scale.landscape.flat_directions)
 
     def twins(self) -> pd.DataFrame:
         """Flatness of the first model of each init and of its twin."""
@@ -250,13 +251,13 @@ class Landscape:
         return _joined("twins", frames)
 
     def alignment(self) -> pd.DataFrame:
-        """Two RI-T raw, aligned and repaired, on every other place of their line."""
+        """Two RI-T raw, aligned and repaired, on every other place of their line; none where the network's
+        symmetry is not known."""
         places, images = self._every_other(), self._images_for_repair()
+        table = self.evaluator.model.symmetry()
         frames = []
-        for line in self._papers("RI-T"):
-            found = alignment.up_to_permutation(
-                self.evaluator, *self.states(line), SYMMETRIES[self.scale.network], places, images
-            )
+        for line in self._papers("RI-T") if table else ():
+            found = alignment.up_to_permutation(self.evaluator, *self.states(line), table, places, images)
             frames.append(line.named(found))
         return _joined("alignment", frames)
 
@@ -295,7 +296,7 @@ class Landscape:
         return _joined("predictions", [line.named(self._said(line)) for line in chosen.values()])
 
     def _said(self, line: Line) -> pd.DataFrame:
-        places = barrier.alphas(self.scale.line_points[self.role])
+        places = barrier.alphas(self.scale.landscape.points[self.role])
         return said_on_the_way(self.evaluator, self.domain, *self.states(line), places)
 
 

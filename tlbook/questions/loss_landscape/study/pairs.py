@@ -76,7 +76,7 @@ class Line:
 def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """Sources first, then every run that a line or a soup needs."""
     sources = list(grid.pretraining(scale))
-    if has_other_source(scale) and any(scale.control_seeds.get(role, 0) for role in targets):
+    if has_other_source(scale) and any(scale.landscape.control_seeds.get(role, 0) for role in targets):
         sources.append(grid.constant_source(scale))
     used = [
         model.spec
@@ -136,7 +136,7 @@ def _of_checkpoint(scale: Scale, role: str, seeds: Sequence[int], at: str) -> li
         [model(scale, role, init, scale.main_rates[init], seed, at) for seed in seeds] for init in INITS
     )
     pairs = [*_pairs(role, "independent", p_t), *_pairs(role, "independent", ri_t)]
-    return pairs + _mixed(role, p_t, ri_t, scale.partners)
+    return pairs + _mixed(role, p_t, ri_t, scale.landscape.partners)
 
 
 def _other_rates(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
@@ -165,7 +165,7 @@ def same_init(scale: Scale, role: str, seeds: Sequence[int]) -> list[Model]:
     """RI-T that share body and head and differ in the order of batches only; the first is question 1's."""
     rate, first = scale.main_rates["RI-T"], seeds[0]
     how = {"init_seed": first, "head_seed": first}
-    some = seeds[: scale.same_init_seeds.get(role, 0)]
+    some = seeds[: scale.landscape.same_init_seeds.get(role, 0)]
     return [Model("RI-T", rate, seed, _varied(scale, role, "RI-T", seed, first, **how)) for seed in some]
 
 
@@ -173,7 +173,7 @@ def controls(scale: Scale, role: str, seeds: Sequence[int], what: str) -> list[M
     """P-T that differ in one thing, ``what`` ("order" or "head"); the first is question 1's."""
     rate, first = scale.main_rates["P-T"], seeds[0]
     how = {"order": "head_seed", "head": "order_seed"}[what]
-    some = seeds[: scale.control_seeds.get(role, 0)]
+    some = seeds[: scale.landscape.control_seeds.get(role, 0)]
     return [Model("P-T", rate, s, _varied(scale, role, "P-T", s, first, **{how: first})) for s in some]
 
 
@@ -189,7 +189,7 @@ def _controls(scale: Scale, role: str, seeds: Sequence[int]) -> Iterator[Line]:
         return
     other = Init("from", Checkpoint(grid.constant_source(scale).id, scale.constant_epochs))
     rate = scale.main_rates["P-T"]
-    for seed in seeds[: scale.control_seeds.get(role, 0)]:
+    for seed in seeds[: scale.landscape.control_seeds.get(role, 0)]:
         second = grid.target(scale, role, other, rate, seed, final_only=True)
         yield Line(
             role, "other_source", model(scale, role, "P-T", rate, seed), Model("P-T", rate, seed, second)
