@@ -139,12 +139,11 @@ def _known(name: str) -> None:
 
 @cache
 def tables() -> dict[str, pd.DataFrame]:
-    """The paper's figures and tables in the shape of our own, as if of one seed (0; of a pair 0 and 1), so that the
-    same statistic reads both.
+    """The paper's figures and tables in the shape of our own, as if of one seed (0; of a pair 0 and 1), so
+    that the same statistic reads both.
 
-    P-T has the low rate and RI-T the high one where the paper names none. The paper chooses rates and best epochs
-    by what it shows, so its test values stand for dev too. What it does not print is missing.
-    """
+    P-T has the low rate and RI-T the high one where the paper names none. The paper chooses rates and best
+    epochs by what it shows, so its test values stand for dev too. What it does not print is missing."""
     return {
         "learning_curves": _with_dev(_curves()),
         "block_shuffle": _with_dev(_bars()),
@@ -196,12 +195,22 @@ def _lines() -> pd.DataFrame:
     keys = ["role", "init", "init_b", "checkpoint", "checkpoint_b", "pairing", "metric"]
     shown = pd.concat([figure4(), figure16()]).drop_duplicates([*keys, "quantity"])
     shown = shown.pivot(index=keys, columns="quantity", values="value").reset_index()
-    ends = figure2().query("metric == 'accuracy' and checkpoint == 'final'").set_index(["role", "init", "rate"]).value
+    ends = (
+        figure2()
+        .query("metric == 'accuracy' and checkpoint == 'final'")
+        .set_index(["role", "init", "rate"])
+        .value
+    )
     lines = []
-    for place, (alpha, name, init) in enumerate(((0.0, "end", "init"), (1.0, "end_b", "init_b"), (0.5, "minimum", ""))):
+    for place, (alpha, name, init) in enumerate(
+        ((0.0, "end", "init"), (1.0, "end_b", "init_b"), (0.5, "minimum", ""))
+    ):
         value = shown[name]
         if place < 2:
-            known = [ends.get((role, one, PAPER_RATES[one])) for role, one in zip(shown.role, shown[init], strict=True)]
+            known = [
+                ends.get((role, one, PAPER_RATES[one]))
+                for role, one in zip(shown.role, shown[init], strict=True)
+            ]
             value = value.fillna(pd.Series(known, shown.index, dtype=float))
         lines.append(shown[keys].assign(alpha=alpha, value=value))
     rows = pd.concat(lines).dropna(subset="value").assign(seed=0, seed_b=1, split="test")

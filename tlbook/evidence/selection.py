@@ -16,7 +16,10 @@ FITTED = {"accuracy": 90.0, "auc": 0.90}  # a run below, on its own training ima
 PERFECT = {"accuracy": 100.0, "auc": 1.0}
 COLLAPSED = 0.1  # a run that made less than this share of the way from chance to perfect has collapsed
 
-PLACE = {"block_shuffle": "block_size", "finetuned": "checkpoint"}  # of tables that say how their own runs trained
+PLACE = {
+    "block_shuffle": "block_size",
+    "finetuned": "checkpoint",
+}  # of tables that say how their own runs trained
 
 
 class NotRecorded(Exception):
@@ -24,8 +27,8 @@ class NotRecorded(Exception):
 
 
 class Runs(NamedTuple):
-    """One kind of run of a target, and the table that says how it trained: that of Figure 3 or of Figure 7 for
-    their runs (``place``: the block size, the checkpoint), learning_curves for all others."""
+    """One kind of run of a target, and the table that says how it trained: that of Figure 3 or of Figure 7
+    for their runs (``place``: the block size, the checkpoint), learning_curves for all others."""
 
     table: str
     role: str
@@ -110,8 +113,8 @@ class Evidence:
             self.notes.append(text)
 
     def unfitted(self) -> str:
-        """Where an RI-T was read: the runs that did not fit their training set, in words, or ''. Shuffled runs need
-        not, but the unshuffled one of their kind must."""
+        """Where an RI-T was read: the runs that did not fit their training set, in words, or ''. Shuffled
+        runs need not, but the unshuffled one of their kind must."""
         short = []
         if all(run.init != "RI-T" for run in self.used):
             return ""
@@ -139,7 +142,11 @@ class Evidence:
                 frame = frame.assign(init=np.where(frame.checkpoint > 0, "P-T", "RI-T"))
             place = [name for name in (PLACE.get(table),) if name]
             sides = [["role", "init", "rate", *place]] + [["role", "init_b", "rate_b"]] * ("init_b" in frame)
-            kinds = {kind for side in sides for kind in frame[side].drop_duplicates().itertuples(index=False, name=None)}
+            kinds = {
+                kind
+                for side in sides
+                for kind in frame[side].drop_duplicates().itertuples(index=False, name=None)
+            }
             own = table if place else "learning_curves"
             self.selected[key] = {Runs(own, *kind) for kind in kinds if kind[1] != "P"}
         return self.selected[key]

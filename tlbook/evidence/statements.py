@@ -2,10 +2,10 @@
 
 A claim is a few statements; a statement is one statistic and one limit. The statistic is a function of the
 recorded tables (`Evidence`) and a target. It returns one value a seed (a Series), or, of pairs of runs, one
-number over all pairs, which is computed again with each seed left out (jackknife). Targets are averaged first,
-with equal weights, within each seed; the seed is the unit. Intervals are 95 % by Student's t and conditional on
-the one P and the one split. The same statistic is applied to the paper's own numbers (`evidence.paper`).
-"""
+number over all pairs, which is computed again with each seed left out (jackknife). Targets are averaged
+first, with equal weights, within each seed; the seed is the unit. Intervals are 95 % by Student's t and
+conditional on the one P and the one split. The same statistic is applied to the paper's own numbers
+(`evidence.paper`)."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ Statistic = Callable[[Evidence, str], pd.Series | float]
 
 @dataclass(frozen=True, kw_only=True)
 class Premise:
-    """What must hold before a statement says anything: the mean of a statistic of training, dev or source values
-    lies on that side of the limit, over the statement's targets together, or, with ``each``, on each."""
+    """What must hold before a statement says anything: the mean of a statistic of training, dev or source
+    values lies on that side of the limit, over the statement's targets together, or, with ``each``, on
+    each."""
 
     text: str
     statistic: Statistic
@@ -50,10 +51,9 @@ class Premise:
 class Statement:
     """One statistic, where the paper says that it lies, and why that limit.
 
-    ``asks`` is '>' or '<' (than ``limit``), or 'within' (``band`` of it). ``text`` says the statistic in words,
-    ``targets`` are averaged, less the average of those in ``against``. ``fitted``: every kind of run that is read
-    must have fitted its training set.
-    """
+    ``asks`` is '>' or '<' (than ``limit``), or 'within' (``band`` of it). ``text`` says the statistic in
+    words, ``targets`` are averaged, less the average of those in ``against``. ``fitted``: every kind of run
+    that is read must have fitted its training set."""
 
     letter: str
     text: str
@@ -72,6 +72,11 @@ class Statement:
     def rule(self) -> str:
         """'> 0', '< 0.25', '0 ± 1'."""
         return f"{self.limit:g} ± {self.band:g}" if self.asks == "within" else f"{self.asks} {self.limit:g}"
+
+    @property
+    def spoken_of(self) -> str:
+        """'real, clipart against quickdraw'."""
+        return " against ".join(", ".join(side) for side in (self.targets, self.against) if side)
 
     def holds(self, value: float) -> bool:
         """Does a value, taken as it is, lie where the paper says?"""
@@ -93,7 +98,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic over targets: its value, standard error, the number of seeds, and the mean on each target."""
+    """A statistic over targets: its value, standard error, the number of seeds, and the mean on each
+    target."""
 
     value: float
     error: float
@@ -109,7 +115,8 @@ class Estimate:
 
 
 def estimate(statement: Statement, evidence: Evidence) -> Estimate:
-    """The statement's statistic over its targets. Raises NotRecorded where something that it reads is missing."""
+    """The statement's statistic over its targets. Raises NotRecorded where something that it reads is
+    missing."""
     weights = {role: 1 / len(statement.targets) for role in statement.targets}
     weights |= {role: -1 / len(statement.against) for role in statement.against}
     found = {role: statement.statistic(evidence, role) for role in weights}
@@ -150,12 +157,17 @@ def papers_value(statement: Statement) -> tuple[float, int]:
     values = {role: value for role, value in values.items() if not math.isnan(value)}
     if not values or (statement.against and len(values) < len(statement.targets + statement.against)):
         return math.nan, 0
-    mean = [np.mean([values[role] for role in side if role in values]) for side in (statement.targets, statement.against) if side]
+    mean = [
+        np.mean([values[role] for role in side if role in values])
+        for side in (statement.targets, statement.against)
+        if side
+    ]
     return float(mean[0] - (mean[1] if statement.against else 0.0)), len(values)
 
 
 def confirming(tables: Mapping[str, pd.DataFrame]) -> frozenset[int]:
-    """The seeds that are read: those that are not of the pilot, or, where there are no others, the pilot's."""
+    """The seeds that are read: those that are not of the pilot, or, where there are no others, the
+    pilot's."""
     seeds = {int(seed) for frame in tables.values() if "seed" in frame for seed in frame.seed.unique()}
     return frozenset(seeds - PILOT or seeds)
 
@@ -174,7 +186,8 @@ def verdict(statement: Statement, found: Estimate) -> str:
 
 
 def p_value(statement: Statement, found: Estimate) -> float:
-    """Of the verdict: two-sided against the limit; of a band, of the two one-sided tests, or of lying outside."""
+    """Of the verdict: two-sided against the limit; of a band, of the two one-sided tests, or of lying
+    outside."""
     away = found.value - statement.limit
     if math.isnan(found.error):
         return math.nan
@@ -186,14 +199,15 @@ def p_value(statement: Statement, found: Estimate) -> float:
 
 
 def judge(claim: Claim, statement: Statement, evidence: Evidence, judged: bool = True) -> dict:
-    """One row: what was asked, ours with its interval, the paper's value, the verdict, and what it would need.
-    ``judged`` False keeps the numbers and gives no verdict."""
+    """One row: what was asked, ours with its interval, the paper's value, the verdict, and what it would
+    need. ``judged`` False keeps the numbers and gives no verdict."""
     theirs, printed = papers_value(statement)
     row = {
         "claim": claim.number, "letter": statement.letter, "section": claim.section, "where": claim.where,
         "said": claim.text, "statement": statement.text,
-        "targets": ", ".join(statement.targets) + (f" against {', '.join(statement.against)}" if statement.against else ""),
-        "unit": statement.unit, "asks": statement.rule, "why": statement.why, "paper": theirs, "paper_targets": printed,
+        "targets": statement.spoken_of, "unit": statement.unit, "asks": statement.rule,
+        "limit": statement.limit, "band": statement.band, "why": statement.why,
+        "paper": theirs, "paper_targets": printed,
         "value": math.nan, "low": math.nan, "high": math.nan, "ratio": math.nan, "n": 0, "with_sign": "",
         "collapsed": "", "p": math.nan, "needs": "",
     }  # fmt: skip
@@ -237,8 +251,7 @@ def _said(statement: Statement, found: Estimate, absent: str) -> tuple[str, str]
     """The verdict by the rules in their order, and what a statement that is not decided needs."""
     pilot = PILOT.issuperset(found.seeds)
     if pilot or found.n < MINIMUM_SEEDS:
-        name = f"{found.n} of {MINIMUM_SEEDS} seeds" + (" (pilot)" if pilot else "")
-        return NOT_TESTED, name + (f", and {MINIMUM_SEEDS} that are not of the pilot are needed" if pilot else "")
+        return NOT_TESTED, f"{found.n} of {MINIMUM_SEEDS} seeds" + (" (pilot)" if pilot else "")
     if absent:
         return PREMISE_ABSENT, absent
     said = verdict(statement, found)
@@ -258,9 +271,11 @@ def _more_seeds(statement: Statement, found: Estimate) -> str:
     return f"about {math.ceil(seeds)} seeds in place of {found.n}, if the value stays"
 
 
-def evaluate(claims: Iterable[Claim], tables: Mapping[str, pd.DataFrame], judged: bool = True) -> pd.DataFrame:
-    """One row a statement of ``claims``, as `judge` gives it. ``holm``: does the verdict survive Holm's correction
-    over all of them that were decided?"""
+def evaluate(
+    claims: Iterable[Claim], tables: Mapping[str, pd.DataFrame], judged: bool = True
+) -> pd.DataFrame:
+    """One row a statement of ``claims``, as `judge` gives it. ``holm``: does the verdict survive Holm's
+    correction over all of them that were decided?"""
     evidence, seeds = Evidence(tables), confirming(tables)
     rows = [judge(claim, one, evidence.of(seeds), judged) for claim in claims for one in claim.statements]
     frame = pd.DataFrame(rows)
@@ -276,3 +291,39 @@ def holm(p: Sequence[float], level: float = 1 - intervals.LEVEL) -> np.ndarray:
     survives = np.zeros(len(values), bool)
     survives[order[:tests]] = np.logical_and.accumulate(passed)
     return survives
+
+
+def in_words(row) -> str:
+    """The verdict of a row of `evaluate`, with what makes it so where nothing is decided."""
+    short = row.verdict in (NOT_TESTED, PREMISE_ABSENT, NOT_RECORDED)
+    return f"{row.verdict}: {row.needs}" if short else row.verdict
+
+
+def interval(row) -> str:
+    """The interval of a row of `evaluate`, in three digits; "–" where there is none."""
+    return "–" if math.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}"
+
+
+def summary(frame: pd.DataFrame) -> str:
+    """'20 of 37 decided statements reproduced, 9 not, 8 open; 4 of 41 not decided'."""
+    given = frame.verdict.value_counts()
+    decided, count = [int(given.get(name, 0)) for name in DECIDED], len(frame)
+    if not sum(decided):
+        return f"none of {count} statements is decided"
+    return (
+        f"{decided[0]} of {sum(decided)} decided statements reproduced, {decided[1]} not, {decided[2]} open; "
+        f"{count - sum(decided)} of {count} not decided"
+    )
+
+
+def report(frame: pd.DataFrame) -> str:
+    """Rows of `evaluate` as plain text, a line a statement, and their summary."""
+    lines = []
+    for row in frame.itertuples():
+        theirs = "–" if math.isnan(row.paper) else f"{row.paper:.3g}"
+        ours = "–" if math.isnan(row.value) else f"{row.value:.3g} ({interval(row)})"
+        lines.append(
+            f"{row.claim:>2}{row.letter}  {in_words(row)}\n     {row.statement} [{row.targets}; {row.unit}]: "
+            f"{ours}, paper {theirs}, asks {row.asks}" + (f" [{row.note}]" if row.note else "")
+        )
+    return "\n".join([*lines, summary(frame)])

@@ -1,8 +1,8 @@
-"""Statistics that statements of several questions are made of: functions that make a statistic, and sums of them."""
+"""Statistics that statements of several questions are made of: functions that make a statistic, and sums of
+them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -47,7 +47,8 @@ def mean_of(*statistics: Statistic) -> Statistic:
 
 
 def curve(evidence: Evidence, role: str, init: str, rate: str, split: str, metric: str = "") -> pd.DataFrame:
-    """One metric (default: the role's) of the unshuffled runs, epoch by epoch; rate 'better' is chosen by dev."""
+    """One metric (default: the role's) of the unshuffled runs, epoch by epoch; rate 'better' is chosen by
+    dev."""
     rows = evidence.rows("learning_curves", uses=False, role=role, init=init)
     rate = vocabulary.better_rate(rows) if rate == "better" else rate
     metric = metric or vocabulary.metric_of(rows)
@@ -78,7 +79,12 @@ def best(init: str, rate: str = "better", split: str = "test") -> Statistic:
 
 
 def pairs(
-    evidence: Evidence, table: str, role: str, kind: Kind, rates: Mapping[str, str] = vocabulary.PAPER_RATES, **where
+    evidence: Evidence,
+    table: str,
+    role: str,
+    kind: Kind,
+    rates: Mapping[str, str] = vocabulary.PAPER_RATES,
+    **where,
 ) -> pd.DataFrame:
     """Rows of pairs of one kind at those rates; a run is not its own pair."""
     init, other = kind
@@ -97,7 +103,8 @@ def mean_over_pairs(
     rates: Mapping[str, str] = vocabulary.PAPER_RATES,
     **where: object,
 ) -> Statistic:
-    """The mean of ``change(value)`` over the pairs of one kind, at the last epoch where the table has epochs."""
+    """The mean of ``change(value)`` over the pairs of one kind, at the last epoch where the table has
+    epochs."""
 
     def mean(evidence: Evidence, role: str) -> float:
         rows = vocabulary.at_last_epoch(pairs(evidence, table, role, kind, rates, **where))
@@ -109,5 +116,3 @@ def mean_over_pairs(
 def chance(evidence: Evidence, role: str) -> float:
     """Uniform guessing in the role's metric: percent, or 0.5."""
     return float(evidence.rows("domains", uses=False, role=role).chance.iloc[0])
-
-

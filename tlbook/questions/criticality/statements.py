@@ -17,7 +17,13 @@ from tlbook.evidence.statistics import XRAY, minus
 
 def losses(evidence: Evidence, role: str, init: str) -> pd.DataFrame:
     """Test AUC lost by rewinding each module but fc; rows are seeds, columns modules by depth."""
-    where = {"role": role, "init": init, "rate": vocabulary.PAPER_RATES[init], "method": "rewind", "to_epoch": 0}
+    where = {
+        "role": role,
+        "init": init,
+        "rate": vocabulary.PAPER_RATES[init],
+        "method": "rewind",
+        "to_epoch": 0,
+    }
     rows = evidence.rows("rewind", split="test", metric="auc", **where)
     table = rows.pivot(index="seed", columns="module", values="value")
     if "none" not in table or table.isna().any().any():
@@ -27,7 +33,8 @@ def losses(evidence: Evidence, role: str, init: str) -> pd.DataFrame:
 
 
 def loss_at(init: str, *stages: str) -> Statistic:
-    """The mean loss over the modules of some stages (conv1, layer1, …); over all of them if none are named."""
+    """The mean loss over the modules of some stages (conv1, layer1, …); over all of them if none are
+    named."""
 
     def mean(evidence: Evidence, role: str) -> pd.Series:
         table = losses(evidence, role, init)
@@ -41,8 +48,15 @@ def largest_loss(evidence: Evidence, role: str) -> pd.Series:
 
 
 def path_of_conv1(evidence: Evidence, role: str, init: str, fraction: float) -> pd.DataFrame:
-    """The noiseless direct path of conv1 from its initial (fraction 0) to its final weights (1): training AUC."""
-    where = {"role": role, "init": init, "rate": vocabulary.PAPER_RATES[init], "module": "conv1", "path": "direct"}
+    """The noiseless direct path of conv1 from its initial (fraction 0) to its final weights (1): training
+    AUC."""
+    where = {
+        "role": role,
+        "init": init,
+        "rate": vocabulary.PAPER_RATES[init],
+        "module": "conv1",
+        "path": "direct",
+    }
     return evidence.rows("paths", split="train", metric="auc", noise=0.0, fraction=fraction, **where)
 
 

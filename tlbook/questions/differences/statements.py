@@ -9,7 +9,17 @@ import numpy as np
 
 from tlbook.evidence.statements import Claim, Statement, Statistic
 from tlbook.evidence.statistics import (
-    ALL, PT_P, PT_PT, PT_RI, RI_P, RI_RI, XRAY, Kind, mean_of, mean_over_pairs, minus,
+    ALL,
+    PT_P,
+    PT_PT,
+    PT_RI,
+    RI_P,
+    RI_RI,
+    XRAY,
+    Kind,
+    mean_of,
+    mean_over_pairs,
+    minus,
 )  # fmt: skip
 from tlbook.vocabulary import PAPER_RATES
 
@@ -19,7 +29,10 @@ BOTH_HIGH = {"P-T": "high", "RI-T": "high", "P": "-"}
 
 def cka(kind: Kind, *modules: str) -> Statistic:
     """Linear CKA of the same module's output, mean over modules and pairs."""
-    one = [mean_over_pairs("similarity", kind, metric="cka", module=name, module_b=name) for name in modules or MODULES]
+    one = [
+        mean_over_pairs("similarity", kind, metric="cka", module=name, module_b=name)
+        for name in modules or MODULES
+    ]
     return mean_of(*one)
 
 
@@ -55,7 +68,8 @@ CLAIMS = (
             asks=">", targets=ALL, unit="fraction",
         ),
     )),
-    Claim(13, "3.2", "Table 1", "Two P-T are more alike than P-T and P; a pair with an RI-T is hardly alike.", (
+    Claim(13, "3.2", "Table 1",
+        "Two P-T are more alike than P-T and P; a pair with an RI-T is hardly alike.", (
         Statement(
             letter="a", text="CKA, mean over modules, two P-T minus P-T and P",
             statistic=minus(cka(PT_PT), cka(PT_P)), asks=">", targets=XRAY, unit="CKA",
@@ -76,7 +90,7 @@ CLAIMS = (
         Statement(
             letter="a", text="CKA, mean over modules, two RI-T minus P-T and RI-T",
             statistic=minus(cka(RI_RI), cka(PT_RI)), asks="within", band=0.1, targets=XRAY, unit="CKA",
-            why="0.1: more than twice the paper's largest difference at one module, and half of what 'unlike' allows",
+            why="0.1: over twice the paper's largest difference at a module, half of what 'unlike' allows",
         ),
     )),
     Claim(16, "3.2", "Table 2", "Two P-T are closer in weights than two RI-T; P-T stays nearer to P.", (
@@ -86,7 +100,8 @@ CLAIMS = (
         ),
         Statement(
             letter="b", text="the same with both at the high rate (ours: not the rate's doing)",
-            statistic=log_ratio(RI_RI, PT_PT, BOTH_HIGH), asks=">", targets=("real", "clipart"), unit="log ratio",
+            statistic=log_ratio(RI_RI, PT_PT, BOTH_HIGH), asks=">", targets=("real", "clipart"),
+            unit="log ratio",
         ),
         Statement(
             letter="c", text="log ratio of l2 distances, RI-T and P to P-T and P",

@@ -16,8 +16,8 @@ TRAINED = "75 %: the lower end of what the paper shows for P-T; above it RI-T le
 
 
 def passing(evidence: Evidence, role: str) -> pd.Series:
-    """The fraction of training at which P-T (low) is first measured at or above the end of the same seed's RI-T
-    (better rate); 1 if never."""
+    """The fraction of training at which P-T (low) is first measured at or above the end of the same seed's
+    RI-T (better rate); 1 if never."""
     level = end("RI-T")(evidence, role)
     rows = curve(evidence, role, "P-T", "low", "test")
     there = rows[rows.value >= rows.seed.map(level)].groupby("seed").epoch.min() / rows.epoch.max()
@@ -30,14 +30,19 @@ def sign_of(difference: Statistic) -> Statistic:
 
 
 def shuffled(init: str, place: str, split: str = "test", prefix: str = "") -> Statistic:
-    """A metric of the runs of Figure 3, at the better rate of that block size: '*', 'smallest' or 'unshuffled'."""
+    """A metric of the runs of Figure 3, at the better rate of that block size: '*', 'smallest' or
+    'unshuffled'."""
 
     def at(evidence: Evidence, role: str) -> pd.Series:
         rows = evidence.rows("block_shuffle", uses=False, role=role, init=init)
         blocks = rows.block_fraction[(rows.block_fraction > 0) & (rows.block_fraction <= SMALL)]
         if place == "smallest" and blocks.empty:
             raise NotRecorded(f"block_shuffle has no block of {SMALL} of the side or less for {role}")
-        where = {"role": role, "init": init, "block_fraction": {"*": 0.0, "smallest": blocks.min(), "unshuffled": 1.0}[place]}
+        where = {
+            "role": role,
+            "init": init,
+            "block_fraction": {"*": 0.0, "smallest": blocks.min(), "unshuffled": 1.0}[place],
+        }
         here = evidence.rows("block_shuffle", uses=False, **where)
         metric = prefix + vocabulary.metric_of(here)
         rate = vocabulary.better_rate(here)
@@ -78,7 +83,8 @@ CLAIMS = (
     )),
     Claim(2, "3.1", "Figure 2", "P-T is soon as good as RI-T ever gets.", (
         Statement(
-            letter="a", text="fraction of training until P-T (low) passes the end of the same seed's RI-T; 1 if never",
+            letter="a",
+            text="fraction of training until P-T (low) passes the end of the same seed's RI-T; 1 if never",
             statistic=passing, asks="<", limit=0.25, targets=NATURAL, unit="fraction",
             why="0.25: the paper's slowest target needs a tenth, and test is measured at few epochs",
         ),
@@ -91,12 +97,14 @@ CLAIMS = (
     )),
     Claim(4, "3.1", "Figure 2", "Which rate is better depends on the init: low for P-T, high for RI-T.", (
         Statement(
-            letter="a", text="sign of the difference in final dev accuracy, P-T at the low minus at the high rate",
+            letter="a",
+            text="sign of the difference in final dev accuracy, P-T at the low minus at the high rate",
             statistic=sign_of(minus(end("P-T", "low", "dev"), end("P-T", "high", "dev"))),
             asks=">", targets=NATURAL, unit="sign", premise=fits("P-T"), fitted=False,
         ),
         Statement(
-            letter="b", text="sign of the difference in final dev accuracy, RI-T at the high minus at the low rate",
+            letter="b",
+            text="sign of the difference in final dev accuracy, RI-T at the high minus at the low rate",
             statistic=sign_of(minus(end("RI-T", "high", "dev"), end("RI-T", "low", "dev"))),
             asks=">", targets=NATURAL, unit="sign", premise=fits("RI-T"), fitted=False,
         ),
@@ -104,7 +112,8 @@ CLAIMS = (
     Claim(5, "3.1", "Figure 2", "On X-rays training goes on too long: test AUC peaks and falls.", (
         Statement(
             letter="a", text="test AUC at the best dev epoch minus final, P-T (low)", why=FALL,
-            statistic=minus(best("P-T", "low"), end("P-T", "low")), asks=">", limit=0.01, targets=XRAY, unit="AUC",
+            statistic=minus(best("P-T", "low"), end("P-T", "low")), asks=">", limit=0.01, targets=XRAY,
+            unit="AUC",
         ),
         Statement(
             letter="b", text="test AUC at the best dev epoch minus final, RI-T (better rate)", why=FALL,
@@ -119,7 +128,8 @@ CLAIMS = (
         )
         for letter, init in (("a", "P-T"), ("b", "RI-T"))
     )),
-    Claim(7, "3.1", "Figure 3, left", "P matters relatively less where no structure is left (real, clipart).", (
+    Claim(7, "3.1", "Figure 3, left",
+        "P matters relatively less where no structure is left (real, clipart).", (
         Statement(
             letter="a", text="relative drop 100 (P-T - RI-T) / P-T, at the smallest block minus unshuffled",
             statistic=minus(relative_drop("smallest"), relative_drop("unshuffled")),
@@ -137,7 +147,8 @@ CLAIMS = (
             ),
         ),
     )),
-    Claim(9, "3.1", "Figure 3, left", "P-T stays ahead where no visual structure is left: low-level statistics.", (
+    Claim(9, "3.1", "Figure 3, left",
+        "P-T stays ahead where no visual structure is left: low-level statistics.", (
         Statement(
             letter="a", text="test accuracy, P-T minus RI-T, mean over '*' and the smallest block",
             statistic=mean_of(lead("*"), lead("smallest")), asks=">", targets=NATURAL, **POINTS,

@@ -15,7 +15,18 @@ from tlbook import vocabulary
 from tlbook.evidence.selection import Evidence, NotRecorded
 from tlbook.evidence.statements import Claim, Premise, Statement, Statistic
 from tlbook.evidence.statistics import (
-    NATURAL, PT_PT, PT_RI, RI_RI, XRAY, Kind, best, chance, end, mean_of, minus, pairs,
+    NATURAL,
+    PT_PT,
+    PT_RI,
+    RI_RI,
+    XRAY,
+    Kind,
+    best,
+    chance,
+    end,
+    mean_of,
+    minus,
+    pairs,
 )  # fmt: skip
 
 REACH = 0.1  # steps of up to a tenth of each filter's norm
@@ -34,7 +45,9 @@ def lines(evidence: Evidence, role: str, kind: Kind, at: str, pairing: str) -> p
     rows = rows[(rows.metric == vocabulary.metric_of(rows)) & rows.alpha.between(0, 1)]
     ends = rows[rows.alpha.isin((0, 1))].groupby(vocabulary.PAIR).value
     if (ends.size() != 2).any() or ends.ngroups != rows.groupby(vocabulary.PAIR).ngroups:
-        raise NotRecorded(f"a line of interpolation ({role}, {' & '.join(kind)}) does not reach both of its ends")
+        raise NotRecorded(
+            f"a line of interpolation ({role}, {' & '.join(kind)}) does not reach both of its ends"
+        )
     return pd.DataFrame({"lower": ends.min(), "lowest": rows.groupby(vocabulary.PAIR).value.min()})
 
 
@@ -50,8 +63,8 @@ def fall(kind: Kind, at: str = "final", pairing: str = "independent") -> Statist
 
 
 def share_left(*kinds: Kind, at: str = "final", pairing: str = "independent") -> Statistic:
-    """What the lowest point has above chance, as a share of what the lower end has: 0 is a barrier down to chance,
-    1 is none. The mean over pairs; of several kinds of pairs the largest."""
+    """What the lowest point has above chance, as a share of what the lower end has: 0 is a barrier down to
+    chance, 1 is none. The mean over pairs; of several kinds of pairs the largest."""
 
     def left(evidence: Evidence, role: str) -> float:
         guess = chance(evidence, role)
@@ -62,8 +75,8 @@ def share_left(*kinds: Kind, at: str = "final", pairing: str = "independent") ->
 
 
 def rise(init: str, rate: str) -> Statistic:
-    """Training loss after random steps (relative to each filter's norm) minus at the model, mean over the recorded
-    lengths up to `REACH`."""
+    """Training loss after random steps (relative to each filter's norm) minus at the model, mean over the
+    recorded lengths up to `REACH`."""
 
     def steps(evidence: Evidence, role: str) -> pd.Series:
         kind = {"role": role, "init": init, "rate": rate, "normalisation": "filter"}
@@ -98,7 +111,8 @@ CLAIMS = (
             statistic=fall(PT_PT, "best"), asks="<", limit=0.01, targets=XRAY, unit="AUC", why=SEEN,
         ),
     )),
-    Claim(18, "3.3", "Figure 4", "A barrier down to chance between two RI-T, and between P-T and RI-T.", tuple(
+    Claim(18, "3.3", "Figure 4",
+        "A barrier down to chance between two RI-T, and between P-T and RI-T.", tuple(
         Statement(
             letter=letter, text=f"share of the metric above chance left at the lowest point, {words}",
             statistic=statistic, asks="<", limit=0.25, targets=targets, unit="fraction",
@@ -112,24 +126,29 @@ CLAIMS = (
     )),
     Claim(19, "3.3", "Figure 16", "Two RI-T from the same init have a barrier too.", (
         Statement(
-            letter="a", text="share of the metric above chance left at the lowest point, two RI-T of one init",
-            statistic=share_left(RI_RI, pairing="same_init"), asks="<", limit=0.5, targets=NATURAL, unit="fraction",
+            letter="a",
+            text="share of the metric above chance left at the lowest point, two RI-T of one init",
+            statistic=share_left(RI_RI, pairing="same_init"), asks="<", limit=0.5, targets=NATURAL,
+            unit="fraction",
             why="0.5: a barrier that takes half of what there is above chance is one",
         ),
     )),
     Claim(20, "3.3", "Figure 4, right", "From best to final of one RI-T the line dips.", (
         Statement(
             letter="a", text="drop of test AUC below the lower end, from best to final of one RI-T",
-            statistic=fall(RI_RI, "best final", "same_run"), asks=">", limit=0.01, targets=XRAY, unit="AUC", why=SEEN,
+            statistic=fall(RI_RI, "best final", "same_run"), asks=">", limit=0.01, targets=XRAY, unit="AUC",
+            why=SEEN,
             premise=Premise(
                 text="an RI-T whose dev AUC falls by more than 0.01 from best to final",
-                statistic=minus(best("RI-T", "high", "dev"), end("RI-T", "high", "dev")), asks=">", limit=0.01,
+                statistic=minus(best("RI-T", "high", "dev"), end("RI-T", "high", "dev")), asks=">",
+                limit=0.01,
             ),
         ),
     )),
     Claim(21, "3.3", "text of the summary only", "P-T lies in a flatter basin.", (
         Statement(
-            letter="a", text="rise of the training loss at equal relative steps, RI-T minus P-T, mean of both rates",
+            letter="a",
+            text="rise of the training loss at equal relative steps, RI-T minus P-T, mean of both rates",
             statistic=minus(at_both_rates(rise, "RI-T"), at_both_rates(rise, "P-T")),
             asks=">", targets=("real", "clipart"), unit="nats",
             premise=Premise(

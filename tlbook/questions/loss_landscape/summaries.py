@@ -1,6 +1,6 @@
 """Question 3 in numbers: barriers, basins, rescaled twins and soups, as small tables for the page.
 
-Intervals are 95 % over runs: delete-one-run jackknife (`tlbook.evidence.claims.rules`), Student's t within one run.
+Intervals are 95 % over seeds: each left out in turn (`tlbook.intervals.over_pairs`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tlbook import vocabulary
-from tlbook.evidence.claims.rules import Sample, jackknife, leave_one_out, sample
+from tlbook.intervals import jackknife, over_pairs
 from tlbook.questions.loss_landscape.figures import EVERY_NAME, KINDS, measured, pair_names
 
 REACH = 0.1  # the relative length of a step at which twins are compared, as in claim 21
@@ -18,9 +18,9 @@ REACH = 0.1  # the relative length of a step at which twins are compared, as in 
 def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """Height, place and width of the barriers by kind of pair, beside the paper's lowest points.
 
-    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16` under each
-    other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over pairs.
-    """
+    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16` under
+    each other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over
+    pairs."""
     named = table.assign(pair=_with_checkpoints(table, pair_names(table)))
     rows = []
     for role in vocabulary.roles(named):
@@ -30,7 +30,7 @@ def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
             height = of[of.quantity == "height"]
             metric = measured(height, "metric")
             row = {"role": role, "pair": pair, "pairs": len(metric), "height": metric.value.mean()}
-            row["95 % interval"] = interval(_sample(metric))
+            row["95 % interval"] = interval(metric)
             for name in ("place", "width", "lowest"):
                 row[name] = measured(of[of.quantity == name], "metric").value.mean()
             row["paper's lowest"] = _theirs(paper, role, pair)
@@ -51,21 +51,13 @@ def _place(name: str) -> tuple[int, str]:
     return (known[0] if known else len(EVERY_NAME), name)
 
 
-def _sample(rows: pd.DataFrame) -> Sample:
-    """Pairs by jackknife over runs; lines within one run, which share nothing, as they are."""
-    if rows.empty or not np.isfinite(rows.value).all():
-        return Sample(())
-    if (rows.pairing == "same_run").all():
-        return sample(rows.set_index("seed").value)
-    return leave_one_out([rows], lambda groups: float(groups[0].value.mean()))
-
-
-def interval(found: Sample) -> str:
-    """The 95 % interval in words; a dash where fewer than three runs say nothing about it."""
-    if len(found.values) < 3:
+def interval(rows: pd.DataFrame) -> str:
+    """The 95 % interval of the mean over pairs, in words; a dash where fewer than three seeds say nothing
+    about it."""
+    if rows.empty or len({*rows.seed, *rows.seed_b}) < 3:
         return "–"
-    _, low, high = found.interval()
-    return f"{low:.3g} to {high:.3g}"
+    _, low, high = over_pairs(rows)
+    return "–" if np.isnan(low) else f"{low:.3g} to {high:.3g}"
 
 
 def _theirs(paper: pd.DataFrame, role: str, pair: str) -> float:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from tlbook import vocabulary
 from tlbook.evidence import style
-from tlbook.evidence.claims.differences import RATE
 from tlbook.scales import INITS
+from tlbook.vocabulary import PAPER_RATES as RATE
 
 # What the paper compares, by name: (init, init_b, pairing) at its rates; colour, marker and dashes differ.
 KINDS = {
