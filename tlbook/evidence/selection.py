@@ -113,15 +113,15 @@ class Evidence:
             self.notes.append(text)
 
     def unfitted(self) -> str:
-        """Where an RI-T was read: the runs that did not fit their training set, in words, or ''. Shuffled
+        """Where an RI-T was read: the kinds of runs whose median did not fit its training set, in words, or ''. Shuffled
         runs need not, but the unshuffled one of their kind must."""
         short = []
         if all(run.init != "RI-T" for run in self.used):
             return ""
         for run in sorted({self._unshuffled(run) for run in self.used}, key=str):
             reached, metric = self._reached(run)
-            if not reached.mean() >= FITTED[metric]:
-                short.append(f"{run} reached {reached.mean():.3g} on its training images")
+            if not np.median(reached) >= FITTED[metric]:
+                short.append(f"{run} reached {np.median(reached):.3g} on its training images")
         return "; ".join(short) and f"runs that fit their training set ({'; '.join(short)})"
 
     def collapsed(self) -> str:

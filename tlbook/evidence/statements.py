@@ -36,9 +36,9 @@ Statistic = Callable[[Evidence, str], pd.Series | float]
 
 @dataclass(frozen=True, kw_only=True)
 class Premise:
-    """What must hold before a statement says anything: the mean of a statistic of training, dev or source
-    values lies on that side of the limit, over the statement's targets together, or, with ``each``, on
-    each."""
+    """What must hold before a statement says anything: of the median seed, a statistic of training, dev or
+    source values lies on that side of the limit, on average over the statement's targets, or, with ``each``,
+    on each."""
 
     text: str
     statistic: Statistic
@@ -135,8 +135,13 @@ def estimate(statement: Statement, evidence: Evidence) -> Estimate:
         enough = len(seeds) > 2  # of fewer, none can be left out: no pair would be left
         without = [over_targets(evidence.of(seeds - {one})) if enough else math.nan for one in sorted(seeds)]
         error = intervals.jackknife_error(np.array(without))
-    by_target = {role: float(np.mean(one)) for role, one in found.items()}
-    return Estimate(float(np.mean(value)), float(error), tuple(sorted(seeds)), by_target)
+    by_target = {role: _mean(one) for role, one in found.items()}
+    return Estimate(_mean(value), float(error), tuple(sorted(seeds)), by_target)
+
+
+def _mean(values: pd.Series | Sequence[float] | float) -> float:
+    """NaN if one is: what has no value is never passed over."""
+    return float(np.mean(np.asarray(values, dtype=float)))
 
 
 @functools.cache
@@ -151,7 +156,7 @@ def papers_value(statement: Statement) -> tuple[float, int]:
     evidence, values = _paper(), {}
     for role in (*statement.targets, *statement.against):
         try:
-            values[role] = float(np.mean(statement.statistic(evidence, role)))
+            values[role] = _mean(statement.statistic(evidence, role))
         except NotRecorded:
             continue
     values = {role: value for role, value in values.items() if not math.isnan(value)}
@@ -240,9 +245,9 @@ def _absent(statement: Statement, evidence: Evidence) -> str:
     premise = statement.premise
     if premise is None:
         return ""
-    means = [float(np.mean(premise.statistic(evidence, role))) for role in statement.targets]
-    values = means if premise.each else [float(np.mean(means))]
-    worst = min(values) if premise.asks == ">" else max(values)
+    values = [float(np.median(premise.statistic(evidence, role))) for role in statement.targets]
+    values = values if premise.each else [_mean(values)]
+    worst = float(np.min(values) if premise.asks == ">" else np.max(values))
     holds = worst > premise.limit if premise.asks == ">" else worst < premise.limit
     return "" if holds else f"{premise.text} (it is {worst:.3g})"
 
@@ -260,7 +265,7 @@ def _said(statement: Statement, found: Estimate, absent: str) -> tuple[str, str]
 
 def _more_seeds(statement: Statement, found: Estimate) -> str:
     """Roughly how many seeds would decide, if value and spread stay: intervals shrink as 1 / sqrt(n)."""
-    if math.isnan(found.value):
+    if math.isnan(found.error):
         return "runs that end with a value"
     limits = [-statement.band, statement.band] if statement.asks == "within" else [0.0]
     room = min(abs(found.value - statement.limit - limit) for limit in limits)

@@ -108,7 +108,7 @@ def mean_over_pairs(
 
     def mean(evidence: Evidence, role: str) -> float:
         rows = vocabulary.at_last_epoch(pairs(evidence, table, role, kind, rates, **where))
-        return float(np.mean(change(rows.value)))
+        return float(np.mean(change(rows.value).to_numpy()))
 
     return mean
 

@@ -57,7 +57,7 @@ def fall(kind: Kind, at: str = "final", pairing: str = "independent") -> Statist
     def below(evidence: Evidence, role: str) -> pd.Series | float:
         found = lines(evidence, role, kind, at, pairing)
         falls = found.lower - found.lowest
-        return falls.groupby("seed").mean() if pairing == "same_run" else float(falls.mean())
+        return falls.droplevel([name for name in vocabulary.PAIR if name != "seed"]) if pairing == "same_run" else float(falls.mean(skipna=False))
 
     return below
 
@@ -69,7 +69,7 @@ def share_left(*kinds: Kind, at: str = "final", pairing: str = "independent") ->
     def left(evidence: Evidence, role: str) -> float:
         guess = chance(evidence, role)
         found = [lines(evidence, role, kind, at, pairing) for kind in kinds]
-        return max(float(((line.lowest - guess) / (line.lower - guess)).mean()) for line in found)
+        return max(float(((line.lowest - guess) / (line.lower - guess)).mean(skipna=False)) for line in found)
 
     return left
 
@@ -94,9 +94,9 @@ def at_both_rates(make: Callable[[str, str], Statistic], init: str) -> Statistic
 
 
 def largest_loss(evidence: Evidence, role: str) -> float:
-    """The largest of the mean final training losses of both inits at both rates."""
+    """The largest of the median final training losses of both inits at both rates."""
     kinds = [(init, rate) for init in ("P-T", "RI-T") for rate in ("low", "high")]
-    return float(np.max([end(*kind, "train", "loss")(evidence, role).mean() for kind in kinds]))
+    return float(np.max([np.median(end(*kind, "train", "loss")(evidence, role)) for kind in kinds]))
 
 
 CLAIMS = (
