@@ -1,5 +1,5 @@
-"""Made-up tables in which the paper is right: its own numbers, repeated over seeds with a little noise, and made-up
-ones for what it does not print."""
+"""Made-up tables in which the paper is right: its own numbers, repeated over seeds with a little noise, and
+made-up ones for what it does not print."""
 
 import itertools
 
@@ -28,10 +28,14 @@ def world(seeds=SEEDS, noise: float = 1e-3) -> dict[str, pd.DataFrame]:
         "flatness": _flatness(),
     }
     made = {name: _over_seeds(table, seeds) for name, table in single.items()}
+    distance, lines = once["distance"], once["interpolation"]
     pairs = {
-        "similarity": once["similarity"], "distance": pd.concat([once["distance"], _far_at_high(once["distance"])]),
-        "interpolation": _with_clipart(once["interpolation"]), "mistakes": _mistakes(), "mistake_difficulty": _difficulty(),
-    }  # fmt: skip
+        "similarity": once["similarity"],
+        "distance": pd.concat([distance, _far_at_high(distance)]),
+        "interpolation": _with_clipart(lines),
+        "mistakes": _mistakes(),
+        "mistake_difficulty": _difficulty(),
+    }
     made |= {name: _over_pairs(table, seeds) for name, table in pairs.items()}
     for table in made.values():
         table["value"] *= 1 + noise * rng.normal(size=len(table))
@@ -55,7 +59,8 @@ def _over_seeds(table: pd.DataFrame, seeds) -> pd.DataFrame:
 
 
 def _over_pairs(table: pd.DataFrame, seeds) -> pd.DataFrame:
-    """All pairs of runs; of P-T and RI-T also those of one seed; P has no seed; lines within a run one seed."""
+    """All pairs of runs; of P-T and RI-T also those of one seed; P has no seed; lines within a run one
+    seed."""
     within = table.pairing == "same_run" if "pairing" in table else pd.Series(False, table.index)
     with_p = table.init_b == "P"
     between = (table.init != table.init_b) & ~with_p
@@ -74,7 +79,9 @@ def _with_values(table: pd.DataFrame, value) -> pd.DataFrame:
 def _trained() -> pd.DataFrame:
     """The end of training: 99 % or 0.99, and a loss of 0.05."""
     runs = _product(role=ALL, init=("P-T", "RI-T"), rate=RATES, metric=("role's", "loss"), split=("train",))
-    runs = runs.assign(metric=np.where(runs.metric == "loss", "loss", np.where(runs.role == "xray", "auc", "accuracy")))
+    runs = runs.assign(
+        metric=np.where(runs.metric == "loss", "loss", np.where(runs.role == "xray", "auc", "accuracy"))
+    )
     runs["epoch"] = runs.role.map(lambda role: 400.0 if role == "xray" else 100.0)
     runs.loc[(runs.role == "xray") & (runs.init == "P-T"), "epoch"] = 200.0
     return _with_values(runs, lambda row: {"loss": 0.05, "auc": 0.99, "accuracy": 99.0}[row.metric])
@@ -94,7 +101,9 @@ def _both_rates(once: dict) -> pd.DataFrame:
 
 def _unshuffled() -> pd.DataFrame:
     sizes = paper.figure3()[["block_size", "block_fraction"]].drop_duplicates()
-    bars = _product(role=NATURAL, init=("P-T", "RI-T"), split=("train",), metric=("accuracy",)).merge(sizes, how="cross")
+    bars = _product(role=NATURAL, init=("P-T", "RI-T"), split=("train",), metric=("accuracy",)).merge(
+        sizes, how="cross"
+    )
     return bars.assign(rate=bars.init.map({"P-T": "low", "RI-T": "high"}), value=99.0)
 
 

@@ -1,4 +1,5 @@
-"""Rules 2: statements on made-up tables that give every verdict, on the paper's own numbers, and on the records."""
+"""Rules 2: statements on made-up tables that give every verdict, on the paper's own numbers, and on the
+records."""
 
 import itertools
 import math
@@ -14,16 +15,20 @@ from tlbook import intervals, questions
 from tlbook.book import records
 from tlbook.evidence import paper, statements
 from tlbook.evidence.selection import Evidence
-from tlbook.evidence.statements import VERDICTS, Claim, Statement, evaluate, holm, papers_value
+from tlbook.evidence.statements import Claim, Statement, evaluate, holm, papers_value
 from tlbook.evidence.statistics import RI_RI, mean_over_pairs
 
-EVERY = {f"{claim.number}{one.letter}": (claim, one) for claim in questions.claims() for one in claim.statements}
+EVERY = {
+    f"{claim.number}{one.letter}": (claim, one) for claim in questions.claims() for one in claim.statements
+}
 NOT_PRINTED = {"11a", "12a", "16b", "21a", "24b"}  # statistics of which the paper prints no value
 
 
 def judged(tables: dict, *names: str, **how) -> pd.DataFrame:
     """Rows of `evaluate` of some statements, by name."""
-    claims = [Claim(c.number, c.section, c.where, c.text, (one,)) for c, one in map(EVERY.get, names or EVERY)]
+    claims = [
+        Claim(c.number, c.section, c.where, c.text, (one,)) for c, one in map(EVERY.get, names or EVERY)
+    ]
     rows = evaluate(claims, tables, **how)
     return rows.set_axis(rows.claim.astype(str) + rows.letter)
 
@@ -38,10 +43,17 @@ def right() -> dict:
     return world()
 
 
+@pytest.fixture(scope="module")
+def all_rows(right) -> pd.DataFrame:
+    return judged(right)
+
+
 def test_there_are_41_statements_on_30_claims_in_order():
     assert [claim.number for claim in questions.claims()] == list(range(1, 31)) and len(EVERY) == 41
     for claim, one in EVERY.values():
-        assert one.asks in (">", "<", "within") and (one.band > 0) == (one.asks == "within") and one.why, claim
+        assert one.asks in (">", "<", "within") and (one.band > 0) == (one.asks == "within") and one.why, (
+            claim
+        )
         assert one.letter == "abc"[claim.statements.index(one)]
 
 
@@ -65,7 +77,7 @@ def test_the_papers_own_value_lies_where_the_paper_claims(name):
         ("8a", 100 * (9.5 / 10.5 - 14 / 64.5)),
         ("13b", np.mean([0.0036, 0.0011, 0.0022, 0.0003, 0.0808])),
         ("16a", np.mean(np.log([815.08 / 193.45, 822.43 / 178.07, 776.76 / 218.52, 255.34 / 200.12]))),
-        ("19a", np.mean([(low - 100 / 345) / (end - 100 / 345) for low, end in ((6.5, 61.5), (5.5, 58), (16.3, 64.3))])),
+        ("19a", np.mean([(345 * low - 100) / (345 * end - 100) for low, end in ((6.5, 61.5), (5.5, 58), (16.3, 64.3))])),
         ("22b", (0.701 - 0.561) - (0.734 - 0.723)),
         ("26a", np.mean([0, 73.9 - 74.1, 66.9 - 67.2])),
         ("27a", 12 - np.mean([0.3, 0, 0.1])),
@@ -83,8 +95,8 @@ def test_of_how_many_targets_the_paper_prints_a_value():
 # -- every verdict ----------------------------------------------------------------------------------------
 
 
-def test_where_the_paper_is_right_every_statement_is_reproduced(right):
-    rows = judged(right)
+def test_where_the_paper_is_right_every_statement_is_reproduced(all_rows):
+    rows = all_rows
     assert set(rows.verdict) == {"reproduced"} and (rows.n == 10).all() and rows.holm.all()
     printed = rows[rows.paper.notna() & (rows.asks.str[0] != "0")]
     assert (abs(printed.value - printed.paper) < 0.02 * abs(printed.paper) + 0.01).mean() > 0.8
@@ -127,16 +139,18 @@ def test_a_wide_interval_leaves_it_open_and_says_how_many_seeds_would_do(right, 
 @pytest.mark.parametrize(
     ("name", "table", "value", "where", "words"),
     [
-        ("1a", "learning_curves", 80.0, {"init": "RI-T", "split": "train", "metric": "accuracy", "role": "real"},
-         "RI-T (real, high) reached 80"),
-        ("11a", "learning_curves", 0.8, {"init": "P-T", "split": "train", "metric": "auc"}, "P-T (xray, low) reached 0.8"),
-        ("6b", "block_shuffle", 80.0, {"init": "RI-T", "split": "train", "metric": "accuracy", "block_size": "224"},
-         "RI-T (clipart, high, 224) reached 80"),
+        ("1a", "learning_curves", 80.0,
+         {"init": "RI-T", "split": "train", "metric": "accuracy", "role": "real"}, "RI-T (real, high) reached 80"),
+        ("11a", "learning_curves", 0.8, {"init": "P-T", "split": "train", "metric": "auc"},
+         "P-T (xray, low) reached 0.8"),
+        ("6b", "block_shuffle", 80.0,
+         {"init": "RI-T", "split": "train", "metric": "accuracy", "block_size": "224"}, "RI-T (clipart, high, 224) reached 80"),
         ("4b", "learning_curves", 80.0, {"init": "RI-T", "split": "train", "metric": "accuracy"}, "it is 80"),
         ("8a", "block_shuffle", 90.0, {"init": "RI-T", "metric": "mean_accuracy"}, "hardly trains at '*'"),
         ("10a", "block_shuffle", 90.0, {"init": "RI-T", "metric": "mean_accuracy"}, "trains slowly"),
         ("20a", "learning_curves", 0.7, {"init": "RI-T", "role": "xray", "split": "dev"}, "dev AUC falls"),
-        ("21a", "learning_curves", 0.3, {"init": "RI-T", "rate": "low", "metric": "loss"}, "training loss under 0.2"),
+        ("21a", "learning_curves", 0.3, {"init": "RI-T", "rate": "low", "metric": "loss"},
+         "training loss under 0.2"),
         ("27a", "source_accuracy", 70.0, {}, "a source that changes by 2 points"),
     ],
 )  # fmt: skip
@@ -147,7 +161,9 @@ def test_premise_absent(right, name, table, value, where, words):
 
 
 def test_shuffled_runs_need_not_fit_and_what_no_rit_enters_has_no_premise(right):
-    shuffled = changed(right, "block_shuffle", lambda v: 50.0, block_size="1", split="train", metric="accuracy")
+    shuffled = changed(
+        right, "block_shuffle", lambda v: 50.0, block_size="1", split="train", metric="accuracy"
+    )
     low = changed(shuffled, "learning_curves", lambda v: 0.5, role="xray", init="P-T", split="train")
     assert list(judged(low, "6b", "14a").verdict) == ["reproduced", "reproduced"]
 
@@ -165,25 +181,33 @@ def test_seeds_of_the_pilot_judge_nothing(right):
     pilot = world(seeds=(0, 1, 2))
     row = judged(pilot, "1a").loc["1a"]
     assert statements.in_words(row) == "not tested: 3 of 5 seeds (pilot)" and row.value > 10
-    both = {n: t if "seed" not in t else pd.concat([t, pilot[n].assign(value=-1e6)]) for n, t in right.items()}
+    both = {
+        n: t if "seed" not in t else pd.concat([t, pilot[n].assign(value=-1e6)]) for n, t in right.items()
+    }
     pd.testing.assert_frame_equal(judged(both, "1a", "16a"), judged(right, "1a", "16a"))
-    assert statements.in_words(judged(world(seeds=(3, 4, 5, 6)), "16a").loc["16a"]) == "not tested: 4 of 5 seeds"
+    assert (
+        statements.in_words(judged(world(seeds=(3, 4, 5, 6)), "16a").loc["16a"]) == "not tested: 4 of 5 seeds"
+    )
     assert verdict(world(seeds=range(3, 8)), "16a") == "reproduced"
 
 
 def test_what_is_missing_is_named(right):
     without = {name: table for name, table in right.items() if name != "flatness"}
-    assert statements.in_words(judged(without, "21a").loc["21a"]) == "not recorded: the table flatness is not recorded"
+    assert (
+        statements.in_words(judged(without, "21a").loc["21a"])
+        == "not recorded: the table flatness is not recorded"
+    )
     one_rate = right | {"flatness": right["flatness"].query("rate == 'low' or init == 'P-T'")}
     assert "init RI-T, rate high" in judged(one_rate, "21a").needs["21a"]
     half = right | {"interpolation": right["interpolation"].query("alpha < 1")}
     assert "does not reach both of its ends" in judged(half, "17a").needs["17a"]
 
 
-def test_an_unjudged_scale_keeps_its_numbers(right):
-    rows, same = judged(right, judged=False), judged(right)
+def test_an_unjudged_scale_keeps_its_numbers(right, all_rows):
+    names = ["1a", "16a", "22b", "26a"]
+    rows = judged(right, *names, judged=False)
     assert set(rows.verdict) == {"not judged"} and rows.p.isna().all()
-    pd.testing.assert_series_equal(rows.value, same.value)
+    pd.testing.assert_series_equal(rows.value, all_rows.value[names])
     assert set(judged({}, judged=False).verdict) == {"not recorded"}
 
 
@@ -202,8 +226,9 @@ def test_a_seed_without_a_value_decides_nothing(right):
 
 def test_a_report_says_each_verdict_and_sums_up(right):
     text = statements.report(judged(right, "1a", "22b"))
-    assert "reproduced" in text and text.endswith("2 of 2 decided statements reproduced, 0 not, 0 open; 0 of 2 not decided")
-    assert set(judged(right).verdict) < set(VERDICTS)
+    assert "reproduced" in text and text.endswith(
+        "2 of 2 decided statements reproduced, 0 not, 0 open; 0 of 2 not decided"
+    )
 
 
 # -- intervals --------------------------------------------------------------------------------------------
@@ -221,8 +246,8 @@ def test_targets_are_averaged_within_each_seed_first(right):
 
 def test_pairs_leave_one_seed_out(right):
     """The interval of two RI-T's mean kappa on real, by hand."""
-    one = Statement(letter="a", text="", statistic=mean_over_pairs("mistakes", RI_RI, metric="kappa"), asks=">",
-                    targets=("real",), unit="κ")  # fmt: skip
+    kappa = mean_over_pairs("mistakes", RI_RI, metric="kappa")
+    one = Statement(letter="a", text="", statistic=kappa, asks=">", targets=("real",), unit="κ")
     found = statements.estimate(one, Evidence(right))
     pairs = right["mistakes"].query("role == 'real' and init == 'RI-T'")
     left = [pairs[(pairs.seed != seed) & (pairs.seed_b != seed)].value.mean() for seed in SEEDS]
@@ -233,7 +258,9 @@ def test_pairs_leave_one_seed_out(right):
 
 @pytest.mark.parametrize(("asks", "limit", "band"), [(">", 1.0, 0.0), ("<", 1.0, 0.0), ("within", 1.0, 0.5)])
 def test_the_verdict_and_its_p_value_agree(asks, limit, band):
-    one = Statement(letter="a", text="", statistic=None, asks=asks, limit=limit, band=band, targets=("real",), unit="")
+    one = Statement(
+        letter="a", text="", statistic=None, asks=asks, limit=limit, band=band, targets=("real",), unit=""
+    )
     said = set()
     for value, error in itertools.product(np.linspace(-2, 4, 61), (0.01, 0.1, 0.5)):
         found = statements.Estimate(value, error, SEEDS, {})
@@ -252,8 +279,8 @@ def test_holm_is_statsmodels():
 
 
 def covered(n: int, spread: float, noise: float, draws: int = 20_000) -> float:
-    """The share of intervals that hold 0, of the mean over pairs of two P-T minus that of P-T and RI-T. A pair's value
-    is the sum of its runs' (RI-T's spread ``spread`` times P-T's) and ``noise`` of its own."""
+    """The share of intervals that hold 0, of the mean over pairs of two P-T minus that of P-T and RI-T. A
+    pair's value is the sum of its runs' (RI-T's spread ``spread`` times P-T's) and ``noise`` of its own."""
     rng = np.random.default_rng(n)
     p_t, ri_t = rng.normal(size=(draws, n)), spread * rng.normal(size=(draws, n))
     own = np.triu(rng.normal(size=(draws, n, n)), 1)
@@ -294,8 +321,13 @@ def test_coverage_over_seeds(n):
 def test_every_statement_can_be_computed_from_the_records_or_says_what_is_missing():
     rows = judged(records.load_scale("laptop"))
     missing = rows.verdict == "not recorded"
-    assert set(rows.index[missing]) <= {"21a"} and rows.needs[missing].str.contains("flatness has no rows").all()
-    assert np.isfinite(rows.loc[~missing, ["value", "low", "high"]]).all().all() and (rows.n[~missing] >= 3).all()
+    assert (
+        set(rows.index[missing]) <= {"21a"} and rows.needs[missing].str.contains("flatness has no rows").all()
+    )
+    assert (
+        np.isfinite(rows.loc[~missing, ["value", "low", "high"]]).all().all()
+        and (rows.n[~missing] >= 3).all()
+    )
 
 
 def test_the_papers_tables_have_our_columns():
