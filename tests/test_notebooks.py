@@ -360,6 +360,7 @@ def test_records_need_neither_torch_nor_images(tmp_path):
 def test_the_scorecard_reads_a_folder_of_the_readers_own(tmp_path):
     records.write("gpu", "feature_reuse", made_up.tables(), made_up.provenance(), tmp_path)
     shown = run_cells(source(SCORECARD), {"records": str(tmp_path)})
-    glance, counted, details = (BeautifulSoup(html, "html.parser") for html in shown)
-    assert [head.text for head in glance.select("thead th")][2:] == ["gpu"]
-    assert counted.select_one("tbody td").text == "gpu" and len(details.select("details")) == 30
+    glance, forest, counted, details, before = (BeautifulSoup(html, "html.parser") for html in shown)
+    assert len(glance.select("tr[id]")) == 30 and len(forest.select("img")) == 1
+    assert counted.select_one("tbody td").text == "gpu" and "3 of 5 seeds (pilot)" in details.text
+    assert len(before.select("details details")) == 30
