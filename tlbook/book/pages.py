@@ -233,7 +233,7 @@ def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
 
 
 def badge(result: Results, table: str) -> str:
-    """One line: scale, seeds, runs, commit, device, date, record file, how to make it again, a link to its code."""
+    """One line: scale, seeds, runs, commit, device, date, record file, how to make it again, its code."""
     made = result.provenance
     whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
