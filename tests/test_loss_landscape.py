@@ -29,7 +29,7 @@ def scale(tiny):
 
 @pytest.fixture(scope="module")
 def study(scale, own_folders):
-    """The tiny study, run once for this module; question 1's tables of the same runs; and what a page opens."""
+    """The tiny study, run once for this module; question 1's tables of these runs; and what a page opens."""
     with own_folders():
         found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)

@@ -203,7 +203,7 @@ def check_data(
 
 
 def _data_folder(given: str, must_exist: bool = False) -> Path:
-    """The folder of the data sets, as given or as TLBOOK_DATA says; made if need be unless it must exist."""
+    """The folder of the data sets, as given or as TLBOOK_DATA says; made unless it must exist."""
     text = given or os.environ.get("TLBOOK_DATA", "").strip()
     if not text:
         raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")

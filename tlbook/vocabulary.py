@@ -15,7 +15,9 @@ RUN = ["role", "init", "rate", "seed"]  # the columns that name a run
 PAIR = [*RUN, "init_b", "rate_b", "seed_b"]  # and a pair of runs
 PAIR_KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T", "P-T & P", "RI-T & P")
 PAPER_RATES = {"P-T": "low", "RI-T": "high", "P": "-"}  # at which the paper shows its models
-ORDER = {name: place for place, name in enumerate((*TARGETS, SOURCE, *INITS, *CONTROLS, *RATES, *PAIR_KINDS))}
+ORDER = {
+    name: place for place, name in enumerate((*TARGETS, SOURCE, *INITS, *CONTROLS, *RATES, "-", *PAIR_KINDS))
+}
 
 
 # The book's order
