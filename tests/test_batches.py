@@ -14,7 +14,7 @@ def examples(n, side=8, seed=0):
     images = torch.from_numpy(noise)
     labels = torch.arange(n)
     images[:, 0, 0, 0] = labels.to(torch.uint8)
-    return Examples(images, labels, tuple(f"{i}" for i in range(n)), ("",) * n)
+    return Examples(labels, tuple(f"{i}" for i in range(n)), ("",) * n, images)
 
 
 def domain(n=60):

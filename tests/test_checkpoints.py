@@ -162,15 +162,6 @@ def test_counts_of_every_scale(monkeypatch):
     assert (found.shared >= 1).all() and found.shared["paper"] > 6
 
 
-def test_counting_puts_the_images_back(monkeypatch):
-    import os
-
-    monkeypatch.setenv("TLBOOK_DATA", "/somewhere")
-    with plan._without_real_images():
-        assert "TLBOOK_DATA" not in os.environ
-    assert os.environ["TLBOOK_DATA"] == "/somewhere"
-
-
 # Refused before anything is trained
 
 

@@ -96,8 +96,8 @@ BAD = {
     "plan --scale big": "no scale 'big'; choose from smoke, laptop, gpu, paper",
     "plan --scale tiny --target sketch": "no role 'sketch'; choose from real",
     "plan --scale tiny --data /nowhere": "no folder /nowhere",
-    "plan --scale tiny --pretrained /nowhere.safetensors": "no file /nowhere.safetensors",
-    "plan --scale tiny --pretrained yes": "no file yes; pretrained is 'train', 'shipped'",
+    "plan --scale tiny --pretrained /nowhere.safetensors": "/nowhere.safetensors is no .safetensors file",
+    "plan --scale tiny --pretrained yes": "yes is no .safetensors file, nor a .pth.tar",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
     "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",
     "train real --scale tiny --rate 0.1": "--rate is one of low, high, not '0.1'",
@@ -106,13 +106,13 @@ BAD = {
     "train real --scale tiny --pretrained shipped": "No pre-trained weights are shipped for scale 'tiny'",
     "train real --scale laptop --init RI-T": "TLBOOK_DATA",
     "train real --scale paper --init RI-T": "TLBOOK_DATA",
-    "plan --scale tiny --block-size 5": "--block-size 5 does not divide",
+    "plan --scale tiny --block-size 5": "block_sizes: 5 does not divide the side",
     "reproduce --scale tiny --images 8 --record x": "Only a scale as it stands is recorded",
     "train real --scale tiny --data folder:/nowhere": "no folder /nowhere",
     "reproduce --scale tiny --only reuse": "no question 'reuse'; choose from feature_reuse",
-    "reproduce --scale tiny --data folder:/tmp": "name the one that it stands for",
+    "reproduce --scale tiny --data folder:/usr": "name in targets the one that it stands for",
     "train real --scale tiny --data /tmp": "reads none from /tmp; write folder:/tmp if it holds your own",
-    "train source --scale tiny --data folder:/tmp": "can stand for a target, not for the source",
+    "train source --scale tiny --data folder:/usr": "name in targets the one that it stands for",
     "reproduce --scale tiny --epochs 1 --record x": "Only a scale as it stands is recorded",
     "reproduce --scale laptop --pretrained train --target real --workers 1": "TLBOOK_DATA",
     "claims --scale big": "no scale 'big'",
@@ -165,18 +165,12 @@ def test_all_questions_that_can_be_run_are_the_default(tlbook, monkeypatch):
 
 
 UNINSTALLED = """
-import os, runpy, sys
+import runpy, sys
 BLOCKED = ("pooch", "papermill", "ipywidgets", "jupyter_book", "IPython", "matplotlib", "seaborn")
-PACKAGE = os.path.join(os.getcwd(), "tlbook")
-def asked_by_us():
-    frame = sys._getframe(2)
-    while "importlib" in frame.f_code.co_filename:
-        frame = frame.f_back
-    return frame.f_code.co_filename.startswith(PACKAGE)
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         name = name.split(".")[0]
-        if name in BLOCKED or name == "pydantic" and asked_by_us():  # newer versions of typer use it too
+        if name in BLOCKED:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocked())
 from tlbook import scales

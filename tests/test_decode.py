@@ -11,12 +11,15 @@ from images import class_folders, picture
 from PIL import Image
 
 from tlbook import data
-from tlbook.data import decode
+from tlbook.data import decode, embedded
+from tlbook.data.stream import Stream
 from tlbook.data.views import CHAINS
+from tlbook.questions import grid, plan
+from tlbook.training import executors, runs
 
 
 def cached(tmp_path):
-    return sorted((tmp_path / "cache" / "images").glob("*"))
+    return sorted((tmp_path / "cache" / "views").glob("*.npy"))
 
 
 def request(folder, side=8, train=100, test=100, chooses=True):
@@ -196,7 +199,7 @@ def test_of_three_parts_val_alone_chooses(tmp_path):
 def test_the_second_call_decodes_nothing(tmp_path, monkeypatch):
     first = load(class_folders(tmp_path / "mine"))
     assert len(cached(tmp_path)) == 3
-    monkeypatch.setattr(decode, "decode_image", lambda *a: pytest.fail("decoded again"))
+    monkeypatch.setattr(Stream, "_decoded", lambda *a: pytest.fail("decoded again"))
     second = load(tmp_path / "mine")
     assert torch.equal(first.train.images, second.train.images) and first.digest == second.digest
 
@@ -237,14 +240,16 @@ def test_a_bad_file_is_refused_and_leaves_nothing_half_written(tmp_path, content
 
 
 def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
-    def full(file, images):
-        file.write(b"half")
+    def full(partial, path):
+        assert partial.stat().st_size
         raise OSError("no space left")
 
-    monkeypatch.setattr(np, "save", full)
+    folder = class_folders(tmp_path / "mine")
+    data.identify(request(folder))  # the digests are written
+    monkeypatch.setattr(decode.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
-        load(class_folders(tmp_path / "mine"))
-    assert cached(tmp_path) == []
+        load(folder)
+    assert [path for path in (tmp_path / "cache" / "views").iterdir() if path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("left", [0, 50, -10])
@@ -272,6 +277,48 @@ def test_statistics_are_of_the_training_pixels(tmp_path):
     mean, std = found.mean_and_std
     pixels = found.train.images.numpy().astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
     assert np.allclose(mean, pixels.mean(1), rtol=1e-5) and np.allclose(std, pixels.std(1), rtol=1e-4)
+
+
+# Which images they are, without their pixels
+
+
+def test_identifying_and_planning_decode_and_draw_nothing(tmp_path, monkeypatch, tiny):
+    folder = class_folders(tmp_path / "mine", count=12)
+    own = tiny.replace(datasets={"clipart": f"folder:{folder}"})
+    wanted = [data.request(own, role) for role in ("source", *own.targets)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", lambda *a: pytest.fail("decoded"))
+        patch.setattr(embedded, "generate", lambda *a: pytest.fail("drawn"))
+        identities = [data.identify(request) for request in wanted]
+        counted = plan.plan(own, own.targets, own.seeds)
+        with pytest.raises(pytest.fail.Exception, match="decoded"):
+            data.load(wanted[2])
+    assert counted.passes.iloc[-1] > 0 and not runs.root().exists()
+    for identity, request in zip(identities, wanted, strict=True):
+        domain = data.load(request)
+        assert (identity.digest, identity.evaluated) == (domain.digest, domain.evaluated)
+        assert (identity.classes, identity.multilabel) == (domain.classes, domain.multilabel)
+        for split in data.SPLITS:
+            names, examples = getattr(identity, split), getattr(domain, split)
+            assert torch.equal(names.labels, examples.labels) and names.paths == examples.paths
+            assert len(names) == len(examples.images)
+
+
+def test_a_damaged_image_is_refused_before_anything_is_trained(tmp_path, tiny, refused):
+    folder = class_folders(tmp_path / "mine", count=12)
+    (folder / "cat" / "03.png").write_bytes(damaged("png"))
+    own = tiny.replace(datasets={"clipart": f"folder:{folder}"})
+    specs = [grid.source(own), grid.ri_t(own, "clipart", "low", 0)]
+    refused("03.png is corrupt", executors.ensure_all, specs, workers=1, show=False)
+    assert not runs.root().exists()
+
+
+def test_images_that_change_after_they_were_identified_are_loaded_as_what_they_are(tmp_path):
+    folder = class_folders(tmp_path / "mine")
+    before = data.identify(request(folder))
+    picture(folder / before.train.paths[0], seed=12345)
+    assert data.identify(request(folder)).digest == before.digest  # this process knows them
+    assert load(folder).digest != before.digest
 
 
 # The embedded family

@@ -208,19 +208,23 @@ def test_distances_are_those_of_the_weights(study, found):
 
 def test_ends_of_runs_of_different_lengths_are_compared_too():
     kept = {("P-T", "low", 0): [0, 1, 2, 4, 6], ("RI-T", "high", 0): [0, 1, 2, 4, 8, 12]}
-    one = types.SimpleNamespace(runs={k: types.SimpleNamespace(kept=lambda e=e: e) for k, e in kept.items()})
+    kept_by = {key: types.SimpleNamespace(kept=lambda epochs=epochs: epochs) for key, epochs in kept.items()}
     first, second = kept
-    found = differences._epochs(one, (first, second))
-    assert found == [((e, e), False) for e in (0, 1, 2, 4)] + [((6, 12), True)]
-    assert differences._epochs(one, (second, differences.P))[-1] == ((12, 12), True)
+    found = differences._epochs(kept_by, (first, second))
+    assert found == [(epoch, epoch) for epoch in (0, 1, 2, 4)] + [(6, 12)]
+    assert differences._epochs(kept_by, (second, differences.P))[-1] == (12, 12)
 
 
-def test_many_images_come_in_equal_chunks(monkeypatch):
-    assert [len(part) for part in differences._parts(900, 10**6)] == [900]
+def test_many_images_come_in_equal_chunks(tiny, monkeypatch):
+    def parts(there, wanted):
+        domain = types.SimpleNamespace(test=range(there))
+        return differences.Opened(tiny.replace(similarity_images=wanted), domain, None, {}).parts()
+
+    assert [len(part) for part in parts(900, 10**6)] == [900]
     monkeypatch.setattr(differences, "CHUNK", 300)
-    parts = differences._parts(1001, 901)
-    assert [len(part) for part in parts] == [226, 225, 225, 225]
-    assert parts[0][0] == 0 and parts[-1][-1] == 1000
+    several = parts(1001, 901)
+    assert [len(part) for part in several] == [226, 225, 225, 225]
+    assert several[0][0] == 0 and several[-1][-1] == 1000
 
 
 def test_modules_are_asked_for_in_groups_that_fit():
@@ -228,20 +232,20 @@ def test_modules_are_asked_for_in_groups_that_fit():
     assert differences._within(10, sizes) == [["a", "b"], ["c"], ["d", "e"]]
 
 
-def test_a_small_memory_changes_nothing(study, found, tiny, monkeypatch, tmp_path):
-    """Fewer images at once, and modules one by one, give the same debiased CKA within sampling."""
+def test_a_small_memory_changes_nothing(study, tiny, monkeypatch):
+    """Modules that do not fit together are asked for one by one."""
     calls = []
     whole = features.outputs
     monkeypatch.setattr(
         features, "outputs", lambda m, b, names: calls.append(len(names)) or whole(m, b, names)
     )
-    one = types.SimpleNamespace(domain=data.load(data.request(tiny, "xray")), view=lambda: None)
-    spec = grid.p_t(tiny, "xray", "low", 0)
-    one.view = lambda: batches.View.of(one.domain, tiny.side, "own", spec.shuffle)
+    domain = data.load(data.request(tiny, "xray"))
+    view = batches.View.of(domain, tiny.side, "own", grid.p_t(tiny, "xray", "low", 0).shuffle)
+    here = differences.Opened(tiny, domain, view, {})
     model = {"m": differences.network(tiny.network, study[1]["xray", "P-T", "low", 0])}
     monkeypatch.setattr(differences, "MEMORY", 4 * 40 * 2048)
-    names = features.places(model["m"])
-    shown = {name: out for _, name, out in differences._outputs(one, model, names, np.arange(40))}
+    names = model["m"].places()
+    shown = {name: out for _, name, out in differences._outputs(here, model, names, np.arange(40))}
     assert list(shown) == list(names) and calls[1:] == [1, 1, 4]
 
 

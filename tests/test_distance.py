@@ -6,7 +6,6 @@ import torch
 from tlbook.models import build
 from tlbook.questions.differences.method import distance
 
-
 NETWORK = "fixup_small8"
 
 

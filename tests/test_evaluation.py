@@ -47,7 +47,7 @@ def test_an_empty_set_has_no_batches(tiny):
 
     domain = data.load(data.request(tiny, "real"))
     view = View.of(domain, 32, "own", Shuffle.none())
-    empty = data.Examples(domain.dev.images[:0], domain.dev.labels[:0], (), ())
+    empty = data.Examples(domain.dev.labels[:0], (), (), domain.dev.images[:0])
     assert sum(len(images) for images, _ in Resident(empty, view)) == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from made_up import provenance
 
-from tlbook import questions
+from tlbook import questions, scales
 from tlbook.book import pages, source
 from tlbook.book.results import Results
 from tlbook.errors import TlbookError
@@ -85,3 +85,44 @@ def test_records_have_no_models(results):
         raise AssertionError("called")
 
     assert "no models here" in pages.same_as(recorded, "rewind", by_hand, role="real")._repr_html_()
+
+
+def test_by_hand_stands_beside_the_packages_own(results):
+    def ours(tables):
+        return {"first": tables["rewind"].value[0], "small": 1e-3}
+
+    shown = pages.same(results, lambda: {"first": 1.0, "small": 1e-3}, ours)
+    assert shown.frame.to_dict("list") == {
+        "of": ["first", "small"], "by hand": [1.0, 1e-3], "by the package": [1.0, 1e-3],
+    }  # fmt: skip
+    with pytest.raises(TlbookError, match="By hand small is 0.00101, and by the package it is 0.001"):
+        pages.same(results, lambda: {"first": 1.0, "small": 1.01e-3}, ours)
+    with pytest.raises(TlbookError, match="By hand there are first, else first, small"):
+        pages.same(results, lambda: {"first": 1.0}, ours)
+    recorded = {"recorded": dataclasses.replace(results["this build"], recorded=True)}
+    assert "no models here" in pages.same(recorded, lambda: 1 / 0, ours)._repr_html_()
+
+
+def test_a_list_of_sentences_is_shown_as_one(results):
+    table = results["this build"].tables["rewind"]
+    named = {"this build": dataclasses.replace(results["this build"], tables={"domains": table})}
+    page = BeautifulSoup(
+        pages.show(named, lambda table: ["One.", "Two <b>."], "domains")._repr_html_(), "html.parser"
+    )
+    assert [line.text for line in page.select("li")] == ["One.", "Two <b>."]
+
+
+def test_runs_that_a_reader_chose_may_not_give_such_rows(results):
+    """One seed has no pairs; the scale as it stands has them, so there a wrong name is no excuse."""
+
+    def by_hand():
+        raise AssertionError("called")
+
+    ((label, built),) = results.items()
+    some = {label: dataclasses.replace(built, provenance=provenance() | {"as_it_stands": False})}
+    assert "do not give the table" in pages.same_as(some, "rewind", by_hand, role="clipart")._repr_html_()
+    assert "do not give the table" in pages.same_as(some, "barriers", by_hand, role="real")._repr_html_()
+    whole = {"targets": list(scales.TARGETS), "seeds": list(scales.get("smoke").seeds), "as_it_stands": True}
+    results = {label: dataclasses.replace(built, provenance=provenance() | whole)}
+    with pytest.raises(TlbookError, match="has 0 rows where role clipart"):
+        pages.same_as(results, "rewind", lambda: 1.0, role="clipart")

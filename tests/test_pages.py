@@ -119,7 +119,7 @@ def test_badge_says_how_a_result_was_made_and_how_to_make_it_again(recorded):
     assert parts[0] == "scale laptop"
     assert "seeds 0, 1, 2: 96 runs" in parts and "10 min of training" in parts
     assert "commit `0123456789`" in parts and "cpu (a processor), torch 2" in parts and "2026-11-24" in parts
-    assert parts[-1] == "again: `tlbook reproduce --scale laptop --only feature_reuse`"
+    assert "again: `tlbook reproduce --scale laptop --only feature_reuse`" in parts
 
 
 def test_badge_of_smoke_says_that_it_judges_nothing(build):
@@ -135,7 +135,7 @@ def test_badge_warns_of_changes_that_git_saw(recorded, clean, words):
 def test_badge_command_names_roles_and_seeds_of_a_part(recorded):
     part = dataclasses.replace(recorded, provenance=provenance(("real", "quickdraw"), seeds=[0, 4]))
     options = "--target real --target quickdraw --seed 0 --seed 4"
-    assert pages.badge(part, "convergence").endswith(f"--only feature_reuse {options}`")
+    assert f"--only feature_reuse {options}`" in pages.badge(part, "convergence").split(" · ")[-2]
 
 
 def test_badge_of_a_changed_scale_does_not_pass_for_the_scale(build):
@@ -239,30 +239,6 @@ def test_what_these_runs_do_not_give_is_not_called_unrecorded(own):
     less = dataclasses.replace(own, tables={})
     text = parse(pages.show({"mine": less}, count, "convergence")).text
     assert "These runs do not give the table convergence" in text
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, "P gave +13.6 points (95 % interval 2.1 to 25.1, 3 runs of each). P-T passed RI-T's end after"),
-        ({"n": 2}, "(2 run(s) of each, too few for an interval)"),
-        ({"training": 74.0}, "But RI-T had reached only 74.0 % on its own training images"),
-        ({"metric": "auc", "p_t": 0.915, "ri_t": 0.892, "training": 0.99, "chance": 0.5, "gain": 0.0229},
-         "chance AUC 0.500): P-T ends at AUC 0.915, RI-T at AUC 0.892. P gave +0.023 of AUC"),
-    ],
-)  # fmt: skip
-def test_worth_in_words(changes, words):
-    row = {"role": "real", "dataset": "folder:/home/me/cats", "classes": 3, "train": 49, "chance": 100 / 3,
-           "metric": "accuracy", "p_t": 56.8, "ri_t": 43.2, "n": 3, "gain": 13.6, "low": 2.1, "high": 25.1,
-           "training": 97.0, "sooner": 0.1}  # fmt: skip
-    said = pages.in_words(next(pd.DataFrame([row | changes]).itertuples())).replace("\xa0", " ")
-    assert said.startswith("real · cats (3 classes, 49 training images, chance") and words in said
-    assert ("needed longer" in said) == ("training" in changes and changes["training"] == 74.0)
-
-
-def test_worth_is_told_of_every_target(recorded):
-    lines = parse(pages.worth({"recorded": recorded})).select(".tlb-panel li")
-    assert [line.text.split(" · ")[0] for line in lines] == list(ROLES)
 
 
 # -- explorers and images ---------------------------------------------------------------------------------

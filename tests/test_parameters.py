@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tlbook import scales
@@ -57,6 +59,13 @@ def test_overrides_make_another_scale_value():
     assert scale != scales.get("laptop")
 
 
+def test_pretraining_cut_short_keeps_the_checkpoints_that_it_has():
+    scale = parameters.read({"scale": "laptop", "source_epochs": "13", "test_images": 9}).apply()
+    assert (scale.source.epochs, scale.source.test, scale.constant_epochs) == (13, 9, 13)
+    assert scale.checkpoints.starts == (0, 1, 2, 4, 7, 13) and scale.checkpoints.constant_starts == (13,)
+    assert {(task.epochs, task.test) for task in scale.tasks.values()} == {(200, 9)}
+
+
 def test_data_is_a_root_or_one_targets_images(tmp_path):
     root = parameters.read({"data": str(tmp_path), "scale": "laptop"})
     assert root.root == tmp_path and root.apply() is scales.get("laptop")
@@ -88,6 +97,7 @@ REFUSALS = [
     ({"targets": ["real", "real"]}, "given twice"),
     ({"seeds": [0, 0]}, "given twice"),
     ({"seeds": [-1]}, "at least 0"),
+    ({"seeds": [2**32]}, "at most 4294967295"),
     ({"seeds": [1.5]}, "1.5 is not a whole number"),
     ({"seeds": [True]}, "True is not a whole number"),
     ({"block_sizes": [5]}, "choose from *, 1, 2, 4, 8, 16, 32"),
@@ -118,7 +128,7 @@ def test_refusals_are_one_sentence(given, part):
         parameters.read(given)
     message = str(refusal.value)
     assert part in message
-    assert "\n" not in message and "pydantic" not in message and "validation error" not in message
+    assert "\n" not in message
 
 
 def test_a_folder_stands_for_exactly_one_target(tmp_path):
@@ -167,5 +177,5 @@ def test_a_notebook_without_parameters_refuses_them():
 
 
 def test_parameters_cannot_be_changed_afterwards():
-    with pytest.raises(ValueError):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         parameters.read({}).scale = "laptop"

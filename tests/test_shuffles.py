@@ -124,13 +124,6 @@ def test_channels_last_images_are_shuffled_like_others():
     assert torch.equal(apply(Shuffle.block(2, 1), last), apply(Shuffle.block(2, 1), images))
 
 
-def test_the_returned_index_is_the_caller_s_own():
-    images = numbered(1, 3, 8)
-    before = apply(Shuffle.pixel(7), images)
-    index(Shuffle.pixel(7), 3, 8).zero_()
-    assert torch.equal(apply(Shuffle.pixel(7), images), before)
-
-
 # The official code
 
 

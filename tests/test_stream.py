@@ -187,7 +187,7 @@ def test_digests_are_those_of_the_files_and_only_changed_ones_are_read_again(min
 
 def test_a_damaged_index_is_read_past(mine, tmp_path):
     first = stream.digests(mine, ["cat/00.png"])
-    (index,) = (tmp_path / "cache" / "digests").glob("*.txt")
+    (index,) = (tmp_path / "cache" / "digests").glob("*.json")
     index.write_bytes(b"rubbish\n\xff\xfe 12 \n" + index.read_bytes()[:40])
     assert stream.digests(mine, ["cat/00.png"]) == first
 

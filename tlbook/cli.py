@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tlbook import code_state, questions, scales, tables
-from tlbook.book import records
+from tlbook.book import parameters, records
+from tlbook.book.parameters import Parameters
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
 
@@ -22,41 +24,59 @@ app.add_typer(runs_app, name="runs")
 data_app = typer.Typer(no_args_is_help=True, help="Get data sets, and look at what is there.")
 app.add_typer(data_app, name="data")
 
-ScaleName = Annotated[str, typer.Option("--scale", help=f"One of {', '.join(scales.SCALES)}.")]
-Targets = Annotated[
-    list[str] | None, typer.Option("--target", help="A role; give it again for more. Default: all four.")
-]
-Seeds = Annotated[
-    list[int] | None,
-    typer.Option("--seed", min=0, help="A seed; give it again for more. Default: the scale's."),
-]
 Questions = Annotated[
     list[str] | None, typer.Option("--only", help="A question; give it again for more. Default: all.")
 ]
-Workers = Annotated[
-    int, typer.Option(min=0, help="Processes that train side by side; 0: one a core, or one on a GPU.")
-]
-Data = Annotated[
-    str,
-    typer.Option(help="Folder of the real images (default: TLBOOK_DATA), or folder:/path for one --target."),
-]
-Pretrained = Annotated[
-    str,
-    typer.Option(
-        help="'train', 'shipped', or a file: .safetensors, or a .pth.tar of the official code; default: "
-        "the scale's."
-    ),
-]
-Epochs = Annotated[int, typer.Option(min=0, help="Epochs of every target run; 0 means the scale's.")]
-# To try a scale at a small price: each of them, left at 0 or empty, means the scale's.
-Images = Annotated[int, typer.Option(min=0, help="At most so many training images of a target.")]
-TestImages = Annotated[int, typer.Option(min=0, help="At most so many test images of every set.")]
-SourceImages = Annotated[int, typer.Option(min=0, help="At most so many training images of the source.")]
-SourceEpochs = Annotated[int, typer.Option(min=0, help="Epochs of pre-training.")]
-BlockSizes = Annotated[
-    list[str] | None,
-    typer.Option("--block-size", help="'*' or pixels, again for more; the side itself is always added."),
-]
+Scale = Annotated[str, typer.Option(help=f"One of {', '.join(scales.SCALES)}.")]
+Count = functools.partial(typer.Option, min=0)
+
+
+def _parameters(
+    scale: Scale,
+    targets: Annotated[
+        list[str], typer.Option("--target", help="A role; again for more. Default: all.")
+    ] = (),
+    seeds: Annotated[list[int], Count("--seed", help="A seed; again for more. Default: the scale's.")] = (),
+    data: Annotated[
+        str, typer.Option(help="Folder of the real images, or folder:/path for one target.")
+    ] = "",
+    pretrained: Annotated[
+        str,
+        typer.Option(help="'train', 'shipped', or a file: .safetensors, or the official code's .pth.tar."),
+    ] = "",
+    workers: Annotated[int, Count(help="Processes that train side by side; 0: one a core or GPU.")] = 0,
+    epochs: Annotated[int, Count(help="Epochs of every target run.")] = 0,
+    images: Annotated[int, Count(help="At most so many training images of a target.")] = 0,
+    test_images: Annotated[int, Count(help="At most so many test images of every set.")] = 0,
+    source_images: Annotated[int, Count(help="At most so many training images of the source.")] = 0,
+    source_epochs: Annotated[int, Count(help="Epochs of pre-training.")] = 0,
+    block_sizes: Annotated[
+        list[str],
+        typer.Option("--block-size", help="'*' or pixels, again for more; the side is always added."),
+    ] = (),
+) -> None:
+    """What commands share: `tlbook.book.parameters`. Left at 0 or empty, each means the scale's."""
+
+
+PARAMETERS = inspect.signature(_parameters, eval_str=True).parameters
+
+
+def takes(*names: str) -> Callable[[Callable], Callable]:
+    """Give a command those of `PARAMETERS`: they are its first argument, a mapping, beside its own."""
+
+    def decorate(command: Callable) -> Callable:
+        @functools.wraps(command)
+        def run(**arguments) -> None:
+            given = {name: arguments.pop(name) for name in names}
+            command(given, **arguments)
+
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        together = [p.replace(kind=p.KEYWORD_ONLY) for p in (*(PARAMETERS[name] for name in names), *own)]
+        run.__signature__ = inspect.Signature(together)
+        run.__annotations__ = {p.name: p.annotation for p in together}
+        return run
+
+    return decorate
 
 
 def main() -> None:
@@ -71,104 +91,40 @@ def main() -> None:
         sys.exit(2)
 
 
-def _scale(
-    name: str, pretrained: str = "", data: str = "", epochs: int = 0, targets: Sequence[str] = (), **less
-) -> scales.Scale:
-    """The scale with what was given; ``data`` may be one target's own images, ``less`` is `_smaller`'s."""
-    scale = _smaller(scales.get(name), **less)
-    changes: dict = {"pretrained": pretrained} if pretrained else {}
-    if epochs:
-        changes["epochs"] = epochs
-    own = data.startswith(FOLDER)
-    if data and not Path(data.removeprefix(FOLDER)).expanduser().is_dir():
-        what = "" if own else "; --data names the folder that holds the data sets, or folder:/path"
-        raise TlbookError(f"There is no folder {data.removeprefix(FOLDER)}{what}.")
-    if own and len(targets) != 1:
-        raise TlbookError(f"--data {data} is one target's images: name the one that it stands for.")
-    if own:
-        changes["datasets"] = {targets[0]: data}
-    elif data:
-        scale.refuse_unread(data)
-        os.environ["TLBOOK_DATA"] = data
-    return scale.replace(**changes) if changes else scale
-
-
-def _smaller(
-    scale: scales.Scale,
-    images: int = 0,
-    test_images: int = 0,
-    source_images: int = 0,
-    source_epochs: int = 0,
-    block_sizes: Sequence[str] | None = None,
-) -> scales.Scale:
-    """The scale with counts turned down, to try it; 0 or none of them leaves it as it is."""
-    changes: dict = {}
-    targets = {name: value for name, value in (("train", images), ("test", test_images)) if value}
-    if targets:
-        changes["tasks"] = {role: dataclasses.replace(t, **targets) for role, t in scale.tasks.items()}
-    given = {"train": source_images, "test": test_images, "epochs": source_epochs}
-    if source := {name: value for name, value in given.items() if value}:
-        changes["source"] = dataclasses.replace(scale.source, **source)
-    if source_epochs:
-        earlier = {epoch for epoch in scale.checkpoints.starts if epoch < source_epochs}
-        changes["checkpoints"] = {"starts": tuple(sorted(earlier | {source_epochs}))}
-        changes["constant_epochs"] = min(scale.constant_epochs, source_epochs)
-    if block_sizes:
-        changes["shuffles"] = {"sizes": _block_sizes(block_sizes, scale.side)}
-    return scale.replace(**changes) if changes else scale
-
-
-def _block_sizes(given: Sequence[str], side: int) -> tuple[str | int, ...]:
-    """'*' first, then by size, the side itself always among them; others are refused."""
-    valid = scales.valid_block_sizes(side)
-    wanted = {*given, str(side)}
-    if wrong := sorted(wanted - set(map(str, valid))):
-        sizes = ", ".join(map(str, valid))
-        raise TlbookError(f"--block-size {wrong[0]} does not divide the side of {side} px; valid: {sizes}.")
-    return tuple(size for size in valid if str(size) in wanted)
-
-
-def _seeds(given: list[int] | None) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(given or ()))
-
-
-def _targets(given: list[str] | None) -> tuple[str, ...]:
-    given = given or []
-    unknown = [target for target in given if target not in scales.TARGETS]
-    if unknown:
-        raise TlbookError(f"There is no role {unknown[0]!r}; choose from {', '.join(scales.TARGETS)}.")
-    return tuple(dict.fromkeys(given)) or scales.TARGETS
+def _read(options: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
+    """The validated parameters and the scale to study; images are looked for where they say."""
+    given = parameters.read(options)
+    if given.root:
+        os.environ["TLBOOK_DATA"] = str(given.root)
+    return given, given.apply()
 
 
 @app.command()
+@takes("scale", "data", "pretrained", "epochs")
 def train(
-    scale: ScaleName,
+    options: Mapping,
     role: Annotated[str, typer.Argument(help="source, or a target role.")],
     init: Annotated[str, typer.Option(help=f"{', '.join(scales.INITS + scales.CONTROLS)}.")] = "P-T",
     rate: Annotated[str, typer.Option(help="low or high.")] = "low",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     block_size: Annotated[str, typer.Option(help="'*' or pixels; empty: unshuffled and augmented.")] = "",
     retrain: Annotated[bool, typer.Option("--retrain", help="Train anew even if finished.")] = False,
-    data: Data = "",
-    pretrained: Pretrained = "",
-    epochs: Epochs = 0,
 ) -> None:
     """Train one run (P first, if it starts from a P that is not there yet) and print where it is."""
     from tlbook.questions import grid
     from tlbook.training import executors, runs
 
-    value = _scale(scale, pretrained, data, epochs, [role])
+    scales.get(options["scale"]).task(role)  # refuses
+    for option, word, valid in (("init", init, scales.INITS + scales.CONTROLS), ("rate", rate, scales.RATES)):
+        if word not in valid:
+            raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {word!r}.")
     if role == scales.SOURCE:
-        spec = grid.source(value)
+        spec = grid.source(_read(options)[1])
     else:
-        value.task(role)
-        inits = scales.INITS + scales.CONTROLS
-        for option, given, valid in (("init", init, inits), ("rate", rate, scales.RATES)):
-            if given not in valid:
-                raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {given!r}.")
-        spec = grid.of_init(value, init, role, rate, seed, block_size=block_size or None)
+        _, scale = _read({**options, "targets": [role], "seeds": [seed]})
+        spec = grid.of_init(scale, init, role, rate, seed, block_size=block_size or None)
         if init != "RI-T":
-            executors.ensure_all(grid.pretraining(value))
+            executors.ensure_all(grid.pretraining(scale))
     run = runs.ensure(spec, retrain=retrain, show=True)
     print(f"{run.id}  {spec.label}\n{run.path}")
 
@@ -247,7 +203,7 @@ def check_data(
 
 
 def _data_folder(given: str, must_exist: bool = False) -> Path:
-    """The folder of the data sets, as given or as TLBOOK_DATA says; made if need be unless it must exist."""
+    """The folder of the data sets, as given or as TLBOOK_DATA says; made unless it must exist."""
     text = given or os.environ.get("TLBOOK_DATA", "").strip()
     if not text:
         raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
@@ -259,87 +215,59 @@ def _data_folder(given: str, must_exist: bool = False) -> Path:
 
 
 @app.command()
-def plan(
-    scale: ScaleName,
-    target: Targets = None,
-    seed: Seeds = None,
-    data: Data = "",
-    pretrained: Pretrained = "",
-    epochs: Epochs = 0,
-    images: Images = 0,
-    test_images: TestImages = 0,
-    source_images: SourceImages = 0,
-    source_epochs: SourceEpochs = 0,
-    block_size: BlockSizes = None,
-) -> None:
+@takes(*(name for name in PARAMETERS if name != "workers"))
+def plan(options: Mapping) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook.questions import plan as planning
-    from tlbook.training import executors, runs, weight_files
+    from tlbook.training import executors, runs
 
-    targets = _targets(target)
-    less = dict(images=images, test_images=test_images, source_images=source_images)
-    less |= dict(source_epochs=source_epochs, block_sizes=block_size)
-    value = _scale(scale, pretrained, data, epochs, targets, **less)
-    if value.pretrained == "shipped" and not weight_files.is_shipped(scale):
-        print(f"No P is shipped for scale {scale} yet, so its pre-training is counted too.")
-        value = value.replace(pretrained="train")
-    counted = planning.plan(value, targets, _seeds(seed) or value.seeds)
-    speed, workers = planning.throughput(value), executors.default_workers()
+    given, asked = _read(options)
+    scale = planning.with_p(asked)
+    if scale.pretrained != asked.pretrained:
+        print(f"No P is shipped for scale {scale.name} yet, so its pre-training is counted too.")
+    counted = planning.plan(scale, given.targets, given.seeds)
+    speed, workers = planning.throughput(scale), executors.default_workers()
     counted["hours"] = (counted.passes / speed / workers / 3600).round(2)
     print(counted.to_string(index=False))
     print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured now")
 
 
 @app.command()
+@takes(*PARAMETERS)
 def reproduce(
-    scale: ScaleName,
+    options: Mapping,
     only: Questions = None,
-    target: Targets = None,
-    seed: Seeds = None,
     record: Annotated[str, typer.Option(help="Folder to record into ('book' is book/records).")] = "",
     commit: Annotated[str, typer.Option(help="The commit of this code, where git cannot tell.")] = "",
-    workers: Workers = 0,
-    data: Data = "",
-    pretrained: Pretrained = "",
-    epochs: Epochs = 0,
-    images: Images = 0,
-    test_images: TestImages = 0,
-    source_images: SourceImages = 0,
-    source_epochs: SourceEpochs = 0,
-    block_size: BlockSizes = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Train anew even what is finished.")] = False,
 ) -> None:
     """Train what is missing for the questions, print their tables' sizes, and record them if asked."""
     from tlbook.book import results
 
-    targets = _targets(target)
-    less = dict(images=images, test_images=test_images, source_images=source_images)
-    less |= dict(source_epochs=source_epochs, block_sizes=block_size)
-    value = _scale(scale, pretrained, data, epochs, targets, **less)
-    if record and value != scales.get(scale):
+    given, scale = _read(options)
+    if record and scale != scales.get(given.scale):
         raise TlbookError(
             "Only a scale as it stands is recorded: without --pretrained, folder: or other counts and epochs."
         )
     asked = [questions.get(name) for name in dict.fromkeys(only or questions.every())]
     folder = records.FOLDER if record in ("", "book") else Path(record)
     if record:
-        wanted = {"targets": targets or scales.TARGETS, "seeds": list(_seeds(seed) or value.seeds)}
-        wanted |= code_state.current(commit)
+        wanted = {"targets": given.targets, "seeds": list(given.seeds)} | code_state.current(commit)
         for question in asked:
-            records.refuse_loss(scale, question.name, wanted, folder)
-    how = {"workers": workers or None, "retrain": retrain, "commit": commit}
+            records.refuse_loss(given.scale, question.name, wanted, folder)
+    how = {"workers": given.workers, "retrain": retrain, "commit": commit}
     for question in asked:
-        found = results.run(question, value, targets, _seeds(seed), **how)
-        for name, frame in found.tables.items():
+        result = results.run(question, scale, given.targets, given.seeds, **how)
+        for name, frame in result.tables.items():
             print(f"{question.name}.{name}: {len(tables.check(question.table(name), frame))} rows")
         if record:
-            where = records.add(scale, question.name, found.tables, found.provenance, folder)
+            where = records.add(given.scale, question.name, result.tables, result.provenance, folder)
             print(f"recorded in {where}")
 
 
 @app.command("claims")
 def claims_(
-    scale: ScaleName,
+    scale: Scale,
     only: Annotated[str, typer.Option("--only", help="One question.")] = "",
     json_file: Annotated[str, typer.Option("--json", help="Write the verdicts to this file too.")] = "",
     root: Annotated[str, typer.Option("--records", help="Folder of the records.")] = "",
@@ -358,7 +286,7 @@ def claims_(
 @app.command()
 def compare(
     there: Annotated[str, typer.Argument(help="Folder of other records, such as `reproduce --record` made.")],
-    scale: ScaleName,
+    scale: Scale,
     only: Questions = None,
     root: Annotated[str, typer.Option("--records", help="Folder of the records (default: the book's).")] = "",
     within: Annotated[
@@ -386,15 +314,18 @@ def compare(
 
 
 @app.command()
-def ship(scale: ScaleName, data: Data = "") -> None:
+@takes("scale", "data")
+def ship(options: Mapping) -> None:
     """For maintainers: put a scale's finished pre-training into the package, to be shipped."""
     from tlbook.questions import grid
     from tlbook.training import runs, weight_files
 
-    value = _scale(scale, "train", data)
-    spec = grid.source(value)
+    _, scale = _read({**options, "pretrained": "train"})
+    spec = grid.source(scale)
     run = runs.find(spec.id)
     if run is None:
-        raise TlbookError(f"P of scale {scale} ({spec.id}) is not trained: `tlbook train source` does it.")
-    for path in weight_files.ship(run, scale, value.checkpoints.starts):
+        raise TlbookError(
+            f"P of scale {scale.name} ({spec.id}) is not trained: `tlbook train source` does it."
+        )
+    for path in weight_files.ship(run, scale.name, scale.checkpoints.starts):
         print(f"{path.stat().st_size:>9} bytes  {path}")

@@ -17,8 +17,8 @@ from tlbook.tables import Table
 class Question:
     """One question of the book, made in the ``__init__.py`` of its room.
 
-    ``number`` orders the book ("1", "1b", "2"), ``notebook`` is its page's file without ending, ``folder`` its
-    room. ``study`` imports and returns the module that runs it (with it torch): ``runs(scale, targets,
+    ``number`` orders the book ("1", "1b", "2"), ``notebook`` is its page's file without ending, ``folder``
+    its room. ``study`` imports and returns the module that runs it (with it torch): ``runs(scale, targets,
     seeds)`` lists the runs that it reads, ``tables(scale, targets, seeds, **how)`` trains what is missing and
     returns its tables by name. ``claims`` are the paper's on it (`tlbook.evidence.statements.Claim`).
     """

@@ -90,8 +90,8 @@ def read(path: Path) -> dict[str, Table]:
     """The tables of a ``tables.toml`` by name.
 
     Its section ``columns`` says what a column holds in all of its tables, and every other section is a table:
-    ``meaning``, ``row`` (its columns in order), ``measured`` (of these; "value" unless said), ``made_by``, and
-    ``columns.<name>`` where one differs. `SHARED` has the columns of all questions.
+    ``meaning``, ``row`` (its columns in order), ``measured`` (of these; "value" unless said), ``made_by``,
+    and ``columns.<name>`` where one differs. `SHARED` has the columns of all questions.
     """
     sections = tomllib.loads(path.read_text(encoding="utf-8"))
     common = SHARED | {name: _column(name, about) for name, about in sections.pop("columns", {}).items()}
@@ -123,7 +123,7 @@ module = { meaning = "conv1, a block such as layer2.0, a whole stage such as lay
 
 [block_size]
 unit = "pixels"
-meaning = "side of a shuffled block; '*' shuffles pixels across channels too; the image's side means unshuffled"
+meaning = "side of a shuffled block; '*' shuffles values across channels too; the image's side: unshuffled"
 
 [block_fraction]
 unit = "fraction"

@@ -15,7 +15,9 @@ RUN = ["role", "init", "rate", "seed"]  # the columns that name a run
 PAIR = [*RUN, "init_b", "rate_b", "seed_b"]  # and a pair of runs
 PAIR_KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T", "P-T & P", "RI-T & P")
 PAPER_RATES = {"P-T": "low", "RI-T": "high", "P": "-"}  # at which the paper shows its models
-ORDER = {name: place for place, name in enumerate((*TARGETS, SOURCE, *INITS, *CONTROLS, *RATES, *PAIR_KINDS))}
+ORDER = {
+    name: place for place, name in enumerate((*TARGETS, SOURCE, *INITS, *CONTROLS, *RATES, "-", *PAIR_KINDS))
+}
 
 
 # The book's order
@@ -118,6 +120,15 @@ def at_last_epoch(table: pd.DataFrame, keys: Sequence[str] = ()) -> pd.DataFrame
     return table[table.epoch == table.groupby(keys).epoch.transform("max")]
 
 
+def p_t_and_ri_t(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """How P-T and RI-T end, a column each, in their role's metric: by role, block size where the table has
+    one, and seed. Each at its better rate by dev; NaN where a seed lacks one of the two."""
+    ends = headline(at_last_epoch(at_better_rate(table)))
+    keys = [name for name in ("role", "block_size", "block_fraction", "images", "seed") if name in table]
+    ends = ends[ends.split == split].pivot_table(index=keys, columns="init", values="value")
+    return ends.reindex(columns=list(INITS))
+
+
 def optimisation_speed(history: pd.DataFrame, metric: str) -> float:
     """The mean training metric over epochs 1 … last of one run (Figures 3 and 7, right); NaN if one is."""
     train = history[(history.split == "train") & (history.metric == metric) & (history.epoch >= 1)]
@@ -144,7 +155,7 @@ def pair_kind(pairs: pd.DataFrame) -> pd.Series:
 
 
 def depth(name: str) -> tuple[int, int, str]:
-    """Sort key: conv1, layer1, layer1.0, …, then fc, as a ResNet's are called; then other names, all alike."""
+    """Sort key: conv1, layer1, layer1.0, …, then fc, as in a ResNet; then any other name, all alike."""
     if name == "conv1":
         return 0, 0, name
     stage, _, block = name.removeprefix("layer").partition(".")
@@ -154,8 +165,8 @@ def depth(name: str) -> tuple[int, int, str]:
 
 
 def by_depth(names: Iterable[str]) -> list[str]:
-    """The distinct names, from input to output; those of other networks than ResNets in the order in which they
-    come, which is a study's own."""
+    """The distinct names, from input to output; those that no ResNet has in the order in which they come,
+    which is a study's own."""
     return sorted(dict.fromkeys(names), key=depth)
 
 

@@ -14,6 +14,7 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,35 +27,7 @@ CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\[([^\]]+)\]\((#[\w-]+)\)")
 _DISPLAYS = itertools.count(1)  # makes the ids of two displays of the same object differ
 
-# Colours come from the theme where there is one, so that dark mode follows; figures keep a white face.
-_STYLE = """
-.tlb{margin:.75rem 0 1.25rem;color:inherit;font-size:1rem}
-.tlb .tlb{margin:.25rem 0 0}
-.tlb-radio,.tlb-name{position:absolute;width:1px;height:1px;margin:-1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-.tlb-bar{display:flex;flex-wrap:wrap;gap:.25rem;border-bottom:1px solid var(--pst-color-border,#bbb)}
-.tlb-bar label{padding:.35rem .8rem;cursor:pointer;border-bottom:3px solid transparent;margin-bottom:-1px;
- color:var(--pst-color-text-muted,inherit)}
-.tlb-bar label:hover{background:var(--pst-color-surface,rgba(128,128,128,.15))}
-.tlb-panel,.tlb-frame[hidden]{display:none}
-.tlb-panel,.tlb-frame{padding-top:.6rem}
-.tlb-control{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem .8rem}
-.tlb-control input{flex:1 1 10rem;max-width:28rem;height:1.75rem;
- accent-color:var(--pst-color-primary,#176de8);cursor:pointer}
-.tlb-control output{min-width:4ch;font-weight:600;font-variant-numeric:tabular-nums}
-.tlb-figure{overflow-x:auto;border-radius:.3rem;background:#fff}
-.tlb-figure img{display:block;height:auto;max-width:100%;min-width:min(100%,var(--tlb-least));margin:0 auto}
-html .bd-content div.cell_output .tlb-figure img{background:#fff;filter:none;border-radius:0;padding:0}
-html[data-theme=dark] .bd-content div.cell_output .text_html.output:has(>div.tlb){
- background:none;color:inherit;padding:0}
-.tlb-caption{font-size:.8rem;color:var(--pst-color-text-muted,#555);margin:.4rem 0 0;overflow-wrap:anywhere}
-.tlb-table{overflow-x:auto}
-.tlb-table table{font-size:.85rem;border-collapse:collapse;margin:.3rem 0}
-.tlb-table th,.tlb-table td{padding:.2rem .7rem;text-align:left!important;vertical-align:top}
-.tlb-table tbody tr{border-top:1px solid var(--pst-color-border,#ccc)}
-.tlb summary{cursor:pointer;padding:.3rem 0}
-@media (max-width:600px){.tlb-figure img{max-width:none;width:max(100%,var(--tlb-least));min-width:0}}
-@media print{.tlb-panel,.tlb-frame[hidden]{display:block!important}.tlb-control{display:none}}
-"""
+_STYLE = Path(__file__).with_suffix(".css").read_text()
 
 # The frame that the slider's value counts is shown, and its label is read out.
 _MOVE = (
@@ -64,11 +37,17 @@ _MOVE = (
 )
 
 
+@dataclass(frozen=True, repr=False)
 class Explorer:
-    """What ``tabs`` and ``slider`` return; it draws itself in notebooks and pages."""
+    """What ``tabs`` and ``slider`` return; it draws itself in notebooks and pages.
 
-    def __init__(self, kind: str, name: str, panels: dict[str, _Panel]):
-        self.kind, self.name, self.panels = kind, name, panels
+    ``panels`` are the frames by label, in pieces one after the other, already turned into HTML so that their
+    figures could be closed.
+    """
+
+    kind: str
+    name: str
+    panels: dict[str, list[str | Explorer]]
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.kind}: {', '.join(self.panels)})"
@@ -81,22 +60,15 @@ class Explorer:
 
     def _digest(self) -> str:
         """Eight characters that depend on what is shown: ids stay apart on pages of several notebooks."""
-        text = "".join(label + panel.draw("") for label, panel in self.panels.items())
-        return hashlib.sha256((self.kind + self.name + text).encode()).hexdigest()[:8]
+        return hashlib.sha256(self._draw("").encode()).hexdigest()[:8]
 
     def _draw(self, prefix: str) -> str:
         return (_draw_tabs if self.kind == "tabs" else _draw_slider)(self, prefix)
 
-
-class _Panel:
-    """One frame, already turned into HTML, so that its figure could be closed."""
-
-    def __init__(self, content: str | Explorer, caption: str = ""):
-        self.content, self.caption = content, caption
-
-    def draw(self, prefix: str) -> str:
-        content = self.content._draw(prefix) if isinstance(self.content, Explorer) else self.content
-        return content + self.caption
+    def _panel(self, label: str, prefix: str) -> str:
+        """The HTML of a frame, whose ids begin with ``prefix``."""
+        pieces = self.panels[label]
+        return "".join(piece._draw(prefix) if isinstance(piece, Explorer) else piece for piece in pieces)
 
 
 def _text(text: str, kind: str) -> str:
@@ -132,7 +104,7 @@ class Captioned:
     caption: str
 
 
-def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, _Panel]:
+def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, list[str | Explorer]]:
     if not isinstance(frames, Mapping) or not frames:
         raise TlbookError("An explorer needs at least one frame: give a mapping of labels to figures.")
     if not str(label).strip():
@@ -140,31 +112,28 @@ def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, _Panel
     names = [str(name).strip() for name in frames]
     if "" in names or len(set(names)) < len(names):
         raise TlbookError(f"The labels of an explorer's frames must be distinct words, not {names}.")
-    made = {name: _panel(frame, alt, name) for name, frame in zip(names, frames.values(), strict=True)}
-    for frame in map(_bare, frames.values()):  # only now: one figure may stand in several frames
-        if isinstance(frame, Figure):
-            plt.close(frame)
+    made = {name: _pieces(frame, alt, name) for name, frame in zip(names, frames.values(), strict=True)}
+    for frame in frames.values():  # only now: one figure may stand in several frames
+        shown = frame.frame if isinstance(frame, Captioned) else frame
+        if isinstance(shown, Figure):
+            plt.close(shown)
     return made
 
 
-def _bare(frame: Any) -> Any:
-    return frame.frame if isinstance(frame, Captioned) else frame
-
-
-def _panel(frame: Any, alt: str, name: str) -> _Panel:
+def _pieces(frame: Any, alt: str, name: str) -> list[str | Explorer]:
     if isinstance(frame, Captioned):
-        return _Panel(_panel(frame.frame, alt, name).content, _text(frame.caption, "tlb-caption"))
+        return [*_pieces(frame.frame, alt, name), _text(frame.caption, "tlb-caption")]
     if isinstance(frame, Figure):
         own = getattr(frame, "alt", "") or (f"{alt.rstrip('. ')}: {name}" if alt.strip() else "")
         if not own:
             raise TlbookError(f"The figure {name!r} has no text alternative: give alt, or set figure.alt.")
-        return _Panel(_image(frame, own))
+        return [_image(frame, own)]
     if isinstance(frame, Explorer):
-        return _Panel(frame)
+        return [frame]
     if isinstance(frame, str):
-        return _Panel(_text(frame, "tlb-text"))
+        return [_text(frame, "tlb-text")]
     if hasattr(frame, "_repr_html_"):
-        return _Panel(f'<div class="tlb-object">{frame._repr_html_()}</div>')
+        return [f'<div class="tlb-object">{frame._repr_html_()}</div>']
     kind = type(frame).__name__
     raise TlbookError(f"The frame {name!r} is of the type {kind}; give a figure, an explorer, or a text.")
 
@@ -195,7 +164,7 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
     """Radio buttons and panels; rules by id show the panel of the checked one, so no script is needed."""
     name = html.escape(explorer.name)
     radios, labels, panels, rules = [], [], [], []
-    for number, (label, panel) in enumerate(explorer.panels.items()):
+    for number, label in enumerate(explorer.panels):
         radio, shown, text = f"{prefix}-r{number}", f"{prefix}-p{number}", html.escape(label)
         checked = " checked" if number == 0 else ""
         radios.append(
@@ -204,7 +173,7 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
         labels.append(f'<label for="{radio}" id="{radio}-l">{text}</label>')
         panels.append(
             f'<div class="tlb-panel" id="{shown}" role="group" aria-labelledby="{radio}-l">'
-            f"{panel.draw(shown)}</div>"
+            f"{explorer._panel(label, shown)}</div>"
         )
         rules.append(
             f"#{radio}:checked~.tlb-panels>#{shown}{{display:block}}"
@@ -225,8 +194,8 @@ def _draw_slider(explorer: Explorer, prefix: str) -> str:
     name, first = html.escape(explorer.name), html.escape(next(iter(explorer.panels)))
     frames = "".join(
         f'<div class="tlb-frame" id="{prefix}-f{number}" data-label="{html.escape(label)}"'
-        f"{' hidden' if number else ''}>{panel.draw(f'{prefix}-f{number}')}</div>"
-        for number, (label, panel) in enumerate(explorer.panels.items())
+        f"{' hidden' if number else ''}>{explorer._panel(label, f'{prefix}-f{number}')}</div>"
+        for number, label in enumerate(explorer.panels)
     )
     return (
         f'<div class="tlb"><div class="tlb-control"><label for="{prefix}-s">{name}</label>'

@@ -1,4 +1,4 @@
-"""What a notebook may be given, validated before anything is trained.
+"""What a notebook or a command may be given, validated before anything is trained.
 
 A notebook declares some of these names in its ``parameters`` cell, as ``targets: list = []  # ...``, and
 begins with ``given = parameters.read(globals())``. '', [] and 0 mean "as the scale says". Papermill's ``-p``
@@ -9,29 +9,32 @@ passes text, so lists may also come as JSON ('["real", "xray"]') or as words wit
 from __future__ import annotations
 
 import ast
+import dataclasses
 import difflib
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from typing import Any
 
 from tlbook import scales
 from tlbook.book import records
 from tlbook.errors import TlbookError
-from tlbook.scales import FOLDER, PIXELS, Scale
+from tlbook.scales import FOLDER, LARGEST_SEED, PIXELS, Scale
 
 UNSET = ("", None, 0, [], ())  # False == 0, but a flag is refused where a number is expected
+MODES = ("run", "records")
+EXAMPLE = '["real", "xray"] or [0, 1, 2]'
+WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.models.weights.OFFICIAL`
 
 
-class Parameters(BaseModel):
+@dataclass(frozen=True)
+class Parameters:
     """Validated parameters. ``targets`` and ``seeds`` are filled in; ``apply`` gives the scale to study."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     scale: str = "smoke"
-    results: Literal["run", "records"] = "run"
+    results: str = "run"  # or "records"
     data: str = ""  # '': TLBOOK_DATA; the folder that holds the data sets; or folder:/path for one target
     pretrained: str = ""  # '': as the scale says; "train"; or a path of .safetensors or official .pth.tar
     targets: tuple[str, ...] = ()
@@ -41,155 +44,45 @@ class Parameters(BaseModel):
     epochs: int | None = None  # of every target run, shuffled ones included
     rates: tuple[float, ...] = ()  # two raw learning rates, low and high
     images: int | None = None  # cap on the training images of every target
+    test_images: int | None = None  # cap on the test images of every set, the source too
+    source_images: int | None = None  # cap on the training images of the source
+    source_epochs: int | None = None  # of pre-training
     workers: int | None = None  # processes that train side by side
     checkpoints: tuple[int | str, ...] = ()  # epochs of P's pre-training, or paths of .safetensors files
     records: str = ""  # '': the book's own; a folder that `tlbook reproduce --record` has written
 
-    @field_validator("scale", mode="before")
-    @classmethod
-    def _scale(cls, value: Any) -> str:
-        return scales.get(_text("scale", value)).name
-
-    @field_validator("results", mode="before")
-    @classmethod
-    def _results(cls, value: Any) -> str:
-        if value not in ("run", "records"):
-            raise ValueError(f"results is {value!r}; choose 'run' (train what is missing) or 'records'.")
-        return value
-
-    @field_validator("data", mode="before")
-    @classmethod
-    def _data(cls, value: Any) -> str:
-        text = _text("data", value)
-        if not text:
-            return ""
-        own = text.startswith(FOLDER)
-        path = Path(text.removeprefix(FOLDER)).expanduser().absolute()
-        if not path.is_dir():
-            raise ValueError(
-                f"data: there is no folder {path}; give the folder that holds the data sets, "
-                f"or {FOLDER}/path with one sub-folder of images per class."
-            )
-        if own and sum(p.is_dir() for p in path.iterdir()) < 2:
-            raise ValueError(f"data: {path} needs at least two sub-folders of images, one for each class.")
-        return f"{FOLDER if own else ''}{path}"
-
-    @field_validator("records", mode="before")
-    @classmethod
-    def _records(cls, value: Any) -> str:
-        text = _text("records", value)
-        if not text:
-            return ""
-        path = Path(text).expanduser().absolute()
-        if not any(path.glob("*/*/provenance.json")):
-            raise ValueError(
-                f"records: {path} holds none; give a folder that `tlbook reproduce --record` has written."
-            )
-        return str(path)
-
-    @field_validator("pretrained", mode="before")
-    @classmethod
-    def _pretrained(cls, value: Any) -> str:
-        text = _text("pretrained", value)
-        if text in ("", "train", "shipped"):
-            return text
-        path = Path(text).expanduser().absolute()
-        if not path.name.endswith((".safetensors", ".pth.tar", ".pth", ".pt")) or not path.is_file():
-            raise ValueError(
-                f"pretrained: {path} is no .safetensors file, nor a .pth.tar of the official code; give one, "
-                "'train', or '' for the scale's."
-            )
-        return str(path)
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _targets(cls, value: Any) -> tuple[str, ...]:
-        targets = tuple(_text("targets", item) for item in _items("targets", value))
-        unknown = [target for target in targets if target not in scales.TARGETS]
-        if unknown:
-            raise ValueError(
-                f"targets: there is no role {unknown[0]!r}; choose from {_words(scales.TARGETS)}."
-            )
-        return _distinct("targets", targets)
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _seeds(cls, value: Any) -> tuple[int, ...]:
-        return _distinct("seeds", tuple(_integer("seeds", item, 0) for item in _items("seeds", value)))
-
-    @field_validator("block_sizes", mode="before")
-    @classmethod
-    def _block_sizes(cls, value: Any) -> tuple[str | int, ...]:
-        sizes = [s if s == PIXELS else _integer("block_sizes", s, 1) for s in _items("block_sizes", value)]
-        return _distinct("block_sizes", tuple(sizes))
-
-    @field_validator("rates", mode="before")
-    @classmethod
-    def _rates(cls, value: Any) -> tuple[float, ...]:
-        rates = tuple(_number("rates", item) for item in _items("rates", value))
-        if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
-            raise ValueError(f"rates: {list(rates)} must be two positive numbers, the low rate first.")
-        return rates
-
-    @field_validator("points", mode="before")
-    @classmethod
-    def _points(cls, value: Any) -> int | None:
-        if not isinstance(value, bool) and value in UNSET:
-            return None
-        return _integer("points", value, 3)
-
-    @field_validator("epochs", "images", "workers", mode="before")
-    @classmethod
-    def _count(cls, value: Any, info) -> int | None:
-        if not isinstance(value, bool) and value in UNSET:
-            return None
-        return _integer(info.field_name, value, 1)
-
-    @field_validator("checkpoints", mode="before")
-    @classmethod
-    def _checkpoints(cls, value: Any) -> tuple[int | str, ...]:
-        if value is None or value == "":
-            return ()
-        items = _items("checkpoints", value)
-        if not items:
-            raise ValueError(
-                "checkpoints: the list is empty; name epochs of pre-training or .safetensors files, "
-                "or leave it '' for the scale's."
-            )
-        return _distinct("checkpoints", tuple(_checkpoint(item) for item in items))
-
-    @model_validator(mode="after")
-    def _together(self) -> Parameters:
+    def __post_init__(self) -> None:
+        for name, valid in VALID.items():
+            object.__setattr__(self, name, valid(name, getattr(self, name)))
         named = scales.get(self.scale)
-        valid = scales.valid_block_sizes(named.side)
-        wrong = [size for size in self.block_sizes if size not in valid]
-        if wrong:
-            raise ValueError(
-                f"block_sizes: {wrong[0]} does not divide the side, {named.side} px at scale {self.scale!r}; "
-                f"choose from {_words(valid)}."
-            )
+        for role in self.targets:
+            if role not in named.targets:
+                raise TlbookError(f"targets: there is no role {role!r}; choose from {_words(named.targets)}.")
+        sizes = scales.valid_block_sizes(named.side)
+        undivided = f"does not divide the side, {named.side} px at scale {self.scale!r}"
+        for size in self.block_sizes:
+            if size not in sizes:
+                raise TlbookError(f"block_sizes: {size} {undivided}; choose from {_words(sizes)}.")
         if self.data.startswith(FOLDER) and len(self.targets) != 1:
-            raise ValueError(
+            raise TlbookError(
                 f"data={self.data!r} is one target's images: name in targets the one that it stands for."
             )
         if self.root:
             named.refuse_unread(self.data)
-        _refuse_checkpoints(self.checkpoints, named)
+        _refuse_checkpoints(self.checkpoints, self.scale, self.source_epochs or named.source.epochs)
         if self.results == "records" and self.changes:
-            raise ValueError(
+            raise TlbookError(
                 f"results='records' shows what was recorded, so {_words(self.changes)} cannot be given with "
                 f"it; leave it out, or set results='run'."
             )
-        # A frozen model is filled in here, once, before anybody sees it.
-        object.__setattr__(self, "targets", self.targets or scales.TARGETS)
+        object.__setattr__(self, "targets", self.targets or named.targets)
         object.__setattr__(self, "seeds", self.seeds or named.seeds)
-        return self
 
     @property
     def changes(self) -> tuple[str, ...]:
         """The given parameters that make another scale value, so that no record fits it."""
-        given = ("pretrained", "block_sizes", "points", "epochs", "rates", "images", "checkpoints")
-        names = tuple(name for name in given if getattr(self, name))
+        alike = ("scale", "results", "data", "targets", "seeds", "workers", "records")
+        names = tuple(name for name in NAMES if name not in alike and getattr(self, name))
         return (*(["data"] if self.data.startswith(FOLDER) else []), *names)
 
     @property
@@ -203,21 +96,27 @@ class Parameters(BaseModel):
         return Path(self.records) if self.records else records.FOLDER
 
     def apply(self) -> Scale:
-        """The named scale with the overrides; the very same value as ``scales.get(scale)`` without any."""
+        """The named scale with what was given; the scale itself if nothing changes it."""
         named = scales.get(self.scale)
-        changes: dict[str, Any] = {}
-        if self.pretrained:
-            changes["pretrained"] = self.pretrained
+        changes: dict[str, Any] = {
+            "pretrained": self.pretrained,
+            "epochs": self.epochs,
+            "rates": dict(zip(scales.RATES, self.rates, strict=False)),
+            "every_target": _given(train=self.images, test=self.test_images),
+            "source": _given(train=self.source_images, test=self.test_images, epochs=self.source_epochs),
+        }
         if self.block_sizes:
             changes["shuffles"] = {"sizes": _ordered(self.block_sizes, named.side)}
         if self.points:
-            changes["landscape"] = {"points": dict.fromkeys(scales.TARGETS, self.points)}
-        if self.epochs:
-            changes["epochs"] = self.epochs
-        if self.rates:
-            changes["rates"] = dict(zip(scales.RATES, self.rates, strict=True))
-        if self.images:
-            changes["every_target"] = {"train": self.images}
+            changes["landscape"] = {"points": dict.fromkeys(named.targets, self.points)}
+        if self.source_epochs:
+            starts = {epoch for epoch in named.checkpoints.starts if epoch < self.source_epochs}
+            constant = min(named.constant_epochs, self.source_epochs)
+            changes["constant_epochs"] = constant
+            changes["checkpoints"] = {
+                "starts": tuple(sorted({*starts, self.source_epochs})),
+                "constant_starts": tuple(e for e in named.checkpoints.constant_starts if e <= constant),
+            }
         if self.checkpoints:
             ordered = tuple(sorted(self.checkpoints, key=scales.epoch_of))
             changes["checkpoints"] = {
@@ -225,13 +124,19 @@ class Parameters(BaseModel):
                 "constant_starts": (),
             }  # spares a second pre-training
             if isinstance(ordered[-1], str):
-                changes.setdefault("pretrained", ordered[-1])  # the last file is P
+                changes["pretrained"] = self.pretrained or ordered[-1]  # the last file is P
         if self.data.startswith(FOLDER):
             changes["datasets"] = {self.targets[0]: self.data}
+        changes = _given(**changes)
         return named.replace(**changes) if changes else named
 
 
-NAMES = tuple(Parameters.model_fields)
+def _given(**values: Any) -> dict[str, Any]:
+    """What is not left to the scale."""
+    return {name: value for name, value in values.items() if value}
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Parameters))
 
 
 def read(scope: Mapping[str, Any]) -> Parameters:
@@ -244,11 +149,7 @@ def read(scope: Mapping[str, Any]) -> Parameters:
         _refuse_undeclared([str(cell) for cell in scope["In"]])
         scope = {name: scope[name] for name in NAMES if name in scope}
     _refuse_unknown(scope, NAMES)
-    try:
-        return Parameters(**scope)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise TlbookError(message) from None
+    return Parameters(**scope)
 
 
 def _refuse_undeclared(cells: list[str]) -> None:
@@ -282,78 +183,87 @@ def assigned(source: str) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _items(name: str, value: Any) -> list:
-    """A list from a list, a single value, JSON text, or words with commas."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError(f"{name}: {value!r} is not a JSON list, such as {_example(name)}.") from None
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, list | tuple):
-        return list(value)
-    if value is None:
-        return []
-    if isinstance(value, dict | set | bool):
-        raise ValueError(f"{name} is {value!r}; give a list, such as {_example(name)}.")
-    return [value]
+# One value of each parameter, in the forms that it comes in
 
 
-def _example(name: str) -> str:
-    examples = {
-        "targets": '["real", "xray"]',
-        "block_sizes": '["*", 1, 8]',
-        "rates": "[0.02, 0.1]",
-        "checkpoints": "[0, 5, 10]",
-    }
-    return examples.get(name, "[0, 1, 2]")
+def _scale(name: str, value: Any) -> str:
+    return scales.get(_text(name, value)).name
+
+
+def _results(name: str, value: Any) -> str:
+    if value not in MODES:
+        raise TlbookError(f"{name} is {value!r}; choose 'run' (train what is missing) or 'records'.")
+    return value
+
+
+def _data(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if not text:
+        return ""
+    own = text.startswith(FOLDER)
+    path = _path(text.removeprefix(FOLDER))
+    if not path.is_dir():
+        raise TlbookError(
+            f"{name}: there is no folder {path}; give the folder that holds the data sets, "
+            f"or {FOLDER}/path with one sub-folder of images per class."
+        )
+    if own and sum(p.is_dir() for p in path.iterdir()) < 2:
+        raise TlbookError(f"{name}: {path} needs at least two sub-folders of images, one for each class.")
+    return f"{FOLDER if own else ''}{path}"
+
+
+def _records(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if text and not any(_path(text).glob("*/*/provenance.json")):
+        raise TlbookError(
+            f"{name}: {_path(text)} holds none; give a folder that `tlbook reproduce --record` has written."
+        )
+    return str(_path(text)) if text else ""
+
+
+def _pretrained(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if text in ("", "train", "shipped"):
+        return text
+    path = _path(text)
+    if not path.name.endswith(WEIGHTS) or not path.is_file():
+        raise TlbookError(
+            f"{name}: {path} is no .safetensors file, nor a .pth.tar of the official code; give one, "
+            "'train', or '' for the scale's."
+        )
+    return str(path)
 
 
 def _text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | Path):
-        raise ValueError(f"{name}: {value!r} is not text.")
+        raise TlbookError(f"{name}: {value!r} is not text.")
     return str(value).strip()
 
 
-def _integer(name: str, value: Any, least: int) -> int:
-    """A whole number of at least ``least``, also as text; flags and fractions are refused."""
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _count(name: str, value: Any, least: int = 1) -> int | None:
+    """A whole number of at least ``least``; None leaves it to the scale."""
+    if not isinstance(value, bool) and value in UNSET:
+        return None
+    return _integer(name, value, least)
+
+
+def _integer(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least ``least``, also as text; flags, fractions and huge ones are refused."""
     try:
         number = int(value) if isinstance(value, str) else value
     except ValueError:
         number = None
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
-        raise ValueError(f"{name}: {value!r} is not a whole number of at least {least}.")
+        raise TlbookError(f"{name}: {value!r} is not a whole number of at least {least}.")
+    if number > LARGEST_SEED:
+        raise TlbookError(f"{name}: {number} is too large; at most {LARGEST_SEED}.")
     return number
-
-
-def _checkpoint(value: Any) -> int | str:
-    """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
-    if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
-        path = Path(value).expanduser().absolute()
-        if path.suffix != ".safetensors" or not path.is_file():
-            raise ValueError(f"checkpoints: {value} is neither an epoch nor a .safetensors file.")
-        return str(path)
-    return _integer("checkpoints", value, 0)
-
-
-def _refuse_checkpoints(checkpoints: tuple[int | str, ...], named: Scale) -> None:
-    """Refuse epochs that pre-training at a scale does not have, files without an epoch, and a mixture."""
-    epochs = [entry for entry in checkpoints if isinstance(entry, int)]
-    last = named.source.epochs
-    if epochs and max(epochs) > last:
-        raise ValueError(
-            f"checkpoints: there is no epoch {max(epochs)} of pre-training at scale {named.name!r}; "
-            f"choose from 0 to {last}."
-        )
-    if any(epochs) and len(epochs) < len(checkpoints):
-        raise ValueError("checkpoints: give epochs of P or files of your own, not both (0 may stand beside).")
-    try:
-        _distinct("checkpoints", tuple(map(scales.epoch_of, checkpoints)))
-    except TlbookError as error:
-        raise ValueError(f"checkpoints: {error}") from None
 
 
 def _number(name: str, value: Any) -> float:
@@ -363,14 +273,103 @@ def _number(name: str, value: Any) -> float:
     except (TypeError, ValueError):
         number = float("nan")
     if not -float("inf") < number < float("inf"):
-        raise ValueError(f"{name}: {value!r} is not a number.")
+        raise TlbookError(f"{name}: {value!r} is not a number.")
     return number
 
 
+def _rates(name: str, value: Any) -> tuple[float, ...]:
+    rates = tuple(_number(name, item) for item in _items(name, value))
+    if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
+        raise TlbookError(f"{name}: {list(rates)} must be two positive numbers, the low rate first.")
+    return rates
+
+
+def _block_size(name: str, value: Any) -> str | int:
+    return value if value == PIXELS else _integer(name, value, 1)
+
+
+def _checkpoint(name: str, value: Any) -> int | str:
+    """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
+    if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
+        path = _path(str(value))
+        if path.suffix != ".safetensors" or not path.is_file():
+            raise TlbookError(f"{name}: {value} is neither an epoch nor a .safetensors file.")
+        return str(path)
+    return _integer(name, value)
+
+
+def _checkpoints(name: str, value: Any) -> tuple[int | str, ...]:
+    if value is None or value == "" or value == ():
+        return ()
+    if not _items(name, value):
+        raise TlbookError(
+            f"{name}: the list is empty; name epochs of pre-training or .safetensors files, "
+            "or leave it '' for the scale's."
+        )
+    return _several(_checkpoint)(name, value)
+
+
+def _several(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
+    """Reads a list of different values, each of which ``one`` reads."""
+    return lambda name, value: _distinct(name, tuple(one(name, item) for item in _items(name, value)))
+
+
+def _items(name: str, value: Any) -> list:
+    """A list from a list, a single value, JSON text, or words with commas."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise TlbookError(f"{name}: {value!r} is not a JSON list, such as {EXAMPLE}.") from None
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list | tuple):
+        return list(value)
+    if value is None:
+        return []
+    if isinstance(value, dict | set | bool):
+        raise TlbookError(f"{name} is {value!r}; give a list, such as {EXAMPLE}.")
+    return [value]
+
+
+VALID: dict[str, Callable[[str, Any], Any]] = {
+    "scale": _scale,
+    "results": _results,
+    "data": _data,
+    "pretrained": _pretrained,
+    "targets": _several(_text),
+    "seeds": _several(_integer),
+    "block_sizes": _several(_block_size),
+    "points": functools.partial(_count, least=3),
+    "rates": _rates,
+    **dict.fromkeys(("epochs", "images", "test_images", "source_images", "source_epochs", "workers"), _count),
+    "checkpoints": _checkpoints,
+    "records": _records,
+}
+
+
+# Values that must fit together
+
+
+def _refuse_checkpoints(checkpoints: tuple[int | str, ...], scale: str, last: int) -> None:
+    """Refuse epochs that pre-training at a scale does not have, files without an epoch, and a mixture."""
+    epochs = [entry for entry in checkpoints if isinstance(entry, int)]
+    if epochs and max(epochs) > last:
+        raise TlbookError(
+            f"checkpoints: there is no epoch {max(epochs)} of pre-training at scale {scale!r}; "
+            f"choose from 0 to {last}."
+        )
+    if any(epochs) and len(epochs) < len(checkpoints):
+        raise TlbookError(
+            "checkpoints: give epochs of P or files of your own, not both (0 may stand beside)."
+        )
+    _distinct("checkpoints", tuple(map(scales.epoch_of, checkpoints)))
+
+
 def _distinct(name: str, items: tuple) -> tuple:
-    twice = [item for item in items if items.count(item) > 1]
-    if twice:
-        raise ValueError(f"{name}: {twice[0]} is given twice.")
+    for item in items:
+        if items.count(item) > 1:
+            raise TlbookError(f"{name}: {item} is given twice.")
     return items
 
 

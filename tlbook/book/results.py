@@ -58,7 +58,7 @@ def run(
     ``commit`` names the code where git cannot tell.
     """
     started = time.monotonic()
-    targets, seeds = tuple(targets or scales.TARGETS), tuple(seeds or scale.seeds)
+    targets, seeds = tuple(targets or scale.targets), tuple(seeds or scale.seeds)
     module = question.study()
     code = code_state.current(commit)  # before hours of training, in which it may be edited
     measured = module.tables(scale, targets, seeds, **how)

@@ -15,21 +15,24 @@ from tlbook.data.layouts import MissingData
 from tlbook.data.stream import Stream
 from tlbook.scales import EMBEDDED, SOURCE, Scale
 
-__all__ = ["Domain", "Examples", "MissingData", "Request", "load", "request"]
+__all__ = [
+    "Domain", "Examples", "Identity", "MissingData", "Names", "Request", "identify", "load", "request",
+]  # fmt: skip
+
+SPLITS = embedded.SPLITS
 
 
 @dataclass(frozen=True)
-class Examples:
-    """One split: images uint8 (n, 3, s, s), or a `Stream` of as many; labels int64 (n,), or float32 (n, k) of
-    0 and 1 if several hold at once; paths and SHA-256 digests of the files, in the order of the images."""
+class Names:
+    """One split without its images: labels int64 (n,), or float32 (n, k) of 0 and 1 if several hold at once;
+    paths and SHA-256 digests of the files, in the order of the images."""
 
-    images: torch.Tensor | Stream
     labels: torch.Tensor
     paths: tuple[str, ...]
     digests: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
     def digest(self) -> str:
         """SHA-256 over the ordered examples: relative path, file digest, label."""
@@ -39,21 +42,33 @@ class Examples:
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+
+@dataclass(frozen=True)
+class Examples(Names):
+    """One split with its images: uint8 (n, 3, s, s), or a `Stream` of as many."""
+
+    images: torch.Tensor | Stream
+
     def some(self, places: torch.Tensor | np.ndarray) -> Examples:
         """Those examples without their names, in memory, also where they are streamed."""
         places = torch.as_tensor(places)
-        return Examples(self.images[places], self.labels[places], (), ())
+        return Examples(self.labels[places], (), (), self.images[places])
 
 
 @dataclass(frozen=True)
-class Domain:
-    """A data set ready to train on: three splits, the classes, and what identifies the images."""
+class Identity:
+    """What tells a data set's images from others: the classes and three splits, without a pixel."""
 
     dataset: str
     classes: tuple[str, ...]
-    train: Examples
-    dev: Examples
-    test: Examples
+    train: Names
+    dev: Names
+    test: Names
+
+    @property
+    def splits(self) -> dict[str, Names]:
+        """Split -> its examples."""
+        return {split: getattr(self, split) for split in SPLITS}
 
     @property
     def multilabel(self) -> bool:
@@ -62,13 +77,22 @@ class Domain:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The training examples' `Examples.digest`."""
+        """The training examples' `Names.digest`."""
         return self.train.digest()
 
     @functools.cached_property
     def evaluated(self) -> str:
         """SHA-256 over the digests of the dev and test examples, which a run is measured on."""
         return hashlib.sha256(f"{self.dev.digest()} {self.test.digest()}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Domain(Identity):
+    """A data set ready to train on."""
+
+    train: Examples
+    dev: Examples
+    test: Examples
 
     @functools.cached_property
     def mean_and_std(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,6 +133,14 @@ def request(scale: Scale, role: str) -> Request:
     return Request(task.dataset, stored, short, task.train, task.dev, task.test, role != SOURCE)
 
 
+def identify(wanted: Request) -> Identity:
+    """Which images a request means: names, labels, digests; files are read to digest them, none is decoded.
+
+    Raises MissingData or TlbookError in one sentence where images are missing or too few.
+    """
+    return _identified(wanted, layouts.data_root())
+
+
 def load(wanted: Request) -> Domain:
     """The images of a request, kept in memory for the next caller.
 
@@ -117,43 +149,62 @@ def load(wanted: Request) -> Domain:
     return _load(wanted, layouts.data_root())
 
 
+@functools.lru_cache(maxsize=64)
+def _identified(wanted: Request, root: Path | None) -> Identity:
+    return _drawn(wanted) if wanted.dataset.startswith(EMBEDDED) else _listed(wanted)[0]
+
+
 @functools.lru_cache(maxsize=12)
 def _load(wanted: Request, root: Path | None) -> Domain:
+    """Identified anew, so that what is decoded is what was digested."""
     if wanted.dataset.startswith(EMBEDDED):
+        identity = _drawn(wanted)
         role = wanted.dataset.removeprefix(EMBEDDED)
-        counts = {"train": wanted.train, "dev": wanted.dev, "test": wanted.test}
-        parts = {name: _generated(role, name, count, wanted.side) for name, count in counts.items()}
-        return Domain(wanted.dataset, embedded.CLASSES[role], **parts)
-    found = layouts.listing(wanted.dataset)
-    indices = splits.parts(found, wanted.train, wanted.test, wanted.chooses)
-    count = sum(map(len, indices.values()))
-    streams = found.chain != "square" or not stream.fits(3 * wanted.side**2 * count)
-    parts = {name: _read(found, chosen, wanted, streams) for name, chosen in indices.items()}
-    return Domain(wanted.dataset, found.classes, **parts)
+        images = {
+            split: embedded.generate(role, split, len(names), wanted.side)[0]
+            for split, names in identity.splits.items()
+            if len(names)
+        }
+    else:
+        identity, listing = _listed(wanted)
+        images = {
+            split: Stream(
+                listing.folder, names.paths, names.digests, listing.chain, wanted.side, wanted.resized
+            )
+            for split, names in identity.splits.items()
+            if len(names)
+        }
+        size = 3 * wanted.side**2 * sum(map(len, images.values()))
+        if listing.chain == "square" and stream.fits(size):
+            images = {split: stored.resident() for split, stored in images.items()}
+    none = torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8)
+    parts = {s: Examples(**vars(names), images=images.get(s, none)) for s, names in identity.splits.items()}
+    return Domain(identity.dataset, identity.classes, **parts)
 
 
-def _generated(role: str, split: str, count: int, side: int) -> Examples:
-    """Generated images; their digests say how they are drawn, since a pixel may round otherwise elsewhere."""
-    if count == 0:
-        one, labels = embedded.generate(role, split, 1, side)
-        return Examples(one[:0], labels[:0], (), ())
-    images, labels = embedded.generate(role, split, count, side)
-    paths = tuple(f"{role}/{split}/{i:05d}" for i in range(count))
-    drawn = (f"{embedded.VERSION} {path} of {count} at {side}" for path in paths)
-    return Examples(images, labels, paths, tuple(hashlib.sha256(line.encode()).hexdigest() for line in drawn))
+def _drawn(wanted: Request) -> Identity:
+    """The identity of generated images: their digests say how they are drawn, since a pixel may round
+    otherwise elsewhere."""
+    role = wanted.dataset.removeprefix(EMBEDDED)
+    parts = {}
+    for split in SPLITS:
+        count = getattr(wanted, split)
+        paths = tuple(f"{role}/{split}/{i:05d}" for i in range(count))
+        drawn = (f"{embedded.VERSION} {path} of {count} at {wanted.side}" for path in paths)
+        digests = tuple(hashlib.sha256(line.encode()).hexdigest() for line in drawn)
+        parts[split] = Names(embedded.labels(role, split, count), paths, digests)
+    return Identity(wanted.dataset, embedded.CLASSES[role], **parts)
 
 
-def _read(found: layouts.Listing, chosen: np.ndarray, wanted: Request, streams: bool) -> Examples:
-    paths = tuple(found.paths[i] for i in chosen)
-    several = isinstance(found.labels[0], tuple)
-    labels = torch.tensor([found.labels[i] for i in chosen], dtype=torch.float32 if several else torch.int64)
-    labels = labels.reshape(len(paths), -1) if several else labels
-    if not paths:
-        return Examples(torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8), labels, (), ())
-    if streams:
-        digests = stream.digests(found.folder, paths)
-        images = Stream(found.folder, paths, digests, found.chain, wanted.side, wanted.resized)
-        return Examples(images, labels, paths, digests)
-    digests = decode.digest_files(found.folder, paths)
-    images = decode.decoded(found.folder, paths, digests, wanted.side, wanted.resized)
-    return Examples(images, labels, paths, digests)
+def _listed(wanted: Request) -> tuple[Identity, layouts.Listing]:
+    """The identity of files, and where they lie."""
+    listing = layouts.listing(wanted.dataset)
+    several = isinstance(listing.labels[0], tuple)
+    parts = {}
+    for split, chosen in splits.parts(listing, wanted.train, wanted.test, wanted.chooses).items():
+        paths = tuple(listing.paths[i] for i in chosen)
+        labels = [listing.labels[i] for i in chosen]
+        labels = torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
+        labels = labels.reshape(len(paths), -1) if several else labels
+        parts[split] = Names(labels, paths, stream.digests(listing.folder, paths))
+    return Identity(wanted.dataset, listing.classes, **parts), listing

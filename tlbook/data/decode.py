@@ -1,4 +1,4 @@
-"""Image files -> one resident uint8 tensor, decoded once and kept in a cache file named by its content."""
+"""One image file to its pixels; files' digests; files of the cache, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from tlbook.errors import TlbookError
 
-DECODER = "short side bilinear antialiased, upright, centre crop, 2"  # raise the number when decoding changes
 RESIZE_RATIO = 8 / 7  # the paper's Resize(256), CenterCrop(224)
 
 # PIL warns of images half as large as those that it refuses. They are read, and images are read in threads,
@@ -30,6 +27,17 @@ def cache_folder() -> Path:
     named = os.environ.get("TLBOOK_CACHE", "").strip()
     base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
     return Path(named).expanduser() if named else Path(base).expanduser() / "tlbook"
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Another path to write to, which becomes ``path`` at the end, and is removed if something fails."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def digest_files(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
@@ -96,40 +104,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def decoded(
-    folder: Path, paths: Sequence[str], digests: Sequence[str], side: int, resized: int
-) -> torch.Tensor:
-    """All images as uint8 (n, 3, side, side), from the cache file of exactly this content if there is one."""
-    key = hashlib.sha256("\n".join([DECODER, f"{side} {resized}", *digests]).encode()).hexdigest()[:24]
-    cache = cache_folder() / "images" / f"{key}.npy"
-    try:
-        return torch.from_numpy(np.load(cache))
-    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
-        _decode_to(cache, folder, paths, side, resized)
-        return torch.from_numpy(np.load(cache))
-
-
-def _decode_to(cache: Path, folder: Path, paths: Sequence[str], side: int, resized: int) -> None:
-    images = np.empty((len(paths), 3, side, side), np.uint8)
-
-    def one(i: int) -> None:
-        images[i] = decode_image(folder / paths[i], side, resized)
-
-    with ThreadPoolExecutor() as pool:
-        work = pool.map(one, range(len(paths)))
-        try:
-            for _ in tqdm(work, total=len(paths), desc=f"decode {folder.name}", mininterval=2, delay=2):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # else the other images would be decoded first
-            raise
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    partial = cache.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            np.save(file, images)
-        os.replace(partial, cache)
-    finally:
-        partial.unlink(missing_ok=True)

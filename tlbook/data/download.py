@@ -1,7 +1,7 @@
 """Files from the web: resumed where they were cut off, believed only by size and digest.
 
-Ours, since pooch (1.9) downloads into a temporary file that it removes after every cut and so starts anew each
-time, which 6 gigabytes from a slow server do not allow.
+Ours, since pooch (1.9) downloads into a temporary file that it removes after every cut, and so starts anew
+each time: 6 gigabytes from a slow server do not allow that.
 """
 
 from __future__ import annotations

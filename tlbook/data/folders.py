@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,13 @@ class Listing:
     scheme: str = "stratified"
     chain: str = "square"
 
+    @classmethod
+    def of(cls, folder: Path, files: Iterable[tuple], classes: Sequence[str], **how: str) -> Listing:
+        """A listing of files given as (path, label, part of the split or ''); ``how`` is scheme and chain."""
+        files = tuple(files)
+        paths, labels, split = (tuple(file[i] for file in files) for i in range(3))
+        return cls(folder, paths, labels, tuple(classes), split if any(split) else (), **how)
+
 
 class MissingData(TlbookError):
     """The images of a data set are not where they should be."""
@@ -53,10 +61,15 @@ def official(dataset: str, *names: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    if len(names) > 1:
-        others = " or ".join(names[1:])
-        raise MissingData(f"The data set {dataset} was expected in {root / first} (or {others}), and is not.")
-    raise MissingData(f"The data set {dataset} was expected in {root / first}, which is not a folder.")
+    where = f"{root / first}{''.join(f' or {name}' for name in names[1:])}"
+    raise MissingData(f"The data set {dataset} was expected in {where}, which is not a folder.")
+
+
+def needed(path: Path) -> Path:
+    """A file or folder of an official layout; one that is missing is refused."""
+    if not path.exists():
+        raise MissingData(f"The {path} of the official layout is missing.")
+    return path
 
 
 def class_folders(folder: Path, dataset: str, strict: bool = False) -> Listing:
@@ -107,24 +120,20 @@ def labelled(folder: Path, parts: dict[str, str], strict: bool = False) -> Listi
         for name in classes:
             if (part, name) not in found:
                 raise TlbookError(f"The class {name!r} stands in train, but not in {folder / part}.")
-    paths, labels, split = [], [], []
-    for (part, name), files in found.items():
+    files = []
+    for (part, name), images_there in found.items():
         if name not in classes:
             raise TlbookError(f"The class {name!r} stands in {folder / part} only, not in the training part.")
-        if not files:
+        if not images_there:
             raise TlbookError(f"The class folder {folder / part / name} holds no image.")
-        for file in files:
-            paths.append("/".join(filter(None, (part, name, file))))
-            labels.append(classes.index(name))
-            split.append(parts[part])
-    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split) if any(split) else ())
+        place = "/".join(filter(None, (part, name)))
+        files += [(f"{place}/{file}", classes.index(name), parts[part]) for file in images_there]
+    return Listing.of(folder, files, classes)
 
 
 def lines(path: Path) -> list[str]:
     """The lines of a text file that are not blank; one that is missing is refused."""
-    if not path.is_file():
-        raise MissingData(f"The file {path} of the official layout is missing.")
-    return [line for line in path.read_text().splitlines() if line.strip()]
+    return [line for line in needed(path).read_text().splitlines() if line.strip()]
 
 
 def folders(path: Path) -> list[str]:
@@ -137,11 +146,10 @@ def images(path: Path, strict: bool = False) -> list[str]:
 
     Other files are passed over, or refused if ``strict``, but for `CLUTTER`.
     """
-    if not path.is_dir():
-        raise MissingData(f"The folder {path} of the official layout is missing.")
-    files = (entry.name for entry in os.scandir(path) if entry.is_file() and not entry.name.startswith("."))
     found = []
-    for name in sorted(files):
+    for name in sorted(entry.name for entry in os.scandir(needed(path)) if entry.is_file()):
+        if name.startswith("."):
+            continue
         if Path(name).suffix.lower() in EXTENSIONS:
             found.append(name)
         elif strict and name.lower() not in CLUTTER:

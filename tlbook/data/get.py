@@ -38,7 +38,7 @@ def get(
     with FileLock(root / DOWNLOADS / "lock"):
         for dataset, source in wanted.items():
             if not source.archives:
-                raise TlbookError(f"{_by_hand(dataset, root)}.")
+                raise _by_hand(dataset, source, f"put it in {root / dataset}")
             for archive in source.archives:
                 if (root / archive.proof).exists():
                     said.append(f"{root / archive.proof} is there already")
@@ -76,18 +76,18 @@ def _obtained(
     if path.is_file():
         download.verify(path, archive.size, archive.digest)
         return path, False
-    addresses = [f"{mirror.rstrip('/')}/{archive.name}" for mirror in mirrors]
-    addresses += [archive.url] if archive.url else []
-    if not addresses:
-        raise TlbookError(f"{_by_hand(dataset, root)}.")
-    for number, address in enumerate(addresses, start=1):
+    unpacked = f", or unpack it so that {root / archive.proof} is there" if archive.packed else ""
+    instead = f"put {archive.name} into {root / DOWNLOADS}, or name it with --archive{unpacked}"
+    failure = None
+    for address in [*(f"{mirror.rstrip('/')}/{archive.name}" for mirror in mirrors), archive.url]:
         try:
-            return download.fetch(address, local, archive.size, archive.digest), True
+            if address:
+                return download.fetch(address, local, archive.size, archive.digest), True
         except download.Failed as error:
-            if number == len(addresses):
-                reason = str(error).rstrip(".")
-                raise TlbookError(f"{reason}; {_instead(archive, root)}.") from error
-    raise AssertionError("an address was tried")
+            failure = error
+    if failure is None:
+        raise _by_hand(dataset, sources.SOURCES[dataset], instead)
+    raise TlbookError(f"{str(failure).rstrip('.')}; {instead}.") from failure
 
 
 def _placed(archive: Archive, path: Path, root: Path) -> str:
@@ -106,18 +106,9 @@ def _placed(archive: Archive, path: Path, root: Path) -> str:
     return f"{root / archive.proof} was unpacked from {path.name}{note}"
 
 
-def _instead(archive: Archive, root: Path) -> str:
-    """What to do by hand, in words that end a sentence."""
-    unpacked = f", or unpack it so that {root / archive.proof} is there" if archive.packed else ""
-    return f"put {archive.name} into {root / DOWNLOADS}, or name it with --archive{unpacked}"
-
-
-def _by_hand(dataset: str, root: Path) -> str:
-    """Where a set that must be asked for comes from, and where it goes, in words that end a sentence."""
-    source = sources.SOURCES[dataset]
-    if not source.archives:
-        return f"{dataset} is not to be had without you: {source.about}; put it in {root / dataset}"
-    return f"{dataset} is not to be had without you: {source.about}; {_instead(source.archives[0], root)}"
+def _by_hand(dataset: str, source: Source, instead: str) -> TlbookError:
+    """Where a set that must be asked for comes from, and what to do with it."""
+    return TlbookError(f"{dataset} is not to be had without you: {source.about}; {instead}.")
 
 
 # What is there

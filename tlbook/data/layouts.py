@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from tlbook.data.folders import (
@@ -15,15 +16,13 @@ from tlbook.data.folders import (
     images,
     labelled,
     lines,
+    needed,
     official,
 )
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
 
 __all__ = ["DATASETS", "Listing", "MissingData", "class_folders", "data_root", "listing"]
-
-PACS_DOMAINS = ("photo", "cartoon", "sketch")
-DOMAINNET_DOMAINS = ("real", "clipart", "quickdraw")
 
 # Where each set lies under the data root; of several names the first that is there counts.
 IMAGENET = ("imagenet", "ILSVRC2012")
@@ -53,43 +52,32 @@ def listing(dataset: str) -> Listing:
 def _tiny_imagenet(dataset: str) -> Listing:
     """Stanford CS231n's layout; the official validation images are the test split."""
     folder = official(dataset, "tiny-imagenet-200")
-    wnids = tuple(sorted(lines(folder / "wnids.txt")))
+    wnids = sorted(lines(folder / "wnids.txt"))
     words = {wnid: name for wnid, _, name in (line.partition("\t") for line in lines(folder / "words.txt"))}
-    paths, labels, split = [], [], []
+    files = []
     for label, wnid in enumerate(wnids):
-        files = images(folder / "train" / wnid / "images")
-        if not files:
-            raise TlbookError(f"The class folder {folder}/train/{wnid}/images holds no image.")
-        for file in files:
-            paths.append(f"train/{wnid}/images/{file}")
-            labels.append(label)
-            split.append("train")
+        place = f"train/{wnid}/images"
+        if not (names := images(folder / place)):
+            raise TlbookError(f"The class folder {folder / place} holds no image.")
+        files += [(f"{place}/{name}", label, "train") for name in names]
     for line in lines(folder / "val" / "val_annotations.txt"):
-        file, wnid, *_ = [*line.split("\t"), ""]
+        name, wnid, *_ = [*line.split("\t"), ""]
         if wnid not in wnids:
-            raise TlbookError(f"The class {wnid!r} of {folder}/val/{file} stands in test only.")
-        paths.append(f"val/images/{file}")
-        labels.append(wnids.index(wnid))
-        split.append("test")
-    classes = tuple(words.get(wnid, wnid).split(",")[0] for wnid in wnids)
-    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split))
+            raise TlbookError(f"The class {wnid!r} of {folder}/val/{name} stands in test only.")
+        files.append((f"val/images/{name}", wnids.index(wnid), "test"))
+    return Listing.of(folder, files, [words.get(wnid, wnid).split(",")[0] for wnid in wnids])
 
 
-def _pacs(dataset: str) -> Listing:
-    return class_folders(official(dataset, f"PACS/{dataset.removeprefix('pacs/')}"), dataset)
-
-
-def _chest_xray(dataset: str) -> Listing:
-    return class_folders(official(dataset, "xray"), dataset)
+def _class_folders(place: str) -> Callable[[str], Listing]:
+    """The reader of a data set that is class folders, at a place under the data root."""
+    return lambda dataset: class_folders(official(dataset, place), dataset)
 
 
 def _imagenet(dataset: str) -> Listing:
     """``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``, as torchvision's ImageFolder reads them."""
     folder = official(dataset, *IMAGENET)
     for part in ("train", "val"):
-        if not (folder / part).is_dir():
-            raise MissingData(f"The folder {folder / part} of the official layout is missing.")
-        if not folders(folder / part):
+        if not folders(needed(folder / part)):
             raise TlbookError(
                 f"The folder {folder / part} holds no class folders; sort its images into {part}/<wnid>/."
             )
@@ -99,8 +87,7 @@ def _imagenet(dataset: str) -> Listing:
 def _domainnet(dataset: str) -> Listing:
     """The official split lists, in their order: lines ``<domain>/<class>/<file> <class index>``."""
     folder, domain = official(dataset, *DOMAINNET), dataset.removeprefix("domainnet/")
-    paths, labels, split = [], [], []
-    names: dict[int, str] = {}
+    files, names = [], {}
     for part in ("train", "test"):
         file = folder / f"{domain}_{part}.txt"
         for line in lines(file):
@@ -108,34 +95,29 @@ def _domainnet(dataset: str) -> Listing:
             pieces = path.split("/")
             if not number.isdecimal() or len(pieces) != 3 or ".." in pieces:
                 raise TlbookError(f"The line {line!r} of {file} is not <domain>/<class>/<file> <number>.")
-            if names.setdefault(int(number), pieces[1]) != pieces[1]:
-                first = names[int(number)]
+            first = names.setdefault(int(number), pieces[1])
+            if first != pieces[1]:
                 raise TlbookError(f"The class {number} of {file} is {first!r} and {pieces[1]!r} at once.")
-            paths.append(path)
-            labels.append(int(number))
-            split.append(part)
+            files.append((path, int(number), part))
     if len(names) < 2 or sorted(names) != list(range(len(names))):
         raise TlbookError(f"The classes in {folder}/{domain}_train.txt and _test.txt are not 0, 1, 2, ….")
-    classes = tuple(names[label] for label in range(len(names)))
-    return Listing(folder, tuple(paths), tuple(labels), classes, tuple(split), "domainnet", "natural")
+    classes = [names[label] for label in range(len(names))]
+    return Listing.of(folder, files, classes, scheme="domainnet", chain="natural")
 
 
 def _chexpert(dataset: str) -> Listing:
     """``train.csv`` and ``valid.csv`` of CheXpert-v1.0 or a smaller version; frontal and lateral views."""
     folder = official(dataset, *CHEXPERT)
-    paths, labels, split = [], [], []
-    for part, name in (("train", "train.csv"), ("dev", "valid.csv")):
-        for number, row in enumerate(_rows(folder / name), start=2):
-            paths.append(_inside(row["Path"]))
-            labels.append(tuple(_finding(row, finding, folder / name, number) for finding in FINDINGS))
-            split.append(part)
-    return Listing(folder, tuple(paths), tuple(labels), tuple(FINDINGS), tuple(split), "chexpert", "chest")
+    files = []
+    for part, path in (("train", folder / "train.csv"), ("dev", folder / "valid.csv")):
+        for number, row in enumerate(_rows(path), start=2):
+            labels = tuple(_label(row, finding, path, number) for finding in FINDINGS)
+            files.append((_inside(row["Path"]), labels, part))
+    return Listing.of(folder, files, tuple(FINDINGS), scheme="chexpert", chain="chest")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise MissingData(f"The file {path} of the official layout is missing.")
-    with open(path, newline="") as file:
+    with open(needed(path), newline="") as file:
         reader = csv.DictReader(file)
         if missing := sorted({"Path", *FINDINGS} - set(reader.fieldnames or ())):
             raise TlbookError(f"The file {path} has no column {missing[0]!r}.")
@@ -148,7 +130,7 @@ def _inside(path: str) -> str:
     return rest if first in CHEXPERT else path
 
 
-def _finding(row: dict[str, str], finding: str, path: Path, number: int) -> int:
+def _label(row: dict[str, str], finding: str, path: Path, number: int) -> int:
     """Blank is 0; uncertain (-1) is 1 for Edema and Atelectasis and 0 for the others."""
     values = {"": 0, "0.0": 0, "1.0": 1, "-1.0": FINDINGS[finding]}
     if row[finding] not in values:
@@ -158,10 +140,10 @@ def _finding(row: dict[str, str], finding: str, path: Path, number: int) -> int:
 
 DATASETS = {
     "tiny-imagenet": _tiny_imagenet,
-    **{f"pacs/{domain}": _pacs for domain in PACS_DOMAINS},
-    "chest-xray": _chest_xray,
+    **{f"pacs/{domain}": _class_folders(f"PACS/{domain}") for domain in ("photo", "cartoon", "sketch")},
+    "chest-xray": _class_folders("xray"),
     "imagenet": _imagenet,
-    **{f"domainnet/{domain}": _domainnet for domain in DOMAINNET_DOMAINS},
+    **{f"domainnet/{domain}": _domainnet for domain in ("real", "clipart", "quickdraw")},
     "chexpert": _chexpert,
 }
 

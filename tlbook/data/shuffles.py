@@ -86,11 +86,6 @@ def refuse_size(size: object, side: int) -> None:
         )
 
 
-def index(shuffle: Shuffle, channels: int, side: int) -> Tensor:
-    """Where each value comes from: int64 (channels * side * side,), flat output i is flat input index[i]."""
-    return _index(shuffle, channels, side, torch.device("cpu")).clone()
-
-
 def apply(shuffle: Shuffle, images: Tensor) -> Tensor:
     """The shuffled images: (n, c, side, side) of any dtype, on any device.
 
@@ -101,13 +96,16 @@ def apply(shuffle: Shuffle, images: Tensor) -> Tensor:
     if shuffle.kind == "none":
         return images
     _, channels, side, _ = images.shape
-    source = _index(shuffle, channels, side, images.device)
+    source = index(shuffle, channels, side, images.device)
     return images.flatten(1).gather(1, source.expand(len(images), -1)).view(images.shape)
 
 
 @lru_cache(maxsize=64)
-def _index(shuffle: Shuffle, channels: int, side: int, device: torch.device) -> Tensor:
-    """`index` on a device, kept; not to be written to."""
+def index(shuffle: Shuffle, channels: int, side: int, device: str | torch.device = "cpu") -> Tensor:
+    """Where each value comes from: int64 (channels * side * side,), flat output i is flat input index[i].
+
+    Kept for the next caller: not to be written to.
+    """
     if shuffle.kind == "none":
         flat = np.arange(channels * side * side)
     elif shuffle.kind == "pixel":

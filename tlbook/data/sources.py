@@ -14,10 +14,10 @@ from tlbook.errors import TlbookError
 class Archive:
     """One file to get, at ``url`` if that is not empty.
 
-    ``digest`` is "sha256:…" or "md5:…", empty where none is known, as is ``size`` (bytes) None. It is unpacked
-    (or, if it is a .txt, copied) into the folder ``into`` of the data root; ``proof`` is what is there
-    afterwards. ``rename`` maps a first folder inside the archive to what it is called here. ``files`` and
-    ``bytes`` bound what it may unpack to.
+    ``digest`` is "sha256:…" or "md5:…", empty where none is known, as is ``size`` (bytes) None. The file is
+    unpacked (or, if it is a .txt, copied) into the folder ``into`` of the data root; ``proof`` is what is
+    there afterwards. ``rename`` maps a first folder inside the archive to what it is called here. ``files``
+    and ``bytes`` bound what it may unpack to.
     """
 
     name: str

@@ -1,13 +1,15 @@
 """Images that are decoded from their files whenever they are wanted, by worker processes of a DataLoader.
 
-For sets that do not fit in memory, and for the paper's own, whose random crops and turns read whole files.
-What comes out does not depend on the number of workers: each image's draws have a seed of their own. Test
-views, which are always the same, are decoded once and kept in a file where that would fit in memory.
+For sets that do not fit in memory, and for the paper's own, whose random crops and turns read whole files;
+others are read into memory whole. What comes out does not depend on the number of workers: each image's draws
+have a seed of their own. Test views, which are always the same, are decoded once and kept in a file, named by
+the images' content, where that would fit in memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -21,6 +23,7 @@ from filelock import FileLock
 from joblib import cpu_count
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from tlbook.data import decode
 from tlbook.data.views import CHAINS
@@ -31,23 +34,21 @@ MAX_WORKERS = 16
 VERSION = "views 2"  # raise the number when a chain of `tlbook.data.views` changes
 FEW = 512  # images that are decoded at once without worker processes
 PIECE = 64  # images that a worker hands over at once
+CHUNK = 4096  # images that are read from the cache at once
 SLOW = 10.0  # seconds from which on a pass says how fast it was; the first of a data set always does
 
-_reported: set[str] = set()
+_reported: set[Path] = set()
 
 
 def fits(size: int) -> bool:
     """Whether so many bytes may stay in memory: up to ``TLBOOK_MEMORY`` gigabytes, or a quarter of it."""
     named = os.environ.get("TLBOOK_MEMORY", "").strip()
     try:
-        limit = float(named) * 1e9 if named else MEMORY_SHARE * _memory()
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = float(named) * 1e9 if named else MEMORY_SHARE * memory
     except ValueError:
         raise TlbookError(f"TLBOOK_MEMORY is a number of gigabytes, not {named!r}.") from None
     return size <= limit
-
-
-def _memory() -> float:
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def workers(count: int) -> int:
@@ -81,11 +82,6 @@ class _Files(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image))
 
 
-def _stacked(items: list[Tensor | str]) -> Tensor | str:
-    refusals = [item for item in items if isinstance(item, str)]
-    return refusals[0] if refusals else torch.stack(items)
-
-
 class Stream:
     """Image files in order, as a sequence that stands where a tensor of images (n, 3, side, side) would."""
 
@@ -109,6 +105,10 @@ class Stream:
     def augments(self, augmentation: str) -> bool:
         """Whether that augmentation is drawn while a file is decoded (else it is done to batches later)."""
         return CHAINS[self.files.chain].augmentation == augmentation
+
+    def resident(self) -> Tensor:
+        """All images in memory, test view."""
+        return torch.cat(list(self.split(CHUNK)))
 
     def split(self, size: int) -> Iterator[Tensor]:
         """All images in order, test view, ``size`` at a time (as `torch.Tensor.split`)."""
@@ -146,30 +146,25 @@ class Stream:
         return np.load(self.cache, mmap_mode="r")
 
     def _write(self, one: Tensor) -> None:
-        """Decode all test views, each like ``one``, into the cache file: whole or not at all."""
-        partial = self.cache.with_suffix(f".{os.getpid()}.partial")
-        try:
-            shape = (len(self), *one.shape)
-            file = np.lib.format.open_memmap(partial, "w+", one.numpy().dtype, shape)
-            parts = torch.arange(len(self)).split(PIECE)
-            for part, images in zip(parts, self._decoded(parts), strict=True):
+        """Decode all test views, each like ``one``, into the cache file."""
+        parts = torch.arange(len(self)).split(PIECE)
+        with decode.whole(self.cache) as partial:
+            file = np.lib.format.open_memmap(partial, "w+", one.numpy().dtype, (len(self), *one.shape))
+            progress = tqdm(parts, desc=f"decode {self.files.folder.name}", mininterval=2, delay=2)
+            for part, images in zip(progress, self._decoded(parts), strict=True):
                 file[part.numpy()] = images[:, : one.shape[0]].numpy()
             file.flush()
-            os.replace(partial, self.cache)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _decoded(self, parts: Sequence[Tensor], seeds: Sequence[Tensor] | None = None) -> Iterator[Tensor]:
         """`gather`, each image from its file."""
         drawn = [[None] * len(part) for part in parts] if seeds is None else [s.tolist() for s in seeds]
         wanted = [list(zip(p.tolist(), s, strict=True)) for p, s in zip(parts, drawn, strict=True)]
-        pieces = [part[i : i + PIECE] for part in wanted for i in range(0, len(part), PIECE)]
         count = sum(map(len, wanted))
-        how_many = workers(count)
+        processes = workers(count)
         loader = DataLoader(
             self.files,
-            batch_sampler=pieces,
-            num_workers=how_many,
+            batch_sampler=[part[i : i + PIECE] for part in wanted for i in range(0, len(part), PIECE)],
+            num_workers=processes,
             collate_fn=_stacked,
             generator=torch.Generator(),  # else it would draw from the global one
         )
@@ -179,20 +174,25 @@ class Stream:
             together = [_accepted(next(received)) for _ in range(0, len(part), PIECE)]
             waited += time.monotonic() - asked
             yield torch.cat(together).expand(-1, 3, -1, -1)
-        self._report(count, time.monotonic() - started, waited, how_many)
+        self._report(count, time.monotonic() - started, waited, processes)
 
-    def _report(self, count: int, seconds: float, waited: float, how_many: int) -> None:
-        name = str(self.files.folder)
-        if seconds < SLOW and name in _reported:
+    def _report(self, count: int, seconds: float, waited: float, processes: int) -> None:
+        folder = self.files.folder
+        if seconds < SLOW and folder in _reported:
             return
-        _reported.add(name)
+        _reported.add(folder)
         rate, share = count / max(seconds, 1e-9), 100 * waited / max(seconds, 1e-9)
-        how = f"{how_many} process{'' if how_many == 1 else 'es'}" if how_many else "no process of its own"
+        where = f"{processes} process{'es' * (processes > 1)}" if processes else "no process of its own"
         print(
-            f"{self.files.folder.name}: {count} images in {seconds:.1f} s, {rate:.0f} images/s; "
-            f"decoding ({how}) was waited for in {share:.0f} % of it",
+            f"{folder.name}: {count} images in {seconds:.1f} s, {rate:.0f} images/s; "
+            f"decoding ({where}) was waited for in {share:.0f} % of it",
             file=sys.stderr,
         )
+
+
+def _stacked(items: list[Tensor | str]) -> Tensor | str:
+    refusals = [item for item in items if isinstance(item, str)]
+    return refusals[0] if refusals else torch.stack(items)
 
 
 def _accepted(images: Tensor | str) -> Tensor:
@@ -207,16 +207,20 @@ def _accepted(images: Tensor | str) -> Tensor:
 def digests(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """`decode.digest_files`, remembered in the cache folder for files of the same size and time of change."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    index = decode.cache_folder() / "digests" / f"{name}.txt"
+    index = decode.cache_folder() / "digests" / f"{name}.json"
     index.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{index}.lock"):  # one process reads the files, the others wait for what it found
-        known = _read_index(index)
+        try:
+            known = json.loads(index.read_text())  # path -> size and time of change, digest
+        except (OSError, ValueError):  # there is none, or it is damaged
+            known = {}
         stamps = {path: _stamp(folder / path) for path in paths}
-        new = [path for path, stamp in stamps.items() if known.get(path, ("",))[0] != stamp]
+        new = [path for path, stamp in stamps.items() if known.get(path, [""])[0] != stamp]
         if new:
-            found = decode.digest_files(folder, new)
-            known |= {path: (stamps[path], digest) for path, digest in zip(new, found, strict=True)}
-            _write_index(index, known)
+            read = decode.digest_files(folder, new)
+            known |= {path: [stamps[path], digest] for path, digest in zip(new, read, strict=True)}
+            with decode.whole(index) as partial:
+                partial.write_text(json.dumps(known))
     return tuple(known[path][1] for path in paths)
 
 
@@ -226,23 +230,3 @@ def _stamp(path: Path) -> str:
     except OSError as error:
         raise TlbookError(f"The image {path} cannot be read ({error.strerror}).") from error
     return f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _read_index(index: Path) -> dict[str, tuple[str, str]]:
-    known = {}
-    if index.exists():
-        for line in index.read_text(errors="surrogateescape").splitlines():
-            pieces = line.split(" ", 3)
-            if len(pieces) == 4 and len(pieces[2]) == 64:
-                known[pieces[3]] = (f"{pieces[0]} {pieces[1]}", pieces[2])
-    return known
-
-
-def _write_index(index: Path, known: dict[str, tuple[str, str]]) -> None:
-    partial = index.with_suffix(f".{os.getpid()}.partial")
-    try:
-        text = "".join(f"{stamp} {digest} {path}\n" for path, (stamp, digest) in known.items())
-        partial.write_text(text, errors="surrogateescape")
-        os.replace(partial, index)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Archives from strangers: unpacked whole or not at all, never outside their folder.
 
-tarfile's data filter alone would let links inside the folder pass and mend absolute names; we refuse both, and
-zips have no such filter: so one check stands before both kinds.
+tarfile's data filter alone would let links inside the folder pass and mend absolute names; we refuse both,
+and zips have no such filter: so one check stands before both kinds.
 """
 
 from __future__ import annotations

@@ -48,8 +48,9 @@ class Network(nn.Module):
     def steps(self) -> dict[str, Step]:
         """Module -> what maps what it reads to what the next one reads, from images to logits.
 
-        A module is what is rewound as one piece (the paper's Figures 5 and 6); it is called like a submodule.
-        The steps read the network's weights as they are at each call.
+        A module is what is rewound as one piece (the paper's Figures 5 and 6); it is called like a submodule,
+        but not "none", "all" or "body", which tables say of the whole. The steps read the network's weights
+        as they are at each call.
         """
         raise NotImplementedError
 

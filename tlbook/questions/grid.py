@@ -230,18 +230,15 @@ def long(parts) -> pd.DataFrame:
 
 def domains(scale: Scale, targets: Sequence[str]) -> pd.DataFrame:
     """The data behind each role whose images are at hand, the source too. Raises MissingData if none are."""
+    at_hand = {role: found for role in (SOURCE, *targets) if (found := identity(scale, role))}
+    if not at_hand:
+        data.identify(data.request(scale, targets[0]))  # raises the sentence that says what is missing
     rows = []
-    for role in (SOURCE, *targets):
-        try:
-            domain = data.load(data.request(scale, role))
-        except data.MissingData:
-            continue
-        chance = 0.5 if scale.metric[role] == "auc" else 100 / len(domain.classes)
-        row = {"role": role, "dataset": domain.dataset, "classes": len(domain.classes)}
-        row |= {split: len(getattr(domain, split)) for split in ("train", "dev", "test")}
-        rows.append(row | {"chance": chance, "metric": scale.metric[role]})
-    if not rows:
-        data.load(data.request(scale, targets[0]))  # raises the sentence that says what is missing
+    for role, found in at_hand.items():
+        counts = {split: len(getattr(found, split)) for split in ("train", "dev", "test")}
+        chance = 0.5 if scale.metric[role] == "auc" else 100 / len(found.classes)
+        about = {"dataset": found.dataset, "classes": len(found.classes)}
+        rows.append({"role": role} | about | counts | {"chance": chance, "metric": scale.metric[role]})
     return pd.DataFrame(rows)
 
 
@@ -258,13 +255,9 @@ def block_fraction(block_size: str | int, side: int) -> float:
 def lacks_source(scale: Scale) -> bool:
     """Whether a reader's own images are studied where those of the source are not: what needs them is left
     out. Raises MissingData where the scale's own images are studied, before anything is trained."""
-    try:
-        data.load(data.request(scale, scales.SOURCE))
-    except data.MissingData:
-        if not scale.own_images:
-            raise
-        return True
-    return False
+    if not scale.own_images:
+        data.identify(data.request(scale, SOURCE))
+    return identity(scale, SOURCE) is None
 
 
 def _protocol(scale: Scale, role: str, epochs: int) -> dict:
@@ -287,24 +280,24 @@ def _protocol(scale: Scale, role: str, epochs: int) -> dict:
 def _images(scale: Scale, role: str) -> dict:
     """Which images a role trains on; where they are not on this machine, what the scale declares."""
     task = scale.task(role)
-    try:
-        domain = data.load(data.request(scale, role))
-    except data.MissingData:
-        return dict(
-            dataset=task.dataset,
-            digest=ABSENT,
-            evaluated=ABSENT,
-            examples=task.train,
-            classes=0,
-            multilabel=False,
-            held_out=task.dev + task.test,
-        )
+    found = None if scale.declared else identity(scale, role)
+    if found is None:
+        known = dict(digest=ABSENT, evaluated=ABSENT, examples=task.train, classes=0, multilabel=False)
+        return dict(dataset=task.dataset, held_out=task.dev + task.test, **known)
     return dict(
         dataset=task.dataset,
-        digest=domain.digest,
-        evaluated=domain.evaluated,
-        examples=len(domain.train),
-        classes=len(domain.classes),
-        multilabel=domain.multilabel,
-        held_out=len(domain.dev) + len(domain.test),
+        digest=found.digest,
+        evaluated=found.evaluated,
+        examples=len(found.train),
+        classes=len(found.classes),
+        multilabel=found.multilabel,
+        held_out=len(found.dev) + len(found.test),
     )
+
+
+def identity(scale: Scale, role: str) -> data.Identity | None:
+    """Which images stand for a role; None where they are not on this machine."""
+    try:
+        return data.identify(data.request(scale, role))
+    except data.MissingData:
+        return None

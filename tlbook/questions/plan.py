@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -14,7 +12,7 @@ import torch
 from tlbook import metrics, questions, scales
 from tlbook.models import build
 from tlbook.question import Question
-from tlbook.scales import TARGETS, Scale
+from tlbook.scales import Scale
 from tlbook.training import loop, runs, weight_files
 from tlbook.training.specs import RunSpec
 
@@ -47,32 +45,26 @@ def of_every_scale(question: Question, targets: Sequence[str]) -> pd.DataFrame:
     image-passes of the new ones in millions.
     """
     rows = []
-    with _without_real_images():
-        for name, scale in scales.SCALES.items():
-            if scale.pretrained == "shipped" and not weight_files.is_shipped(name):
-                scale = scale.replace(pretrained="train")
-            new = plan(scale, targets, scale.seeds).set_index("question").loc[question.name]
-            needed = len(question.study().runs(scale, targets, scale.seeds))
-            counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
-            rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
+    for name, scale in scales.SCALES.items():
+        scale = with_p(scale.replace(declared=True))
+        there = [role for role in targets if role in scale.targets]
+        new = plan(scale, there, scale.seeds).set_index("question").loc[question.name]
+        needed = len(question.study().runs(scale, there, scale.seeds))
+        counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
+        rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
     return pd.DataFrame(rows)
 
 
-@contextmanager
-def _without_real_images() -> Iterator[None]:
-    """As on a machine that has none: decoding a scale's images only to count them would take minutes."""
-    before = os.environ.pop("TLBOOK_DATA", None)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ["TLBOOK_DATA"] = before
+def with_p(scale: Scale) -> Scale:
+    """The scale, with a P that is trained where one would be shipped and is not yet."""
+    there = scale.pretrained != "shipped" or weight_files.is_shipped(scale.name)
+    return scale if there else scale.replace(pretrained="train")
 
 
 def throughput(scale: Scale, seconds: float = 2.0) -> float:
     """Image-passes per second of one worker (one thread) on this machine, measured on made-up images."""
     where = runs.device()
-    batch = scale.task(TARGETS[0]).batch
+    batch = scale.task(scale.targets[0]).batch
     loop.prepare()
     with runs.threads(1):
         model = build(scale.network, 10).to(where, memory_format=torch.channels_last)

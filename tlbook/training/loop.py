@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tlbook import metrics
 from tlbook.data import Domain, batches
-from tlbook.models import Network, build, redrawn, start_from
+from tlbook.models import Network, build, learned, redrawn, start_from
 from tlbook.training.specs import RunSpec
 
 
@@ -55,9 +55,10 @@ def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu
         model = build(spec.network, spec.classes)
         torch.manual_seed(spec.head_seed)
         model.get_submodule(model.head).reset_parameters()
+    if weights is not None and spec.init.kind != "from":
+        weights = weights | redrawn(learned(spec.network, weights), spec.init.kind, spec.init_seed)
     if weights is not None:
-        kind = spec.init.kind
-        start_from(model, weights if kind == "from" else redrawn(weights, kind, spec.init_seed))
+        start_from(model, weights)
     model = model.to(device, memory_format=torch.channels_last)
     groups = model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum)
     optimizer = torch.optim.SGD(groups, fused=True)

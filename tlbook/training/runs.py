@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tlbook import code_state, data, models
-from tlbook.data.decode import cache_folder
+from tlbook.data.decode import cache_folder, whole
 from tlbook.errors import TlbookError
 from tlbook.scales import SOURCE
 from tlbook.training import weight_files
@@ -343,12 +343,8 @@ def _aside(final: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as partial:
+        partial.write_text(text)
 
 
 # Weights to start from

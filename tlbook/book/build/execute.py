@@ -87,7 +87,7 @@ def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = pri
     from tlbook.training.specs import unique
 
     value = scales.get(scale)
-    specs = unique(s for q in asked for s in q.study().runs(value, scales.TARGETS, value.seeds))
+    specs = unique(s for q in asked for s in q.study().runs(value, value.targets, value.seeds))
     for sources in (True, False):  # in this order: what starts from a renewed P is outdated too
         if old := runs.outdated(spec for spec in specs if (spec.role == scales.SOURCE) is sources):
             say(f"Training {len(old)} runs anew, of which an earlier version measured or kept less ...")

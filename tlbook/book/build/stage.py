@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from tlbook import scales
 from tlbook.errors import TlbookError
 
 FILES = ("_config.yml", "_toc.yml")
-FOLDERS = ("book",)  # notebooks are not copied: Papermill writes executed ones into the staged folder
 
 
 def mode_of(root: Path, scale: str) -> str:
@@ -30,21 +28,20 @@ def mode_of(root: Path, scale: str) -> str:
 
 
 def stage(root: Path, scale: str) -> Path:
-    """Mirror the sources of ``root`` into ``root/_build/<scale>`` and return that folder.
+    """Copy the sources of ``root`` into ``root/_build/<scale>`` and return that folder.
 
-    Unchanged files are left alone, files whose source is gone are removed, and executed notebooks stay as
-    long as their source exists.
+    Notebooks are not copied, since Papermill writes executed ones there; these stay as long as their source
+    exists.
     """
-    missing = [name for name in (*FILES, *FOLDERS, "notebooks") if not (root / name).exists()]
+    missing = [name for name in (*FILES, "book", "notebooks") if not (root / name).exists()]
     if missing:
         raise TlbookError(f"{root} is not the root of the repository: it has no {', '.join(missing)}.")
     staged = root / "_build" / scale
-    staged.mkdir(parents=True, exist_ok=True)
+    (staged / "notebooks").mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        _copy(root / name, staged / name)
-    for name in FOLDERS:
-        _mirror(root / name, staged / name)
-    (staged / "notebooks").mkdir(exist_ok=True)
+        shutil.copy2(root / name, staged / name)
+    shutil.rmtree(staged / "book", ignore_errors=True)
+    shutil.copytree(root / "book", staged / "book", ignore=shutil.ignore_patterns(".*", "__*"))
     sources = {path.name for path in notebooks(root)}
     for path in notebooks(staged):
         if path.name not in sources:
@@ -55,24 +52,3 @@ def stage(root: Path, scale: str) -> Path:
 def notebooks(folder: Path) -> list[Path]:
     """The notebooks of a tree, in the order of their names, which is the order of the book."""
     return sorted((folder / "notebooks").glob("*.ipynb"))
-
-
-def _mirror(source: Path, target: Path) -> None:
-    """Make ``target`` hold the files of ``source`` and no others; hidden ones and caches stay behind."""
-    files = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    wanted = {file for file in files if not any(part.startswith((".", "__")) for part in file.parts)}
-    for relative in wanted:
-        _copy(source / relative, target / relative)
-    for path in sorted(target.rglob("*"), reverse=True):
-        if path.is_file() and path.relative_to(target) not in wanted:
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file unless the target already holds the same bytes."""
-    if target.exists() and filecmp.cmp(source, target, shallow=False):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)

@@ -5,6 +5,7 @@ Things are made of parts (`parts`, `objects`); a domain is a way of drawing them
 with outlines, and as strokes; `xray` (`chest`) shows a chest with several findings at once.
 """
 
+import functools
 import hashlib
 
 import torch
@@ -44,9 +45,23 @@ def generate(role: str, split: str, count: int, side: int = 32) -> tuple[Tensor,
     """
     _check(role, split, count, side)
     generator = torch.Generator().manual_seed(_seed(role, split))
+    truth = _labels(role, count, generator)
+    draw = _chests if role == "xray" else functools.partial(_things, role)
+    return draw(truth, side, generator), truth
+
+
+def labels(role: str, split: str, count: int) -> Tensor:
+    """The labels that `generate` returns, without drawing an image; none of them for a count of 0."""
+    _check(role, split, max(count, 1), SMALLEST_SIDE)
+    return _labels(role, count, torch.Generator().manual_seed(_seed(role, split)))
+
+
+def _labels(role: str, count: int, generator: torch.Generator) -> Tensor:
+    """The first draws of a generator; in xray every finding is independent of the others."""
     if role == "xray":
-        return _chests(count, side, generator)
-    return _things(role, count, side, generator)
+        sick = (torch.arange(count) < round(chest.PREVALENCE * count)).float()
+        return torch.stack([sick[torch.randperm(count, generator=generator)] for _ in chest.FINDINGS], 1)
+    return (torch.arange(count) % len(CLASSES[role]))[torch.randperm(count, generator=generator)]
 
 
 def _check(role: str, split: str, count: int, side: int) -> None:
@@ -65,22 +80,18 @@ def _seed(role: str, split: str) -> int:
     return int.from_bytes(digest[:6], "big")
 
 
-def _things(role: str, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _things(role: str, truth: Tensor, side: int, generator: torch.Generator) -> Tensor:
     things, style = _DRAWN[role]
-    labels = (torch.arange(count) % len(things))[torch.randperm(count, generator=generator)]
-    images = torch.empty(count, 3, side, side, dtype=torch.uint8)
-    for label in labels.unique().tolist():
-        for chunk in (labels == label).nonzero().flatten().split(CHUNK):
+    images = torch.empty(len(truth), 3, side, side, dtype=torch.uint8)
+    for label in truth.unique().tolist():
+        for chunk in (truth == label).nonzero().flatten().split(CHUNK):
             images[chunk] = _as_bytes(style.draw(things[label], Dice(generator, len(chunk)), side))
-    return images, labels
+    return images
 
 
-def _chests(count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Every finding in the same share of the images, independently of the others."""
-    sick = (torch.arange(count) < round(chest.PREVALENCE * count)).float()
-    labels = torch.stack([sick[torch.randperm(count, generator=generator)] for _ in chest.FINDINGS], 1)
-    drawn = [_as_bytes(chest.draw(chunk, Dice(generator, len(chunk)), side)) for chunk in labels.split(CHUNK)]
-    return torch.cat(drawn), labels
+def _chests(truth: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    drawn = [_as_bytes(chest.draw(chunk, Dice(generator, len(chunk)), side)) for chunk in truth.split(CHUNK)]
+    return torch.cat(drawn)
 
 
 def _as_bytes(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tlbook.errors import TlbookError
 from tlbook.questions import grid
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints.method import behind_last, saturation
 from tlbook.questions.grid import long
 from tlbook.questions.setup import study as setup
 from tlbook.scales import SOURCE, Scale, epoch_of
@@ -45,13 +45,13 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     tuned = [(keys, ensure(spec).history()) for keys, spec in _finetuned(scale, targets, seeds)]
     finetuned = long((keys, _ended(history)) for keys, history in tuned)
     source = source_accuracy(scale)
-    fits, curves = measures.saturation(finetuned, source)
+    fits, curves = saturation(finetuned, source)
     found = {
         "finetuned": finetuned,
         "source_accuracy": source,
         "tuning_curves": _training(tuned, scale),
         "constant_rate": _constant_rate(scale, targets, seeds),
-        "behind_last": measures.behind_last(finetuned),
+        "behind_last": behind_last(finetuned),
         "saturation": fits,
         "saturation_curve": curves,
     }
@@ -88,7 +88,7 @@ def _finetuned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> It
             for rate in scale.checkpoints.rates:
                 for seed in seeds[: scale.checkpoints.seeds]:
                     keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
-                    yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
+                    yield keys | {"rate": rate, "seed": seed}, run_from(scale, role, init, rate, seed)
 
 
 def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
@@ -99,10 +99,10 @@ def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
         for role in targets:
             for seed in seeds[: scale.checkpoints.seeds]:
                 keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
-                yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
+                yield keys | {"rate": rate, "seed": seed}, run_from(scale, role, init, rate, seed)
 
 
-def _run(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
+def run_from(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
     """A run from a checkpoint, with only its end kept, and measured on dev and test.
 
     Where it is a run of Figure 2 too (as long, and from P or from that run's random weights), it is that run,

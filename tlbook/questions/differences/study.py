@@ -5,31 +5,30 @@ All of it is read from the runs of Figure 2: nothing else is trained.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tlbook import data, metrics
 from tlbook.data import Domain, batches
 from tlbook.errors import TlbookError
+from tlbook.models import Network
 from tlbook.questions import grid
 from tlbook.questions.differences import QUESTION
-from tlbook.questions.differences.method import features, mistakes, similarity
+from tlbook.questions.differences.method import Key, Pair, features, mistakes, named, similarity
 from tlbook.questions.differences.method.distance import ALL, BODY, distances, norms
-from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training.executors import ensure_all
 from tlbook.training.runs import Run, device, ensure, network, weights
 from tlbook.training.specs import RunSpec, unique
 
-Key = tuple[str, str, int]  # init, rate, seed
-Pair = tuple[Key, Key]
 P: Key = ("P", "-", 0)
 
 CHUNK = 2000  # test images whose Gram matrices are held at once; more are added up over chunks
@@ -40,63 +39,61 @@ SHOWN = 8  # examples of each set that are noted for the gallery
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """P if we train it, and Figure 2's runs."""
-    return unique([*grid.pretraining(scale), *(spec for _, spec in unshuffled(scale, targets, seeds))])
+    planned = grid.unshuffled(scale, targets, seeds)
+    return unique([*grid.pretraining(scale), *(spec for _, spec in planned)])
 
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
     for role in targets:
-        _refuse_untestable(data.load(data.request(scale, role)))
+        domain = data.load(data.request(scale, role))
+        if not len(domain.test):
+            raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
     ensure_all(runs(scale, targets, seeds), **how)
-    found: dict[str, list[pd.DataFrame]] = {}
+    frames: dict[str, list[pd.DataFrame]] = {}
     for role in targets:
-        one = _Role.of(scale, role, seeds)
-        for name, frame in (_mistakes(one) | _similarity(one) | {"distance": _distance(one)}).items():
-            found.setdefault(name, []).append(frame.assign(role=role))
+        here = opened(scale, role, seeds)
+        for name, frame in (_mistakes(here) | _similarity(here) | {"distance": _distance(here)}).items():
+            frames.setdefault(name, []).append(frame.assign(role=role))
     return {
-        name: pd.concat(frames, ignore_index=True)[QUESTION.table(name).names]
-        for name, frames in found.items()
+        name: pd.concat(parts, ignore_index=True)[QUESTION.table(name).names]
+        for name, parts in frames.items()
     }
 
 
-def _refuse_untestable(domain: Domain) -> None:
-    """Refuse a data set without test images, before anything is trained."""
-    if not len(domain.test):
-        raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
-
-
 @dataclass(frozen=True)
-class _Role:
+class Opened:
     """A role's images and finished runs."""
 
     scale: Scale
-    role: str
     domain: Domain
-    specs: dict[Key, RunSpec]
+    view: batches.View
     runs: dict[Key, Run]
 
-    @classmethod
-    def of(cls, scale: Scale, role: str, seeds: Sequence[int]) -> _Role:
-        specs = {
-            (keys["init"], keys["rate"], keys["seed"]): spec
-            for keys, spec in unshuffled(scale, [role], seeds)
-        }
-        domain = data.load(data.request(scale, role))
-        return cls(scale, role, domain, specs, {key: ensure(spec) for key, spec in specs.items()})
+    def images(self, places: np.ndarray | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of test images as networks see them, and their labels; of all, or at some places."""
+        test = self.domain.test if places is None else self.domain.test.some(places)
+        return batches.evaluation(test, self.view, device())
 
-    def view(self) -> batches.View:
-        spec = next(iter(self.specs.values()))
-        return batches.View.of(self.domain, spec.side, spec.normalisation, spec.shuffle)
+    def parts(self) -> list[np.ndarray]:
+        """Places of the test images on which features are compared, evenly spread over all, in chunks of one
+        size."""
+        count = len(self.domain.test)
+        at = np.linspace(0, count - 1, min(count, self.scale.similarity_images)).astype(int)
+        return np.array_split(at, -(-len(at) // CHUNK))
 
-    def network(self, key: Key) -> nn.Module:
+    def weights(self, key: Key, epoch: int | str = "final") -> dict[str, Tensor]:
+        """The weights of a run at an epoch that it keeps; P's are the same at every one."""
+        return weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights(epoch)
+
+    def network(self, key: Key) -> Network:
         """The final network of a run, or P with the head of its source, in evaluation mode."""
-        state = weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights("final")
-        return network(self.scale.network, state)
+        return network(self.scale.network, self.weights(key))
 
     def pairs(self, with_p: bool = False) -> list[Pair]:
         """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
         for, each run with P."""
-        alike = [p for p in itertools.combinations(self.runs, 2) if p[0][:2] == p[1][:2]]
+        alike = [(a, b) for a, b in itertools.combinations(self.runs, 2) if a[:2] == b[:2]]
         mixed = [
             (a, b)
             for a, b in itertools.product(self.runs, self.runs)
@@ -109,60 +106,55 @@ class _Role:
         return all(key == P or key[1] == self.scale.main_rates[key[0]] for key in pair)
 
 
-def _keyed(pair: Pair) -> dict:
-    names = ("init", "rate", "seed", "init_b", "rate_b", "seed_b")
-    return dict(zip(names, (*pair[0], *pair[1]), strict=True))
-
-
-def _of_pairs(frame: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """A frame with the column `pair`, a place in ``pairs``, under the columns that name two models."""
-    keys = pd.DataFrame(_keyed(pair) for pair in pairs)
-    return frame.join(keys, on="pair").drop(columns="pair")
+def opened(scale: Scale, role: str, seeds: Sequence[int]) -> Opened:
+    """A role's test images and its runs of Figure 2, by (init, rate, seed); trains those that are missing."""
+    planned = {
+        (keys["init"], keys["rate"], keys["seed"]): spec
+        for keys, spec in grid.unshuffled(scale, [role], seeds)
+    }
+    domain, spec = data.load(data.request(scale, role)), next(iter(planned.values()))
+    view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
+    return Opened(scale, domain, view, {key: ensure(spec) for key, spec in planned.items()})
 
 
 # Mistakes
 
 
-def _mistakes(one: _Role) -> dict[str, pd.DataFrame]:
-    test, classes = one.domain.test, one.domain.classes
-    labels = test.labels.numpy().astype(np.int64)
+def _mistakes(here: Opened) -> dict[str, pd.DataFrame]:
+    labels, classes = here.domain.test.labels.numpy().astype(np.int64), here.domain.classes
     said, sure = {}, {}
-    for key in one.runs:
-        shown = batches.evaluation(test, one.view(), device())
-        logits, _ = metrics.predict(one.network(key), shown, one.scale.precision)
-        said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), one.domain.multilabel)
-    hits = {key: mistakes.right(found, labels) for key, found in said.items()}
-    pairs = one.pairs()
-    judged = [pair for pair in pairs if one.at_papers_rates(pair)]
-    mixed = [pair for pair in judged if pair[0][0] != pair[1][0]]
-    hard = {
-        pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in pairs if pair[0][0] != pair[1][0]
-    }
-    sets = {pair: mistakes.sets(hits[pair[0]], hits[pair[1]]) for pair in hard}
-    mean = [mistakes.mean_difficulty(hard[pair], sets[pair]).assign(**_keyed(pair)) for pair in hard]
+    for key in here.runs:
+        logits, _ = metrics.predict(here.network(key), here.images(), here.scale.precision)
+        said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), here.domain.multilabel)
+    hits = {key: mistakes.right(predictions, labels) for key, predictions in said.items()}
+    pairs = here.pairs()
+    mixed = [pair for pair in pairs if pair[0][0] != pair[1][0]]
+    at_papers_rates = [pair for pair in pairs if here.at_papers_rates(pair)]
+    hard = {pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in mixed}
+    sets = {pair: mistakes.sets(hits[pair[0]], hits[pair[1]]) for pair in mixed}
+    judged = [pair for pair in mixed if pair in at_papers_rates]
+    means = [mistakes.mean_difficulty(hard[pair], sets[pair]).assign(**named(pair)) for pair in mixed]
     return {
-        "mistakes": _of_pairs(mistakes.shared_mistakes(said, labels, pairs), pairs),
-        "mistakes_by_class": _of_pairs(mistakes.by_class(said, labels, judged, classes), judged),
-        "mistake_difficulty": pd.concat(mean),
-        "difficulty_test": _difficulty_test(hits, mixed, sets),
-        "mistake_examples": _examples(one.domain, said, sure, mixed, sets, hard),
+        "mistakes": mistakes.shared_mistakes(said, labels, pairs),
+        "mistakes_by_class": mistakes.by_class(said, labels, at_papers_rates, classes),
+        "mistake_difficulty": pd.concat(means),
+        "difficulty_test": _difficulty_test(hits, {pair: sets[pair] for pair in judged}),
+        "mistake_examples": _examples(here.domain, said, sure, judged, sets, hard),
     }
 
 
-def _outside(hits: dict[Key, np.ndarray], pair: Pair, init: str = "all") -> list[Key]:
+def _outside(hits: Mapping[Key, np.ndarray], pair: Pair, init: str = "all") -> list[Key]:
     """The models that take no part in a comparison: every other run, of that init."""
     return [key for key in hits if key not in pair and init in ("all", key[0])]
 
 
-def _difficulty_test(hits, pairs: Sequence[Pair], sets: dict[Pair, dict]) -> pd.DataFrame:
+def _difficulty_test(hits: Mapping[Key, np.ndarray], sets: Mapping[Pair, Mapping]) -> pd.DataFrame:
     rows = []
-    for pair in pairs:
-        for judges in ("all", "P-T", "RI-T"):
-            hardness = mistakes.difficulty(hits, _outside(hits, pair, judges))
-            chosen = sets[pair]
-            found = mistakes.harder(hardness, chosen["only_first_wrong"], chosen["only_second_wrong"])
-            keys = _keyed(pair) | {"judges": judges}
-            rows += [keys | {"metric": metric, "value": value} for metric, value in found.items()]
+    for pair, judges in itertools.product(sets, ("all", "P-T", "RI-T")):
+        hardness = mistakes.difficulty(hits, _outside(hits, pair, judges))
+        test = mistakes.harder(hardness, sets[pair]["only_first_wrong"], sets[pair]["only_second_wrong"])
+        keys = named(pair) | {"judges": judges}
+        rows += [keys | {"metric": metric, "value": value} for metric, value in test.items()]
     return pd.DataFrame(rows)
 
 
@@ -175,79 +167,79 @@ def _examples(domain: Domain, said, sure, pairs: Sequence[Pair], sets, hard) -> 
             spread = np.unique(np.linspace(0, len(where) - 1, min(SHOWN, len(where))).astype(int))
             for place, at in enumerate(map(tuple, where[spread])):
                 rows.append(
-                    _keyed(pair)
+                    named(pair)
                     | {"examples": name, "place": place, "dataset": domain.dataset}
                     | {"path": domain.test.paths[at[0]], "digest": domain.test.digests[at[0]]}
-                    | _said(domain, domain.test.labels.numpy(), at, "answer")
-                    | _said(domain, said[pair[0]], at, "prediction")
-                    | _said(domain, said[pair[1]], at, "prediction_b")
+                    | {"answer": _in_words(domain, domain.test.labels.numpy(), at)}
+                    | {"prediction": _in_words(domain, said[pair[0]], at)}
+                    | {"prediction_b": _in_words(domain, said[pair[1]], at)}
                     | {"confidence": sure[pair[0]][at], "confidence_b": sure[pair[1]][at]}
                     | {"difficulty": hard[pair][at]}
                 )
     return pd.DataFrame(rows)
 
 
-def _said(domain: Domain, values: np.ndarray, at: tuple, name: str) -> dict[str, str]:
+def _in_words(domain: Domain, values: np.ndarray, at: tuple) -> str:
     """An answer in words: the class, or "Edema: yes"."""
     value = int(values[at])
-    words = f"{domain.classes[at[1]]}: {'yes' if value else 'no'}" if len(at) > 1 else domain.classes[value]
-    return {name: str(words)}
+    return (
+        f"{domain.classes[at[1]]}: {'yes' if value else 'no'}" if len(at) > 1 else str(domain.classes[value])
+    )
 
 
 # Similarity of features
 
 
-def _similarity(one: _Role) -> dict[str, pd.DataFrame]:
+def _similarity(here: Opened) -> dict[str, pd.DataFrame]:
     """All modules of all models on the same test images, in one pass over them a model."""
-    models = {key: one.network(key) for key in (*one.runs, P)}
+    models = {key: here.network(key) for key in (*here.runs, P)}
     modules = models[P].places()
-    names = [(key, module) for key in models for module in modules]
-    same = [[i for i, name in enumerate(names) if name[1] == module] for module in modules]
-    parts = _parts(len(one.domain.test), one.scale.similarity_images)
+    names = list(itertools.product(models, modules))
+    same = [[i for i, (_, other) in enumerate(names) if other == module] for module in modules]
+    parts = here.parts()
     near = min(similarity.NEIGHBOURS, len(parts[0]) - 1)
-    rows: dict[str, list[np.ndarray]] = {module: [] for module in modules}
+    positions: dict[str, list[np.ndarray]] = {module: [] for module in modules}  # of the first part's images
     shapes: dict[str, torch.Size] = {}
 
-    def chunk(number: int) -> similarity.Chunk:
-        made = similarity.Chunk(names, len(parts[number]), near)
-        for key, module, found in _outputs(one, models, modules, parts[number]):
-            made.put((key, module), similarity.gram(found))
-            if number == 0:
-                rows[module].append(features.rows(found, POSITIONS).cpu().numpy())
-                shapes.setdefault(module, found.shape[1:])  # of a run: P, which may have another fc, is last
+    def chunk(part: np.ndarray) -> similarity.Chunk:
+        made = similarity.Chunk(names, len(part), near)
+        for key, module, shown in _outputs(here, models, modules, part):
+            made.put((key, module), shown)
+            if len(positions[module]) < len(models):
+                positions[module].append(features.rows(shown, POSITIONS).cpu().numpy())
+                shapes.setdefault(module, shown.shape[1:])  # of a run: P, which may have another fc, is last
         return made
 
-    found = similarity.compare(map(chunk, range(len(parts))), same)
-    found["neighbours_null"] = np.full((len(names), len(names)), near / (len(parts[0]) - 1))
-    found["cka_positions"] = _of_positions(rows, list(models), same)
-    return {
-        "similarity": _similarity_rows(one, found, names, modules),
-        "feature_shapes": _feature_shapes(shapes, rows, sum(map(len, parts))),
-    }
+    measured = similarity.compare(map(chunk, parts), same)
+    measured["neighbours_null"] = np.full((len(names), len(names)), near / (len(parts[0]) - 1))
+    measured["cka_positions"] = _of_positions(positions, list(models), same)
+    shape_rows = [
+        {
+            "module": module,
+            "channels": shape[0],
+            "positions": shape.numel() // shape[0],
+            "features": shape.numel(),
+            "images": sum(map(len, parts)),
+            "positions_used": len(positions[module][0]),
+        }
+        for module, shape in shapes.items()
+    ]
+    rows = _similarity_rows(here, measured, names, modules)
+    return {"similarity": rows, "feature_shapes": pd.DataFrame(shape_rows)}
 
 
-def _parts(there: int, wanted: int) -> list[np.ndarray]:
-    """Places of at most ``wanted`` images, evenly spread over those that are there, in chunks of one size."""
-    at = np.linspace(0, there - 1, min(there, wanted)).astype(int)
-    return np.array_split(at, -(-len(at) // CHUNK))
-
-
-def _outputs(one: _Role, models: Mapping[Key, nn.Module], modules: Sequence[str], at: np.ndarray):
+def _outputs(
+    here: Opened, models: Mapping[Key, Network], modules: Sequence[str], at: np.ndarray
+) -> Iterator[tuple[Key, str, Tensor]]:
     """(key, module, outputs on these test images) of all models and modules, a model at a time.
 
     Where all modules' outputs would need too much memory at once, a model is asked for a few at a time.
     """
-    test = one.domain.test
-
-    def images(places: np.ndarray):
-        return batches.evaluation(test.some(places), one.view(), device())
-
-    single = features.outputs(next(iter(models.values())), images(at[:1]), modules)
-    groups = _within(MEMORY, {name: 4 * len(at) * found.numel() for name, found in single.items()})
-    for key, model in models.items():
-        for group in groups:
-            for module, found in features.outputs(model, images(at), group).items():
-                yield key, module, found
+    single = features.outputs(next(iter(models.values())), here.images(at[:1]), modules)
+    groups = _within(MEMORY, {name: 4 * len(at) * shown.numel() for name, shown in single.items()})
+    for (key, model), group in itertools.product(models.items(), groups):
+        for module, shown in features.outputs(model, here.images(at), group).items():
+            yield key, module, shown
 
 
 def _within(memory: int, sizes: Mapping[str, int]) -> list[list[str]]:
@@ -260,84 +252,60 @@ def _within(memory: int, sizes: Mapping[str, int]) -> list[list[str]]:
     return groups
 
 
-def _of_positions(rows: Mapping[str, list], models: list[Key], same: Sequence[Sequence[int]]) -> np.ndarray:
+def _of_positions(positions: Mapping[str, list], models: list[Key], same: Sequence[list[int]]) -> np.ndarray:
     """CKA with positions as examples between the same modules of all models; NaN between different ones."""
-    found = np.full((len(rows) * len(models),) * 2, np.nan)
+    values = np.full((len(positions) * len(models),) * 2, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", similarity.ConstantFeatures)  # said once already
-        for group, sets in zip(same, rows.values(), strict=True):
-            found[np.ix_(group, group)] = similarity.cka_of_positions(sets, models)
-    return found
+        for group, sets in zip(same, positions.values(), strict=True):
+            values[np.ix_(group, group)] = similarity.cka_of_positions(sets, models)
+    return values
 
 
-def _feature_shapes(shapes: Mapping[str, torch.Size], rows: Mapping[str, list], images: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "module": module,
-            "channels": shape[0],
-            "positions": shape.numel() // shape[0],
-            "features": shape.numel(),
-            "images": images,
-            "positions_used": len(rows[module][0]),
-        }
-        for module, shape in shapes.items()
-    )
-
-
-def _similarity_rows(one: _Role, found: dict[str, np.ndarray], names: list, modules) -> pd.DataFrame:
+def _similarity_rows(
+    here: Opened, measured: Mapping[str, np.ndarray], names: Sequence, modules: Sequence[str]
+) -> pd.DataFrame:
     """Rows for every pair at the same module; at the paper's rates for the other pairs of modules too."""
     at = {name: i for i, name in enumerate(names)}
     rows = []
-    for pair in one.pairs(with_p=True):
-        keys = _keyed(pair)
-        for module, other in itertools.product(modules, modules):
-            if module != other and not one.at_papers_rates(pair):
-                continue
-            i, j = at[pair[0], module], at[pair[1], other]
-            for metric, values in found.items():
-                if module == other or metric in ("cka", "cka_debiased"):
-                    where = {"module": module, "module_b": other, "metric": metric}
-                    rows.append(keys | where | {"value": float(values[i, j])})
+    for pair, module, other in itertools.product(here.pairs(with_p=True), modules, modules):
+        if module != other and not here.at_papers_rates(pair):
+            continue
+        place = at[pair[0], module], at[pair[1], other]
+        for metric, values in measured.items():
+            if module == other or metric in ("cka", "cka_debiased"):
+                where = {"module": module, "module_b": other, "metric": metric}
+                rows.append(named(pair) | where | {"value": float(values[place])})
     return pd.DataFrame(rows)
 
 
 # Distance of weights
 
 
-def _distance(one: _Role) -> pd.DataFrame:
+def _distance(here: Opened) -> pd.DataFrame:
     """Every pair at the epochs that both keep, each epoch's weights read once."""
-    p = weights(grid.pretrained(one.scale))
-    of_p = norms(one.scale.network, p)
-    compared = [
-        (pair, epochs, last) for pair in one.pairs(with_p=True) for epochs, last in _epochs(one, pair)
-    ]
+    of_p = norms(here.scale.network, here.weights(P))
+    read = functools.lru_cache(maxsize=len(here.runs) + 1)(here.weights)
+    compared = [(epochs, pair) for pair in here.pairs(with_p=True) for epochs in _epochs(here.runs, pair)]
     rows = []
-    for epochs in sorted({epochs for _, epochs, _ in compared}):
-        at: dict[Key, dict[str, Tensor]] = {P: p}
-        for pair, _, last in (c for c in compared if c[1] == epochs):
-            for key, epoch in zip(pair, epochs, strict=True):
-                if key not in at:
-                    at[key] = one.runs[key].weights(epoch)
-            states = at[pair[0]], at[pair[1]]
-            measured = distances(one.scale.network, *states, of_p, head=P not in pair)
-            named = _keyed(pair) | {"epoch": max(epochs)}
-            rows += [named | row for row in measured if last or _along(row, one.at_papers_rates(pair))]
+    for epochs, pair in sorted(compared):
+        first, second = (read(key, epoch) for key, epoch in zip(pair, epochs, strict=True))
+        measured = distances(here.scale.network, first, second, of_p, head=P not in pair)
+        last, keys = epochs == _epochs(here.runs, pair)[-1], named(pair) | {"epoch": max(epochs)}
+        rows += [keys | row for row in measured if last or _along(row, here.at_papers_rates(pair))]
     return pd.DataFrame(rows)
 
 
-def _epochs(one: _Role, pair: Pair) -> list[tuple[tuple[int, int], bool]]:
-    """At which epochs of its two models a pair is compared, and whether they are the last.
-
-    Equal epochs that both keep; where one trained longer, also end with end.
-    """
-    first = one.runs[pair[0]].kept()
-    second = first if pair[1] == P else one.runs[pair[1]].kept()
+def _epochs(runs: Mapping[Key, Run], pair: Pair) -> list[tuple[int, int]]:
+    """At which epochs of its two models a pair is compared: equal ones that both keep, and in the end their
+    last, which differ where one trained longer."""
+    first = runs[pair[0]].kept()
+    second = first if pair[1] == P else runs[pair[1]].kept()
     end = max(first), max(second)
-    equal = [(epoch, epoch) for epoch in first if epoch in second and epoch < max(end)]
-    return [*((epochs, False) for epochs in equal), (end, True)]
+    return [*((epoch, epoch) for epoch in first if epoch in second and epoch < max(end)), end]
 
 
-def _along(row: dict, at_papers_rates: bool) -> bool:
+def _along(row: Mapping, at_papers_rates: bool) -> bool:
     """Is a row of an earlier epoch kept? Totals are, of modules the plain distance at the paper's rates."""
     if row["module"] in (ALL, BODY):
         return row["metric"] != "l2_per_root"

@@ -19,7 +19,7 @@ from tlbook.vocabulary import (
 
 def similarity_by_module(table: pd.DataFrame, paper: pd.DataFrame, metric: str = "cka") -> pd.DataFrame:
     """Similarity of the same modules of two models beside the paper's: role, pair, module, n, mean, lowest,
-    highest, paper (NaN where it has none). ``table`` is similarity, ``paper`` `tlbook.evidence.paper.table1`."""
+    highest, paper (NaN where it has none). ``table`` is similarity, ``paper`` from `paper.table1`."""
     shown = at_papers_rates(table)
     shown = shown[(shown.module == shown.module_b) & (shown.metric == metric)].assign(pair=pair_kind(shown))
     theirs = paper.assign(pair=pair_kind(paper)).set_index(["role", "pair", "module"]).value

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from tlbook.errors import TlbookError
-from tlbook.models import learned, skeleton
+from tlbook.models import skeleton
 
 ALL, BODY = "all", "body"  # all shared weights; without the head
 Weights = Mapping[str, Tensor]
@@ -16,7 +16,7 @@ Weights = Mapping[str, Tensor]
 def by_module(
     network: str, first: Weights, second: Weights, head: bool = True
 ) -> dict[str, tuple[float, int]]:
-    """Squared l2 distance and number of weights of each module of a network, in the order of ``first``.
+    """Squared l2 distance and number of weights of each module of a network, in its order.
 
     Parameters that belong to no module stand under their own names; what is not learned does not count.
     Without ``head``, the head is left out: P's is another. Refused: weights of two networks.
@@ -27,8 +27,8 @@ def by_module(
     asked = skeleton(network)
     module_of = {name: module for module, names in asked.members().items() for name in names}
     found: dict[str, tuple[float, int]] = {}
-    for name, one in learned(network, first).items():
-        module, other = module_of.get(name, name), second[name]
+    for name, _ in asked.named_parameters():
+        module, one, other = module_of.get(name, name), first[name], second[name]
         if module == asked.head and not head:
             continue
         if one.shape != other.shape:

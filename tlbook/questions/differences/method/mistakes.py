@@ -14,6 +14,7 @@ from scipy.stats import mannwhitneyu
 
 from tlbook.errors import TlbookError
 from tlbook.intervals import LEVEL
+from tlbook.questions.differences.method import Key, Pair, named
 
 DRAWS = 1000  # bootstrap samples of an interval
 CHUNK = 100  # of which so many are held at once
@@ -108,18 +109,18 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shared_mistakes(
-    predictions: Mapping[tuple, np.ndarray],
+    predictions: Mapping[Key, np.ndarray],
     labels: np.ndarray,
-    pairs: Sequence[tuple[tuple, tuple]],
+    pairs: Sequence[Pair],
     draws: int = DRAWS,
 ) -> pd.DataFrame:
-    """Of each pair of models, by key: pair (its place in ``pairs``), metric, value.
+    """Of each pair of models, by key: the columns of `named`, metric, value.
 
     Metrics: `consistency`'s, shared_low, shared_high, kappa_low, kappa_high (bootstrap over examples),
     agreement (share of decisions in which both say the same), same_wrong (of the mistakes that both make, the
     share in which they also say the same; NaN if there are none), and the four shares of `SETS`.
     """
-    hits = {key: right(found, labels) for key, found in predictions.items()}
+    hits = {key: right(said, labels) for key, said in predictions.items()}
     counts = np.stack([cells(hits[a], hits[b]) for a, b in pairs])
     measured = consistency(counts.sum(1))
     drawn = consistency(bootstrapped(counts, draws))
@@ -133,40 +134,41 @@ def shared_mistakes(
     shares = counts.sum(1) / counts.sum((1, 2))[:, None]
     measured |= {name: shares[:, column] for column, name in enumerate(SETS)}
     return pd.DataFrame(
-        {"pair": i, "metric": name, "value": float(values[i])}
-        for i in range(len(pairs))
+        named(pair) | {"metric": name, "value": float(values[i])}
+        for i, pair in enumerate(pairs)
         for name, values in measured.items()
     )
 
 
 def by_class(
-    predictions: Mapping[tuple, np.ndarray],
+    predictions: Mapping[Key, np.ndarray],
     labels: np.ndarray,
-    pairs: Sequence[tuple[tuple, tuple]],
+    pairs: Sequence[Pair],
     classes: Sequence[str],
 ) -> pd.DataFrame:
     """As `shared_mistakes`, without intervals, on the examples of each class; with several labels, on each
-    label's decisions. Columns pair, label, metric (shared, kappa, wrong, wrong_b: shares that the two models
-    get wrong), value; a class without test examples has no rows."""
-    hits = {key: right(found, labels) for key, found in predictions.items()}
+    label's decisions. Columns of `named`, label, metric (shared, kappa, and the shares wrong and wrong_b that
+    the two models get wrong), value; a class without test examples has no rows."""
+    hits = {key: right(said, labels) for key, said in predictions.items()}
     rows = []
     for number, name in enumerate(classes):
         of_class = np.s_[:, number] if labels.ndim == 2 else labels == number
         if not hits or not next(iter(hits.values()))[of_class].size:
             continue
-        for i, (a, b) in enumerate(pairs):
-            one, other = hits[a][of_class], hits[b][of_class]
+        for pair in pairs:
+            one, other = (hits[key][of_class] for key in pair)
             measured = consistency(cells(one, other).sum(0))
             measured |= {"wrong": 1 - one.mean(), "wrong_b": 1 - other.mean()}
             measured.pop("shared_expected")
-            rows += [{"pair": i, "label": name, "metric": m, "value": float(v)} for m, v in measured.items()]
+            keys = named(pair) | {"label": name}
+            rows += [keys | {"metric": metric, "value": float(value)} for metric, value in measured.items()]
     return pd.DataFrame(rows)
 
 
 # How hard an example is
 
 
-def difficulty(hits: Mapping[tuple, np.ndarray], outside: Sequence[tuple]) -> np.ndarray:
+def difficulty(hits: Mapping[Key, np.ndarray], outside: Sequence[Key]) -> np.ndarray:
     """Share of the outside models that get each decision wrong: 0 easy, 1 hard, (n,) or (n, k).
 
     NaN everywhere if there are none.

@@ -10,7 +10,7 @@ examples, with the unbiased HSIC of Nguyen, Raghu & Kornblith (2021). NumPy only
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ LEAST = 4  # the unbiased estimate of HSIC divides by n (n - 3)
 DRAWS = 19  # permutations: what exceeds all of them is at the 5 % level
 NEIGHBOURS = 10
 CONSTANT = 1e-11  # features whose variance is below this share of their mean square vary by rounding only
-COLUMNS = 1 << 16  # products of Gram matrices are added up in float64 over so many entries at a time
+ROWS = 32  # products of Gram matrices are added up in float64 over so many of their rows at a time
 
 
 class ConstantFeatures(UserWarning):
@@ -37,11 +37,11 @@ def centred(features) -> np.ndarray:
 
     Refused: fewer than four examples.
     """
-    flat = features.reshape(len(features), -1) if len(features) else features
+    if len(features) < LEAST:
+        raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(features)}.")
+    flat = _flat(features)
     if hasattr(flat, "numpy") and not flat.is_cuda:
         flat = flat.numpy()
-    if len(flat) < LEAST:
-        raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(flat)}.")
     with np.errstate(invalid="ignore", over="ignore"):  # a diverged network; `normalised` names it
         mean = flat.mean(0)
         moved = flat - mean
@@ -50,13 +50,22 @@ def centred(features) -> np.ndarray:
     return moved * 0 if constant else moved
 
 
-def gram(features) -> np.ndarray:
-    """The Gram matrix (n, n) of centred features (n, …), computed where they are (a GPU too)."""
+def _flat(features):
+    """Features (n, …) as (n, p)."""
+    return features.reshape(len(features), -1)
+
+
+def gram(features, into: np.ndarray) -> None:
+    """Write the Gram matrix (n, n) of centred features (n, …), computed where they are (a GPU too); NaN where
+    they are not finite."""
     x = centred(features)
     with np.errstate(invalid="ignore", over="ignore"):
-        product = x @ x.T  # NumPy computes one triangle of it
-    product = product.cpu().numpy() if hasattr(product, "cpu") else product
-    return product if np.isfinite(np.diagonal(product)).all() else np.full_like(product, np.nan)
+        if isinstance(x, np.ndarray):
+            np.matmul(x, x.T, out=into)  # NumPy computes one triangle of it, which is half the work
+        else:
+            into[:] = (x @ x.T).cpu()
+    if not np.isfinite(np.diagonal(into)).all():
+        into[:] = np.nan
 
 
 def cka(first, second, debiased: bool = False) -> float:
@@ -65,26 +74,23 @@ def cka(first, second, debiased: bool = False) -> float:
     1 for features that are a rotation, scaling and shift of each other. Exact, in the cheaper of feature and
     Gram form. Constant features give NaN and a warning.
     """
-    if len(first) != len(second):
-        raise TlbookError(f"CKA compares the same examples, not {len(first)} of one and {len(second)}.")
-    widths = [int(np.prod(x.shape[1:])) for x in (first, second)]
-    _warn_if_many(len(first), dict(zip(("the first", "the second"), widths, strict=True)))
-    if sum(widths) < len(first):
-        products = inner_by_features([centred(first), centred(second)])
-    else:
-        chunk = Chunk(("the first", "the second"), len(first), neighbours=0)
-        for name, features in zip(chunk.names, (first, second), strict=True):
-            chunk.put(name, gram(features))
-        products = chunk.inner()
-    values = products.unbiased() if debiased else products.products
-    return float(normalised(values, ("the first features", "the second features"))[0, 1])
-
-
-def _warn_if_many(examples: int, widths: Mapping[str, int]) -> None:
-    many = [f"{name} {width}" for name, width in widths.items() if width > examples]
+    n = len(first)
+    if n != len(second):
+        raise TlbookError(f"CKA compares the same examples, not {n} of one and {len(second)}.")
+    sets = {"the first features": first, "the second features": second}
+    widths = {name: int(np.prod(features.shape[1:])) for name, features in sets.items()}
+    many = [f"{name} {width}" for name, width in widths.items() if width > n]
     if many:
-        text = f"more features than the {examples} examples ({', '.join(many)}): plain CKA is biased upwards"
-        warnings.warn(text, ManyFeatures, stacklevel=3)
+        text = f"more features than the {n} examples ({', '.join(many)}): plain CKA is biased upwards"
+        warnings.warn(text, ManyFeatures, stacklevel=2)
+    if sum(widths.values()) < n:
+        inner = inner_by_features([centred(features) for features in sets.values()])
+    else:
+        chunk = Chunk(sets, n, neighbours=0)
+        for name, features in sets.items():
+            chunk.put(name, features)
+        inner = chunk.inner()
+    return float(normalised(inner.unbiased() if debiased else inner.products, list(sets))[0, 1])
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,7 @@ def inner_by_features(sets: Sequence[np.ndarray]) -> Inner:
 
 
 class Chunk:
-    """The Gram matrices of m feature sets over n examples, one triangle each: 2 m n² bytes, and m n²/8 for
-    neighbours."""
+    """The Gram matrices of m feature sets over n examples: 4 m n² bytes, and m n²/8 for neighbours."""
 
     def __init__(self, names: Iterable[Hashable], n: int, neighbours: int = NEIGHBOURS):
         """``neighbours`` of each example are noted; 0 for none."""
@@ -130,75 +135,63 @@ class Chunk:
         if not 0 <= neighbours < n:
             raise TlbookError(f"An example has between 0 and {n - 1} neighbours here, not {neighbours}.")
         m = len(self.names)
-        self.off = np.empty((m, n * (n - 1) // 2), dtype=np.float32)
-        self.diagonal = np.empty((m, n))
+        self.grams = np.empty((m, n, n), dtype=np.float32)  # zeros on the diagonal: that stands apart
+        self.diagonals = np.empty((m, n))
         self.near = np.zeros((m, n, -(-n // 8)), dtype=np.uint8) if neighbours else None
 
-    def put(self, name: Hashable, k: np.ndarray) -> None:
-        """Take in the centred Gram matrix of one feature set."""
+    def put(self, name: Hashable, features) -> None:
+        """Take in one feature set (n, …)."""
         row = self.names.index(name)
-        _pack(k, self.off[row])
-        self.diagonal[row] = np.diagonal(k)
+        k = self.grams[row]
+        gram(features, into=k)
+        self.diagonals[row] = np.diagonal(k)
         if self.near is not None:
             self.near[row] = nearest(k, self.neighbours)
+        np.fill_diagonal(k, 0)
 
     def inner(self) -> Inner:
         """Inner products of all with all."""
-        off = sum(
-            (part @ part.T).astype(float)
-            for part in np.split(self.off, range(COLUMNS, self.off.shape[1], COLUMNS), axis=1)
-        )
-        diagonals = self.diagonal @ self.diagonal.T
-        return Inner(2 * off + diagonals, diagonals, self.diagonal.sum(1), self.n)
-
-    def shared_neighbours(self) -> np.ndarray:
-        """Mean share of the neighbours that two feature sets have in common, 0 to 1 (m, m)."""
-        m = len(self.names)
-        flat = self.near.reshape(m, -1)
-        share = np.empty((m, m))
-        for i in range(m):
-            common = np.bitwise_count(flat[i] & flat[i:]).sum(1, dtype=np.int64)
-            share[i, i:] = share[i:, i] = common / (self.n * self.neighbours)
-        return share
+        diagonals = self.diagonals @ self.diagonals.T
+        return Inner(self._products() + diagonals, diagonals, self.diagonals.sum(1), self.n)
 
     def permuted(self, groups: Sequence[Sequence[int]], draws: int, rng: np.random.Generator) -> np.ndarray:
         """<K, L> with the examples of L permuted, for K and L of one group (draws, m, m); NaN elsewhere."""
-        m = len(self.names)
-        found = np.full((draws, m, m), np.nan)
-        for draw in range(draws):
+        found = np.full((draws, len(self.names), len(self.names)), np.nan)
+        for products in found:
             order = rng.permutation(self.n)
-            entries = _entries(order)
             for group in map(list, groups):
-                off = self.off[group] @ self.off[group][:, entries].T
-                diagonal = self.diagonal[group] @ self.diagonal[group][:, order].T
-                found[draw][np.ix_(group, group)] = 2 * off.astype(float) + diagonal
+                diagonals = self.diagonals[group] @ self.diagonals[group][:, order].T
+                products[np.ix_(group, group)] = self._products(group, order) + diagonals
         return found
 
+    def _products(
+        self, group: slice | list[int] = slice(None), order: np.ndarray | None = None
+    ) -> np.ndarray:
+        """<K, L> without diagonals, for K and L of a group; with an order, that of the examples of L."""
+        total = 0.0
+        for start in range(0, self.n, ROWS):
+            first = second = self.grams[group, start : start + ROWS]
+            if order is not None:
+                second = self.grams[np.ix_(group, order[start : start + ROWS])].take(order, axis=2)
+            total = total + (_flat(first) @ _flat(second).T).astype(float)
+        return total
 
-def _entries(order: np.ndarray) -> np.ndarray:
-    """Where the entries above the diagonal of a permuted Gram matrix stood among those of the original."""
-    n = len(order)
-    upper = np.triu_indices(n, 1)
-    pair = np.sort(np.stack([order[upper[0]], order[upper[1]]]), axis=0)
-    return pair[0] * n - pair[0] * (pair[0] + 1) // 2 + pair[1] - pair[0] - 1
-
-
-def _pack(k: np.ndarray, into: np.ndarray) -> None:
-    """Copy what is above the diagonal, row by row."""
-    start, n = 0, len(k)
-    for i in range(n - 1):
-        into[start : start + n - 1 - i] = k[i, i + 1 :]
-        start += n - 1 - i
+    def shared_neighbours(self) -> np.ndarray:
+        """Mean share of the neighbours that two feature sets have in common, 0 to 1 (m, m)."""
+        flat = _flat(self.near)
+        share = np.empty((len(flat), len(flat)))
+        for i, one in enumerate(flat):
+            common = np.bitwise_count(one & flat[i:]).sum(1, dtype=np.int64)
+            share[i, i:] = share[i:, i] = common / (self.n * self.neighbours)
+        return share
 
 
 def nearest(k: np.ndarray, count: int) -> np.ndarray:
     """Which examples are the ``count`` nearest of each, by the distances in a Gram matrix: bits (n, n/8)."""
-    n = len(k)
-    lengths = np.diagonal(k)
-    far = lengths[None, :] - 2 * k  # squared distances, up to each row's own length
-    far[np.arange(n), np.arange(n)] = np.inf
+    far = np.diagonal(k) - 2 * k  # squared distances, up to each row's own length
+    np.fill_diagonal(far, np.inf)
     chosen = np.argpartition(far, count - 1, axis=1)[:, :count]
-    bits = np.zeros((n, n), dtype=bool)
+    bits = np.zeros(k.shape, dtype=bool)
     np.put_along_axis(bits, chosen, True, axis=1)
     return np.packbits(bits, axis=1)
 
@@ -235,34 +228,28 @@ def compare(
     """
     rng = np.random.default_rng(seed)
     total: dict[str, np.ndarray] = {}
-    names: list = []
+    names, examples = [], 0
     for chunk in chunks:
-        inner, names = chunk.inner(), chunk.names
-        found = {"cka": inner.products, "cka_debiased": inner.unbiased(), "cka_null": inner.of_permuted()}
+        inner, names, examples = chunk.inner(), chunk.names, examples + chunk.n
+        sums = {"cka": inner.products, "cka_debiased": inner.unbiased(), "cka_null": inner.of_permuted()}
         if groups and draws:
-            found["cka_null_high"] = chunk.permuted(groups, draws, rng)
+            sums["cka_null_high"] = chunk.permuted(groups, draws, rng)
         if chunk.near is not None:
-            found["neighbours"] = chunk.shared_neighbours() * chunk.n
-        found["examples"] = np.array(chunk.n)
-        total = {name: total.get(name, 0) + value for name, value in found.items()}
+            sums["neighbours"] = chunk.shared_neighbours() * chunk.n
+        total = {name: total.get(name, 0) + value for name, value in sums.items()}
+        del chunk  # before the next is made
     if not total:
         raise TlbookError("There are no examples to compare features on.")
-    plain = total["cka"]
-    return _finished(total, plain, names)
-
-
-def _finished(total: dict[str, np.ndarray], plain: np.ndarray, names: Sequence) -> dict[str, np.ndarray]:
-    """From sums over chunks to similarities; what is constant is named once."""
-    result = {"cka": normalised(plain, names)}
+    result = {"cka": normalised(total["cka"], names)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConstantFeatures)
+        warnings.simplefilter("ignore", ConstantFeatures)  # named once already
         result["cka_debiased"] = normalised(total["cka_debiased"], names)
-        result["cka_null"] = normalised(total["cka_null"], names, by=plain)
+        result["cka_null"] = normalised(total["cka_null"], names, by=total["cka"])
         if "cka_null_high" in total:
-            draws = [normalised(one, names, by=plain) for one in total["cka_null_high"]]
-            result["cka_null_high"] = np.max(draws, axis=0)
+            drawn = [normalised(values, names, by=total["cka"]) for values in total["cka_null_high"]]
+            result["cka_null_high"] = np.max(drawn, axis=0)
     if "neighbours" in total:
-        result["neighbours"] = total["neighbours"] / total["examples"]
+        result["neighbours"] = total["neighbours"] / examples
     return result
 
 
