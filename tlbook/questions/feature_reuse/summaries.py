@@ -10,8 +10,6 @@ from tlbook.evidence.selection import FITTED
 from tlbook.intervals import student
 from tlbook.scales import FOLDER
 from tlbook.vocabulary import (
-
-FEW = 3  # fewer runs say nothing about spread
     RUN,
     at_better_rate,
     at_last_epoch,
@@ -21,6 +19,8 @@ FEW = 3  # fewer runs say nothing about spread
     p_t_and_ri_t,
     roles,
 )
+
+FEW = 3  # fewer runs say nothing about spread
 
 
 def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
