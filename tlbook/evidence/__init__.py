@@ -1,1 +1,1 @@
-"""From a table to what is said of it: records, intervals, the paper's numbers, statements, the look of figures."""
+"""From a table to what is said of it: the paper's numbers, statements, the look of figures."""

@@ -113,8 +113,8 @@ class Evidence:
             self.notes.append(text)
 
     def unfitted(self) -> str:
-        """Where an RI-T was read: the kinds of runs whose median did not fit its training set, in words, or ''. Shuffled
-        runs need not, but the unshuffled one of their kind must."""
+        """Where an RI-T was read: kinds of runs whose median did not fit its training set, in words, or ''.
+        Shuffled runs need not, but the unshuffled one of their kind must."""
         short = []
         if all(run.init != "RI-T" for run in self.used):
             return ""

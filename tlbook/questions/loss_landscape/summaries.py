@@ -123,10 +123,9 @@ def _with_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(pairs: pd.DataFrame) -> str:
-    """The 95 % interval of the mean over pairs, in words; a dash where fewer than three seeds say nothing."""
-    if pairs.empty or len({*pairs.seed, *pairs.seed_b}) < 3:
-        return "–"
-    return between(*over_pairs(pairs)[1:])
+    """The 95 % interval of the mean over pairs; a dash where fewer than three seeds say nothing about it."""
+    few = len({*pairs.seed, *pairs.seed_b}) < 3
+    return "–" if few else between(*over_pairs(pairs)[1:])
 
 
 def basins(table: pd.DataFrame) -> pd.DataFrame:
