@@ -23,19 +23,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from pairs import RATIOS, faster, in_turns
+from pairs import RATIOS, drawn, faster, in_turns
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from tlbook import data, metrics, models, scales
-from tlbook.data import batches, embedded, layouts
+from tlbook.data import batches, layouts
 from tlbook.data.decode import RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
@@ -45,17 +46,8 @@ BLOCK = 8  # side of the blocks that change places
 BATCH = 32
 SEED = 1234
 DRAWN_SIDE = 96  # of the pictures drawn where no folder is given
-Sizes = tuple[Path, int, int, int]  # folder of images, side, number of images, epochs
-
-
-def draw(folder: Path, count: int) -> Path:
-    """A folder of class folders with ``count`` generated pictures as JPEG files."""
-    images, labels = embedded.generate("real", "train", count, DRAWN_SIDE)
-    for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-        path = folder / f"class{label:02d}" / f"{i:05d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path, quality=90)
-    return folder
+EPOCHS_APART = 10  # that each process trains in the third comparison
+Sizes = tuple[Path, int, int]  # folder of images, their side, how many
 
 
 def scale_of(folder: Path, side: int, images: int, epochs: int) -> scales.Scale:
@@ -177,49 +169,40 @@ def compare_training(folder: Path, images: int, rounds: int) -> None:
         row(f"training, {side} px", *in_turns(ways, rounds).values(), len(domain.train))
 
 
-def worker(sizes: Sizes, seeds: list[int], threads: int, ready, go, done) -> None:
-    """A process that trains those seeds one after the other, from a signal on."""
+def begin(sizes: Sizes, threads: int, all_here) -> None:
+    """A process of so many threads, warm when all others are."""
     torch.set_num_threads(threads)
     loop.prepare()
-    scale = scale_of(*sizes)
+    train_seeds(sizes, [0], epochs=1)
+    all_here.wait()
+
+
+def train_seeds(sizes: Sizes, seeds: list[int], epochs: int = EPOCHS_APART) -> None:
+    """One run after the other."""
+    scale = scale_of(*sizes, epochs)
     domain = data.load(data.request(scale, "real"))
-    specs = [grid.ri_t(scale, "real", "low", seed) for seed in seeds]
-    one_epoch = dataclasses.replace(specs[0], epochs=1, steps=())
-    loop.train(one_epoch, domain, loop.initial(one_epoch, None))  # warm
-    ready.release()
-    go.wait()
-    for spec in specs:
+    for spec in (grid.ri_t(scale, "real", "low", seed) for seed in seeds):
         loop.train(spec, domain, loop.initial(spec, None))
-    done.release()
 
 
 def side_by_side(sizes: Sizes, shares: list[list[int]], threads: int) -> float:
     """Seconds in which processes of that many threads, one for each share of seeds, train all of them."""
-    context = get_context("spawn")
-    ready, done, go = context.Semaphore(0), context.Semaphore(0), context.Event()
-    arguments = [(sizes, share, threads, ready, go, done) for share in shares]
-    processes = [context.Process(target=worker, args=given) for given in arguments]
-    for process in processes:
-        process.start()
-    for _ in processes:
-        ready.acquire()
-    began = time.perf_counter()
-    go.set()
-    for _ in processes:
-        done.acquire()
-    took = time.perf_counter() - began
-    for process in processes:
-        process.join()
-    return took
+    context, count = get_context("spawn"), len(shares)
+    given = sizes, threads, context.Barrier(count)
+    with ProcessPoolExecutor(count, context, initializer=begin, initargs=given) as pool:
+        list(pool.map(abs, range(count)))  # until all are warm
+        began = time.perf_counter()
+        list(pool.map(train_seeds, [sizes] * count, shares))
+        return time.perf_counter() - began
 
 
-def compare_processes(folder: Path, images: int, rounds: int, epochs: int = 10) -> None:
+def compare_processes(folder: Path, images: int, rounds: int) -> None:
     """Two runs in two processes of one thread, against one process of two threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores < 2:
         return print("processes: needs two cores, and here is one")
-    sizes = folder, 32, images, epochs
-    count = 2 * epochs * len(data.load(data.request(scale_of(*sizes), "real")).train)
+    sizes = folder, 32, images
+    count = 2 * EPOCHS_APART * len(data.load(data.request(scale_of(*sizes, 1), "real")).train)
     pairs = [(side_by_side(sizes, [[0], [1]], 1), side_by_side(sizes, [[0, 1]], 2)) for _ in range(rounds)]
     row("2 processes x 1 thread, 32 px", *zip(*pairs, strict=True), count)
 
@@ -238,7 +221,7 @@ def main() -> None:
     images, rounds = (60, 1) if given.quick else (given.images, given.rounds)
     with tempfile.TemporaryDirectory() as made:
         os.environ["TLBOOK_CACHE"] = f"{made}/cache"  # so that the first epoch is a first one
-        folder = given.data or draw(Path(made) / "drawn", 3 * images)
+        folder = given.data or drawn(Path(made) / "drawn", 3 * images, DRAWN_SIDE)
         load = os.getloadavg()[0]
         print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), load {load:.1f} at the start")
         print(f"{'images/s, medians':30} {'ours':>9} {'plain':>9}   faster: {RATIOS}")

@@ -22,13 +22,12 @@ import time
 from pathlib import Path
 
 import torch
-from pairs import RATIOS, faster, in_turns
+from pairs import RATIOS, drawn, faster, in_turns
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from tlbook import models, scales
-from tlbook.data import embedded
 from tlbook.models.interpolation import interpolate
 from tlbook.questions.loss_landscape.method.barrier import along, alphas
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator
@@ -36,16 +35,6 @@ from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 512
 SIDE_OF_FILES = 224  # of generated files: about what the images of PACS have
-
-
-def generated(folder: Path, count: int) -> Path:
-    """That many generated images as JPEG files, in class folders."""
-    images, labels = embedded.generate("real", "test", count, SIDE_OF_FILES)
-    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-        path = folder / f"class{label}" / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        v2.functional.to_pil_image(image).save(path, quality=90)
-    return folder
 
 
 def dataset(folder: Path, side: int) -> ImageFolder:
@@ -86,7 +75,7 @@ def stacked(model, ends, places, batches) -> list[float]:
 def compare(given: argparse.Namespace, scratch: Path) -> None:
     """Measure and print one table."""
     scale = scales.get(given.scale)
-    image_files = dataset(given.folder or generated(scratch / "images", given.images), scale.side)
+    image_files = dataset(given.folder or drawn(scratch / "images", given.images, SIDE_OF_FILES), scale.side)
     loader = DataLoader(image_files, BATCH)
     began = time.perf_counter()
     batches = [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in loader]

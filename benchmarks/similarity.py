@@ -4,11 +4,10 @@
     python benchmarks/similarity.py --packages elsewhere [--quick]
 
 Six networks of scale `laptop` with random weights see the same made-up images; what their modules put out is
-stored, and every contender starts from it. Contenders take turns; a ratio is the median over the turns of
-their seconds over ours, with the smallest and the largest. Compared is debiased CKA, which all of them give.
-pytorch-cka is used in three ways: pair by pair through `compute_cka` (as its documentation does), once on all
-layers of all models (`cka_from_features`), and through its `hsic_cross` on Gram matrices made once, which is
-the fastest that can be had from its parts.
+stored, and every contender starts from it. Compared is debiased CKA, which all of them give. pytorch-cka is
+used in three ways: pair by pair through `compute_cka` (as its documentation does), once on all layers of all
+models (`cka_from_features`), and through its `hsic_cross` on Gram matrices made once, which is the fastest
+that can be had from its parts.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
+from pairs import RATIOS, faster, in_turns
 from torch import nn
 
 from tlbook.models import build
@@ -139,33 +140,31 @@ def main() -> None:
     parser.add_argument("--packages", default="", help="folder that the packages were installed into")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--models", type=int, default=6)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], help="contenders to leave out, such as torch_cka")
     parser.add_argument("--quick", action="store_true", help="300 images, once")
     parser.add_argument("--cpu", action="store_true", help="CPU seconds, for a busy machine")
     given = parser.parse_args()
     clock = time.process_time if given.cpu else time.perf_counter
     sys.path.insert(0, given.packages) if given.packages else None
-    images, repeats = (300, 1) if given.quick else (given.images, given.repeats)
+    images, rounds = (300, 1) if given.quick else (given.images, given.rounds)
     all_shown = stored(given.models, images)
     chosen = {n: f for n, f in CONTENDERS.items() if not any(n.startswith(w) for w in given.without)}
-    seconds: dict[str, list[float]] = {name: [] for name in chosen}
     results = {}
-    for _ in range(repeats):  # in turns, so that whatever else the machine does meets all of them
-        for name, run in chosen.items():
-            with warnings.catch_warnings(), torch.inference_mode():
-                warnings.simplefilter("ignore")
-                began = clock()
-                results[name] = run(all_shown)
-                seconds[name].append(clock() - began)
+
+    def keep(name: str) -> None:
+        results[name] = chosen[name](all_shown)
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        seconds = in_turns({name: partial(keep, name) for name in chosen}, rounds, clock)
     widths = {name: out.shape[1] for name, out in all_shown[0].items()}
     print(f"{given.models} models, {images} images, features {widths}, {torch.get_num_threads()} thread(s)")
-    print(f"{'contender':28} {'seconds':>9} {'ours is faster (smallest to largest)':>38} {'apart by':>9}")
-    for name, times in seconds.items():
-        ratios = [theirs / ours for theirs, ours in zip(times, seconds["ours"], strict=True)]
-        spread = f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"faster: {RATIOS}\n{'contender':28} {'seconds':>9} {'apart by':>9}   ours is faster")
+    for name, theirs in seconds.items():
         apart = np.nanmax(np.abs(results[name] - results["ours"]))
-        print(f"{name:28} {statistics.median(times):9.2f} {spread:>38} {apart:9.0e}")
+        ratio = faster(seconds["ours"], theirs)
+        print(f"{name:28} {statistics.median(theirs):9.2f} {apart:9.0e}   {ratio}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -12,7 +13,9 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 def printed(monkeypatch, capsys, script, *words):
     monkeypatch.setattr(sys, "argv", [script, *words])
     monkeypatch.syspath_prepend(str(FOLDER))
+    threads = torch.get_num_threads()
     runpy.run_path(str(FOLDER / script), run_name="__main__")
+    torch.set_num_threads(threads)
     return capsys.readouterr().out
 
 

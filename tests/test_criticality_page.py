@@ -16,6 +16,11 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     """Every cell shows something: figures and tables from the records, a sentence for the twin."""
     roles = ("xray",)
     (pages,) = without_torch.drawn(tmp_path, "criticality", every_table(roles), roles, PAGE)
+    folded = [page.summary.code.text for page in pages if page.select(".tlb-code")]
+    assert folded == ["rewind", "noise_map", "criticality", "network_criticality"]
+    by_hand = [page for page in pages if page.li]
+    assert len(by_hand) == 4 and all("no models here" in page.li.text for page in by_hand)
+    pages = [page for page in pages if not page.select(".tlb-code, li")]
     assert all(page.select(".tlb-panel") and page.select("img, table, .tlb-text") for page in pages)
     silent = [page for page in pages if not page.select("img, table")]
     assert [page.select_one(".tlb-text").text for page in silent] == [
@@ -40,7 +45,7 @@ def shown(own_folders):
 
 
 def test_the_page_shows_what_it_measured(shown):
-    assert all(page.select("img, table") for page in shown)
+    assert all(page.select("img, table, .tlb-code") for page in shown)
     tables = [table for page in shown for table in page.select("table")]
     heads = {" ".join(th.text for th in table.select("th")): table for table in tables}
     losses = heads["role init rate module n lost lowest highest redrawn paper"]
@@ -48,6 +53,8 @@ def test_the_page_shows_what_it_measured(shown):
     assert [row[:5] for row in rows[:2]] == [["real", "P-T", "low", m, "2"] for m in ("conv1", "layer1.0")]
     assert len(rows) == 2 * 6 and all(row[-1] == "–" for row in rows)
     twin = heads["network logits_differ raw relative"]
+    by_hand = [table for head, table in heads.items() if head.endswith("by hand in the table")]
+    assert len(by_hand) == 2  # rewinding, and what has one number
     names = [row.td.text for row in twin.select("tbody tr")]
     assert names == ["as trained", "rescaled"]
 

@@ -14,8 +14,8 @@ from tlbook import data
 from tlbook.data import decode, embedded
 from tlbook.data.stream import Stream
 from tlbook.data.views import CHAINS
-from tlbook.questions import plan
-from tlbook.training import runs
+from tlbook.questions import grid, plan
+from tlbook.training import executors, runs
 
 
 def cached(tmp_path):
@@ -244,9 +244,11 @@ def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
         assert partial.stat().st_size
         raise OSError("no space left")
 
+    folder = class_folders(tmp_path / "mine")
+    data.identify(request(folder))  # the digests are written
     monkeypatch.setattr(decode.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
-        load(class_folders(tmp_path / "mine"))
+        load(folder)
     assert [path for path in (tmp_path / "cache" / "views").iterdir() if path.suffix != ".lock"] == []
 
 
@@ -300,6 +302,15 @@ def test_identifying_and_planning_decode_and_draw_nothing(tmp_path, monkeypatch,
             names, examples = getattr(identity, split), getattr(domain, split)
             assert torch.equal(names.labels, examples.labels) and names.paths == examples.paths
             assert len(names) == len(examples.images)
+
+
+def test_a_damaged_image_is_refused_before_anything_is_trained(tmp_path, tiny, refused):
+    folder = class_folders(tmp_path / "mine", count=12)
+    (folder / "cat" / "03.png").write_bytes(damaged("png"))
+    own = tiny.replace(datasets={"clipart": f"folder:{folder}"})
+    specs = [grid.source(own), grid.ri_t(own, "clipart", "low", 0)]
+    refused("03.png is corrupt", executors.ensure_all, specs, workers=1, show=False)
+    assert not runs.root().exists()
 
 
 def test_images_that_change_after_they_were_identified_are_loaded_as_what_they_are(tmp_path):

@@ -158,6 +158,22 @@ def test_a_users_file_is_p(tiny, tmp_path):
     assert all((start[name] == p[name]).all() for name in p if not name.startswith("fc."))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"precision": "fp16"}, "precision is one of fp32, bf16, not 'fp16'"),
+        ({"rate": float("nan")}, "rate is a positive number, not nan"),
+        ({"rate": 0.0}, "rate is a positive number"),
+        ({"rate": float("inf")}, "rate is a positive number"),
+        ({"epochs": 0}, "epochs is at least 1, not 0"),
+        ({"order_seed": 2**32}, "order_seed is 0 to 4294967295"),
+        ({"init_seed": -1}, "init_seed is 0 to 4294967295, not -1"),
+    ],
+)
+def test_a_run_that_could_not_be_trained_is_refused_where_it_is_made(change, said, refused):
+    refused(said, dataclasses.replace, grid.ri_t(SMOKE, "real", "low", 0), **change)
+
+
 def test_questions_share_runs():
     """The same call gives the same run, whatever seeds and sizes stand beside it."""
     study = questions.get("feature_reuse").study()

@@ -87,6 +87,31 @@ def test_records_have_no_models(results):
     assert "no models here" in pages.same_as(recorded, "rewind", by_hand, role="real")._repr_html_()
 
 
+def test_by_hand_stands_beside_the_packages_own(results):
+    def ours(tables):
+        return {"first": tables["rewind"].value[0], "small": 1e-3}
+
+    shown = pages.same(results, lambda: {"first": 1.0, "small": 1e-3}, ours)
+    assert shown.frame.to_dict("list") == {
+        "of": ["first", "small"], "by hand": [1.0, 1e-3], "by the package": [1.0, 1e-3],
+    }  # fmt: skip
+    with pytest.raises(TlbookError, match="By hand small is 0.00101, and by the package it is 0.001"):
+        pages.same(results, lambda: {"first": 1.0, "small": 1.01e-3}, ours)
+    with pytest.raises(TlbookError, match="By hand there are first, else first, small"):
+        pages.same(results, lambda: {"first": 1.0}, ours)
+    recorded = {"recorded": dataclasses.replace(results["this build"], recorded=True)}
+    assert "no models here" in pages.same(recorded, lambda: 1 / 0, ours)._repr_html_()
+
+
+def test_a_list_of_sentences_is_shown_as_one(results):
+    table = results["this build"].tables["rewind"]
+    named = {"this build": dataclasses.replace(results["this build"], tables={"domains": table})}
+    page = BeautifulSoup(
+        pages.show(named, lambda table: ["One.", "Two <b>."], "domains")._repr_html_(), "html.parser"
+    )
+    assert [line.text for line in page.select("li")] == ["One.", "Two <b>."]
+
+
 def test_runs_that_a_reader_chose_may_not_give_such_rows(results):
     """One seed has no pairs; the scale as it stands has them, so there a wrong name is no excuse."""
 

@@ -40,7 +40,9 @@ def test_the_page_shows_what_its_runs_measured(tmp_path, monkeypatch):
     by_start = {run.spec["started_from"]: run.history() for run in runs.every()}
     assert set(by_start) == {models.sha256(path) for path in own}
     head = "role checkpoint of pre-training rate n test lowest highest paper speed paper's speed source (%)"
-    shown = {row[1]: row for row in tables_by_head(notebook)[head]}
+    heads = tables_by_head(notebook)
+    assert {"by hand in the table", "checkpoint by hand in the table"} <= set(heads)
+    shown = {row[1]: row for row in heads[head]}
     for epoch, path in zip(("3", "9"), own, strict=True):
         history = by_start[models.sha256(path)]
         test = history.query("split == 'test' and metric == 'accuracy' and epoch == 1").value.item()
@@ -80,6 +82,10 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     """In a process that cannot import torch every cell shows something: figures, tables, or a sentence."""
     roles = ("real", "xray")
     (pages,) = without_torch.drawn(tmp_path, "checkpoints", tables(roles), roles, "05_checkpoints")
+    folded = [page.summary.code.text for page in pages if page.select(".tlb-code")]
+    assert folded == ["at_end", "behind_last", "least_squares"]
+    assert sum("no models here" in page.text for page in pages) == 3
+    pages = [page for page in pages if not page.select(".tlb-code, li")]
     assert all(page.select("img, table, .tlb-text") for page in pages)
     assert sum(len(page.select("img")) > 0 for page in pages) == 6
     texts = {text.text for page in pages for text in page.select(".tlb-text")}

@@ -97,7 +97,7 @@ REFUSALS = [
     ({"targets": ["real", "real"]}, "given twice"),
     ({"seeds": [0, 0]}, "given twice"),
     ({"seeds": [-1]}, "at least 0"),
-    ({"seeds": [2**32]}, "largest seed, 4294967295"),
+    ({"seeds": [2**32]}, "at most 4294967295"),
     ({"seeds": [1.5]}, "1.5 is not a whole number"),
     ({"seeds": [True]}, "True is not a whole number"),
     ({"block_sizes": [5]}, "choose from *, 1, 2, 4, 8, 16, 32"),

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import ROLES, tables
 from scipy import stats
 
-from tlbook.questions.feature_reuse.summaries import worth
+from tlbook.questions.feature_reuse.summaries import in_words, what_p_gave, worth
 
 DOMAINS = pd.DataFrame(
     [{"role": "real", "dataset": "mine", "classes": 4, "train": 30, "dev": 4, "test": 40, "chance": 25.0,
@@ -60,3 +61,28 @@ def test_one_seed_has_no_interval():
     one = {key: value for key, value in ENDS.items() if key[2] == 0}
     row = worth(curves(one), DOMAINS, reached(0.1)).iloc[0]
     assert (row.n, row.gain) == (1, 9) and np.isnan(row.low) and np.isnan(row.high)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "P gave +13.6 points (95 % interval 2.1 to 25.1, 3 runs of each). P-T passed RI-T's end after"),
+        ({"n": 2}, "(2 run(s) of each, too few for an interval)"),
+        ({"training": 74.0}, "But RI-T had reached only 74.0 % on its own training images"),
+        ({"metric": "auc", "p_t": 0.915, "ri_t": 0.892, "training": 0.99, "chance": 0.5, "gain": 0.0229},
+         "chance AUC 0.500): P-T ends at AUC 0.915, RI-T at AUC 0.892. P gave +0.023 of AUC"),
+    ],
+)  # fmt: skip
+def test_worth_in_words(changes, words):
+    row = {"role": "real", "dataset": "folder:/home/me/cats", "classes": 3, "train": 49, "chance": 100 / 3,
+           "metric": "accuracy", "p_t": 56.8, "ri_t": 43.2, "n": 3, "gain": 13.6, "low": 2.1, "high": 25.1,
+           "training": 97.0, "sooner": 0.1}  # fmt: skip
+    said = in_words(next(pd.DataFrame([row | changes]).itertuples())).replace("\xa0", " ")
+    assert said.startswith("real · cats (3 classes, 49 training images, chance") and words in said
+    assert ("needed longer" in said) == ("training" in changes and changes["training"] == 74.0)
+
+
+def test_it_is_told_of_every_target():
+    found = tables()
+    told = what_p_gave(found["learning_curves"], found["domains"], found["convergence"])
+    assert [line.split(" · ")[0] for line in told] == list(ROLES)

@@ -123,8 +123,7 @@ module = { meaning = "conv1, a block such as layer2.0, a whole stage such as lay
 
 [block_size]
 unit = "pixels"
-meaning = '''
-side of a shuffled block; '*' shuffles pixels across channels too; the image's side means unshuffled'''
+meaning = "side of a shuffled block; '*' shuffles values across channels too; the image's side: unshuffled"
 
 [block_fraction]
 unit = "fraction"

@@ -25,6 +25,7 @@ from tlbook.scales import FOLDER, LARGEST_SEED, PIXELS, Scale
 
 UNSET = ("", None, 0, [], ())  # False == 0, but a flag is refused where a number is expected
 MODES = ("run", "records")
+EXAMPLE = '["real", "xray"] or [0, 1, 2]'
 WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.models.weights.OFFICIAL`
 
 
@@ -253,13 +254,15 @@ def _count(name: str, value: Any, least: int = 1) -> int | None:
 
 
 def _integer(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least ``least``, also as text; flags and fractions are refused."""
+    """A whole number of at least ``least``, also as text; flags, fractions and huge ones are refused."""
     try:
         number = int(value) if isinstance(value, str) else value
     except ValueError:
         number = None
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise TlbookError(f"{name}: {value!r} is not a whole number of at least {least}.")
+    if number > LARGEST_SEED:
+        raise TlbookError(f"{name}: {number} is too large; at most {LARGEST_SEED}.")
     return number
 
 
@@ -279,12 +282,6 @@ def _rates(name: str, value: Any) -> tuple[float, ...]:
     if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
         raise TlbookError(f"{name}: {list(rates)} must be two positive numbers, the low rate first.")
     return rates
-
-
-def _seed(name: str, value: Any) -> int:
-    if (seed := _integer(name, value)) > LARGEST_SEED:
-        raise TlbookError(f"{name}: {seed} is larger than the largest seed, {LARGEST_SEED}.")
-    return seed
 
 
 def _block_size(name: str, value: Any) -> str | int:
@@ -323,7 +320,7 @@ def _items(name: str, value: Any) -> list:
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
-            raise TlbookError(f"{name}: {value!r} is not a JSON list, such as {_example(name)}.") from None
+            raise TlbookError(f"{name}: {value!r} is not a JSON list, such as {EXAMPLE}.") from None
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     if isinstance(value, list | tuple):
@@ -331,18 +328,8 @@ def _items(name: str, value: Any) -> list:
     if value is None:
         return []
     if isinstance(value, dict | set | bool):
-        raise TlbookError(f"{name} is {value!r}; give a list, such as {_example(name)}.")
+        raise TlbookError(f"{name} is {value!r}; give a list, such as {EXAMPLE}.")
     return [value]
-
-
-def _example(name: str) -> str:
-    examples = {
-        "targets": '["real", "xray"]',
-        "block_sizes": '["*", 1, 8]',
-        "rates": "[0.02, 0.1]",
-        "checkpoints": "[0, 5, 10]",
-    }
-    return examples.get(name, "[0, 1, 2]")
 
 
 VALID: dict[str, Callable[[str, Any], Any]] = {
@@ -351,7 +338,7 @@ VALID: dict[str, Callable[[str, Any], Any]] = {
     "data": _data,
     "pretrained": _pretrained,
     "targets": _several(_text),
-    "seeds": _several(_seed),
+    "seeds": _several(_integer),
     "block_sizes": _several(_block_size),
     "points": functools.partial(_count, least=3),
     "rates": _rates,

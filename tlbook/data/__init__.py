@@ -66,6 +66,11 @@ class Identity:
     test: Names
 
     @property
+    def splits(self) -> dict[str, Names]:
+        """Split -> its examples."""
+        return {split: getattr(self, split) for split in SPLITS}
+
+    @property
     def multilabel(self) -> bool:
         """Whether an image has several labels at once."""
         return self.train.labels.ndim == 2
@@ -146,35 +151,34 @@ def load(wanted: Request) -> Domain:
 
 @functools.lru_cache(maxsize=64)
 def _identified(wanted: Request, root: Path | None) -> Identity:
-    if wanted.dataset.startswith(EMBEDDED):
-        return _drawn(wanted)
-    return _listed(wanted, layouts.listing(wanted.dataset))
+    return _drawn(wanted) if wanted.dataset.startswith(EMBEDDED) else _listed(wanted)[0]
 
 
 @functools.lru_cache(maxsize=12)
 def _load(wanted: Request, root: Path | None) -> Domain:
+    """Identified anew, so that what is decoded is what was digested."""
     if wanted.dataset.startswith(EMBEDDED):
         identity = _drawn(wanted)
         role = wanted.dataset.removeprefix(EMBEDDED)
-
-        def images(split: str, names: Names) -> torch.Tensor:
-            return embedded.generate(role, split, len(names), wanted.side)[0]
+        images = {
+            split: embedded.generate(role, split, len(names), wanted.side)[0]
+            for split, names in identity.splits.items()
+            if len(names)
+        }
     else:
-        listing = layouts.listing(wanted.dataset)
-        identity = _listed(wanted, listing)  # anew: what is decoded must be what was digested
-        count = sum(len(getattr(identity, split)) for split in SPLITS)
-        streams = _streams(listing, wanted, count)
-
-        def images(split: str, names: Names) -> torch.Tensor | Stream:
-            files, sizes = (listing.folder, names.paths, names.digests), (wanted.side, wanted.resized)
-            stored = Stream(*files, listing.chain, *sizes)
-            return stored if streams else stored.resident()
-
+        identity, listing = _listed(wanted)
+        images = {
+            split: Stream(
+                listing.folder, names.paths, names.digests, listing.chain, wanted.side, wanted.resized
+            )
+            for split, names in identity.splits.items()
+            if len(names)
+        }
+        size = 3 * wanted.side**2 * sum(map(len, images.values()))
+        if listing.chain == "square" and stream.fits(size):
+            images = {split: stored.resident() for split, stored in images.items()}
     none = torch.empty(0, 3, wanted.side, wanted.side, dtype=torch.uint8)
-    parts = {}
-    for split in SPLITS:
-        names = getattr(identity, split)
-        parts[split] = Examples(**vars(names), images=images(split, names) if len(names) else none)
+    parts = {s: Examples(**vars(names), images=images.get(s, none)) for s, names in identity.splits.items()}
     return Domain(identity.dataset, identity.classes, **parts)
 
 
@@ -192,22 +196,15 @@ def _drawn(wanted: Request) -> Identity:
     return Identity(wanted.dataset, embedded.CLASSES[role], **parts)
 
 
-def _listed(wanted: Request, listing: layouts.Listing) -> Identity:
-    """The identity of a listing's files."""
-    indices = splits.parts(listing, wanted.train, wanted.test, wanted.chooses)
-    streams = _streams(listing, wanted, sum(map(len, indices.values())))
-    digests = stream.digests if streams else decode.digest_files
+def _listed(wanted: Request) -> tuple[Identity, layouts.Listing]:
+    """The identity of files, and where they lie."""
+    listing = layouts.listing(wanted.dataset)
     several = isinstance(listing.labels[0], tuple)
-    kind = torch.float32 if several else torch.int64
     parts = {}
-    for split, chosen in indices.items():
+    for split, chosen in splits.parts(listing, wanted.train, wanted.test, wanted.chooses).items():
         paths = tuple(listing.paths[i] for i in chosen)
-        labels = torch.tensor([listing.labels[i] for i in chosen], dtype=kind)
+        labels = [listing.labels[i] for i in chosen]
+        labels = torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
         labels = labels.reshape(len(paths), -1) if several else labels
-        parts[split] = Names(labels, paths, digests(listing.folder, paths) if paths else ())
-    return Identity(wanted.dataset, listing.classes, **parts)
-
-
-def _streams(listing: layouts.Listing, wanted: Request, count: int) -> bool:
-    """Whether ``count`` images are decoded whenever they are wanted, not kept in memory."""
-    return listing.chain != "square" or not stream.fits(3 * wanted.side**2 * count)
+        parts[split] = Names(labels, paths, stream.digests(listing.folder, paths))
+    return Identity(wanted.dataset, listing.classes, **parts), listing

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
@@ -17,6 +18,7 @@ import torch
 from joblib import cpu_count
 from tqdm import tqdm
 
+from tlbook import data
 from tlbook.errors import TlbookError
 from tlbook.scales import SOURCE
 from tlbook.training.runs import device, ensure, is_done
@@ -36,9 +38,13 @@ def ensure_all(
     """Train what is missing of many runs: sources first on all cores, then the others, one thread each.
 
     ``workers`` processes (default: `default_workers`); a run waits for the run that it starts from. A run
-    that fails is named at the end, and the others are kept.
+    that fails is named at the end, and the others are kept. Raises TlbookError before anything is trained
+    where an image cannot be read.
     """
     missing = [spec for spec in unique(specs) if retrain or not is_done(spec)]
+    for wanted in dict.fromkeys(spec.images for spec in missing):
+        with suppress(data.MissingData):  # its own run says so
+            data.load(wanted)  # a damaged image is refused before hours of training
     sources = [spec for spec in missing if spec.role == SOURCE]
     failed = {spec: error for spec in sources if (error := _attempt(spec, retrain, show))}
     targets = sorted((s for s in missing if s.role != SOURCE), key=lambda s: s.passes, reverse=True)

@@ -15,10 +15,11 @@ from tlbook.data import Request
 from tlbook.data.layouts import FOLDER
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.scales import SOURCE
+from tlbook.scales import LARGEST_SEED, SOURCE
 
 PROTOCOL = 2  # raised by hand when training semantics change
 ID_LENGTH = 12
+PRECISIONS = ("fp32", "bf16")
 # What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
 INIT_NAMES = {"from": "P-T", "random": "RI-T", "mean_var": "MeanVar-T", "permuted": "Permuted-T"}
 ABSENT = "absent"  # digest of examples that are not on this machine: a plan can be made all the same
@@ -109,6 +110,22 @@ class RunSpec:
     kept: tuple[int, ...] = _beside()  # epochs whose weights are kept
     keep_best: bool = _beside()  # whether the best measured epoch by dev metric is kept too
     images: Request = _beside()  # how to load them
+
+    def __post_init__(self) -> None:
+        """Refuse at once what could not be trained."""
+        seeds = ("init_seed", "head_seed", "order_seed")
+        valid = {
+            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+            "rate": (0 < self.rate < float("inf"), "a positive number"),
+            **{name: (getattr(self, name) >= 1, "at least 1") for name in ("epochs", "batch")},
+            **{
+                name: (0 <= (getattr(self, name) or 0) <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
+                for name in seeds
+            },
+        }
+        for name, (fits, wanted) in valid.items():
+            if not fits:
+                raise TlbookError(f"A run's {name} is {wanted}, not {getattr(self, name)!r}.")
 
     @property
     def identity(self) -> dict[str, Any]:

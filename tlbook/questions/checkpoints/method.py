@@ -150,12 +150,14 @@ def fit(model: str, source: np.ndarray, target: np.ndarray) -> Fit:
     if model not in MODELS:
         raise ValueError(f"a model is one of {', '.join(MODELS)}, not {model!r}")
     source, target = np.asarray(source, float), np.asarray(target, float)
-    ceiling, scale, exponent = (part[0] for part in _fits(model, source, target[None]))
+    ceiling, scale, exponent = (part[0] for part in least_squares(model, source, target[None]))
     fitted = ceiling - scale * (1 - source / 100) ** exponent
     return Fit(model, float(ceiling), float(scale), float(exponent), target - fitted)
 
 
-def _fits(model: str, source: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def least_squares(
+    model: str, source: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ceiling, scale and exponent of each row of ``targets`` (rows, n); a line may fall, a power law not."""
     exponents = EXPONENTS if model == "power law" else EXPONENTS[:1]
     basis = -((1 - source / 100) ** exponents[:, None])  # (exponents, n)
@@ -185,7 +187,7 @@ def replicates(one: Fit, source: np.ndarray, count: int = REPLICATES, seed: int 
     rng = np.random.default_rng(seed)
     errors = np.sqrt((one.residuals**2).sum() / rng.chisquare(freedom, (count, 1)))
     targets = one.at(source) + errors * rng.normal(size=(count, points))
-    parts = zip(*_fits(one.model, source, targets), targets, strict=True)
+    parts = zip(*least_squares(one.model, source, targets), targets, strict=True)
     return [Fit(one.model, c, s, e, t - (c - s * (1 - source / 100) ** e)) for c, s, e, t in parts]
 
 

@@ -88,7 +88,7 @@ def _finetuned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> It
             for rate in scale.checkpoints.rates:
                 for seed in seeds[: scale.checkpoints.seeds]:
                     keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
-                    yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
+                    yield keys | {"rate": rate, "seed": seed}, run_from(scale, role, init, rate, seed)
 
 
 def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:
@@ -99,10 +99,10 @@ def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
         for role in targets:
             for seed in seeds[: scale.checkpoints.seeds]:
                 keys = {"role": role, "checkpoint": epoch, "checkpoint_fraction": epoch / whole(scale)}
-                yield keys | {"rate": rate, "seed": seed}, _run(scale, role, init, rate, seed)
+                yield keys | {"rate": rate, "seed": seed}, run_from(scale, role, init, rate, seed)
 
 
-def _run(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
+def run_from(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSpec:
     """A run from a checkpoint, with only its end kept, and measured on dev and test.
 
     Where it is a run of Figure 2 too (as long, and from P or from that run's random weights), it is that run,

@@ -200,8 +200,8 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
 
 
 def clouds(scale: Scale, role: str) -> tuple[models.Network, Iterator, Iterator]:
-    """P, and the unshuffled test images of the source and of a role between which `distances` measures: batches
-    (images, labels) as P sees them."""
+    """P, and the unshuffled test images of the source and of a role between which `distances` measures, in
+    batches (images, labels) as P sees them."""
     source, target = (
         batches.evaluation(examples, _view(scale, name, Shuffle.none()), device())
         for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role)))

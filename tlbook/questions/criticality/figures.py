@@ -134,9 +134,10 @@ def shown_modules(paths: pd.DataFrame, role: str) -> list[tuple[str, str]]:
 
 
 def noise_at_the_end(paths: pd.DataFrame) -> Figure:
-    """The training metric of the final conv1 under noise, the worse sign, by seed; one panel a role."""
+    """The training metric under noise on the final first module, the worse sign, by seed; a panel a role."""
     at_end = (paths.split == "train") & (paths.path == "direct") & (paths.fraction == 1)
-    table = vocabulary.headline(paths[at_end & (paths.module == "conv1")])
+    first = modules(paths.module)[0]
+    table = vocabulary.headline(paths[at_end & (paths.module == first)])
     figure, panels = style.by_role(table.assign(size=table.noise.abs()), **PANEL)
     for _, rows, ax in panels:
         for (init, _), run in rows.groupby(["init", "seed"]):
@@ -150,7 +151,7 @@ def noise_at_the_end(paths: pd.DataFrame) -> Figure:
         ax.set_xlabel("noise factor (both signs, the worse)")
         ax.set_ylabel(f"training {style.WORDS[rows.metric.iloc[0]]}")
     style.legend(figure)
-    return style.described(figure, "Training metric against the noise added to the final conv1")
+    return style.described(figure, f"Training metric against the noise added to the final {first}")
 
 
 def over_depth(criticality: pd.DataFrame, path: str = "direct") -> Figure:
@@ -259,30 +260,30 @@ def _mark(init: str, hollow: bool = False, size: float = 4) -> dict:
 
 
 def _by_module(ax: Axes, rows: pd.DataFrame, value: str, middle: Callable) -> None:
-    """Each run a point, each kind of run a line through its middle values, fc apart."""
-    rows = rows[rows.module.isin(modules(rows.module))]
-    places = _module_axis(ax, modules(rows.module))
+    """Each run a point, each kind of run a line through its middle values, the head apart."""
+    *body, head = modules(rows.module)
+    rows = rows[rows.module.isin([*body, head])]
+    places = _module_axis(ax, [*body, head])
     kinds = style.runs(rows)
     for number, (name, (init, rate)) in enumerate(kinds.items()):
         chosen = rows[(rows.init == init) & (rows.rate == rate)]
         at = chosen.module.map(places) + 0.12 * (number - (len(kinds) - 1) / 2)
         ax.plot(at, chosen[value], label=name, **_mark(init, rate == "high"))
-        line = chosen[chosen.module != "fc"].groupby(at)[value].agg(middle)
+        line = chosen[chosen.module != head].groupby(at)[value].agg(middle)
         dashes = style.RATE_DASHES[rate] or (None, None)
         ax.plot(line.index, line, color=style.INIT_COLOURS[init], linewidth=1, dashes=dashes)
 
 
 def _places(names: list[str]) -> dict[str, float]:
-    """Where modules stand on the axis: one apart, fc another half."""
-    return {name: place + (0.5 if name == "fc" else 0) for place, name in enumerate(names)}
+    """Where modules stand on the axis: one apart, the head, the last one, another half."""
+    return {name: place + (0.5 if name == names[-1] else 0) for place, name in enumerate(names)}
 
 
 def _module_axis(ax: Axes, names: list[str]) -> dict[str, float]:
     """Write the modules on the x axis; their places."""
     places = _places(names)
     ax.set_xticks(list(places.values()), names, rotation=40, ha="right", rotation_mode="anchor")
-    if "fc" in places:
-        ax.axvline(places["fc"] - 0.75, color="0.7", linewidth=0.8, linestyle=":")
+    ax.axvline(places[names[-1]] - 0.75, color="0.7", linewidth=0.8, linestyle=":")
     ax.set_xlabel("module")
     return places
 

@@ -91,12 +91,11 @@ class Opened:
         images, labels = zip(*batches.evaluation(examples, self.view, self.where), strict=True)
         return list(images), torch.cat(labels).cpu()
 
-    def measure(self, weights: Weights, split: str = "test", most: int = 0) -> dict[str, float]:
-        """Metrics of the whole network with these weights, "wrong" (0 to 1) among them; images as `batches`.
+    def measure(self, weights: Weights, images: Sequence[Tensor], labels: Tensor) -> dict[str, float]:
+        """Metrics of the whole network with these weights on what `batches` gives, and "wrong", the error.
 
         It shares nothing with what the tables are made by but the metrics: a page computes by hand with it.
         """
-        images, labels = self.batches(split, most)
         logits = plainly(self.chain, images, weights)
         return metrics.measure(logits, labels, self.spec.metric) | {"wrong": method.wrong(logits, labels)}
 
@@ -115,7 +114,7 @@ class Opened:
         }
 
 
-def opened(scale: Scale, init: str, role: str, seed: int) -> Opened:
+def opened(scale: Scale, role: str, init: str, seed: int) -> Opened:
     """P-T or RI-T of a role at its main rate, opened."""
     return open_run(grid.of_init(scale, init, role, scale.main_rates[init], seed))
 
@@ -227,7 +226,7 @@ def rescaled_twin(
 
     Rows network (as trained, rescaled); columns network, logits_differ, raw, relative.
     """
-    run = opened(scale, init, role, seed)
+    run = opened(scale, role, init, seed)
     rescalings = run.chain.model.rescalings()
     states = {epoch: rescaled(state, rescalings, block, factor) for epoch, state in run.checkpoints.items()}
     twin = dataclasses.replace(run, checkpoints=states)

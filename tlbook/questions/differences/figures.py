@@ -129,7 +129,6 @@ def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
         modules = by_depth(rows.module)
         _along_modules(ax, rows[rows.metric == measure], modules)
         _null_band(ax, rows, measure, modules)
-        _null_band(ax, rows, measure, modules)
         ax.set_ylim(min(-0.03, ax.get_ylim()[0]), 1.04)
         ax.set_ylabel(MEASURES[measure])
     style.legend(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -59,10 +60,9 @@ def checkpoints(table: pd.DataFrame) -> Figure:
 
     Left to right: two best, two final, and best to final within one run.
     """
-    style.apply()
     rows = measured(table, "metric")
     rows = with_pairs(rows[(rows.role == "xray") & rows.alpha.between(0, 1)])
-    figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.1), sharey=True, layout="constrained")
+    figure, axes = style.panels(3, width=3, height=3.1, columns=3)
     for ax, at in zip(axes, ("best", "final"), strict=False):
         both = rows[(rows.checkpoint == at) & (rows.checkpoint_b == at)]
         for kind in KINDS[:3]:
@@ -138,26 +138,24 @@ def flatness(table: pd.DataFrame) -> Figure:
     ``table`` is the table flatness. Each run's loss at the model itself is taken off; lines are means over
     seeds, bands all of them.
     """
-    style.apply()
     losses = measured(table, "training_loss")
     run = [*vocabulary.RUN, "normalisation"]
     itself = losses[losses.distance == 0].set_index(run).value.rename("itself")
     losses = losses.join(itself, on=run)
     rises = losses.assign(value=losses.value - losses.itself)
     roles = vocabulary.roles(rises)
-    size = (2.5 * len(roles) + 0.8, 4.8)
-    figure, axes = plt.subplots(2, len(roles), figsize=size, sharex=True, squeeze=False, layout="constrained")
-    for row, (normalisation, words) in zip(axes, {"raw": "raw", "filter": "by filter"}.items(), strict=True):
-        for ax, role in zip(row, roles, strict=True):
-            steps = rises[(rises.role == role) & (rises.normalisation == normalisation)]
-            for init in vocabulary.inits(steps):
-                looks = {"color": style.INIT_COLOURS[init], "marker": style.INIT_MARKERS[init]}
-                _line(ax, steps[steps.init == init], "distance", label=init, **looks)
-            ax.set_title(f"{role}, {words}")
-        row[0].set_ylabel("rise of training loss (nats)")
-    for ax in axes[1]:
+    figure, axes = style.panels(2 * len(roles), width=2.5, height=2.4, sharey=False, columns=len(roles))
+    cases = itertools.product({"raw": "raw", "filter": "by filter"}.items(), roles)
+    for ax, ((normalisation, words), role) in zip(axes, cases, strict=True):
+        steps = rises[(rises.role == role) & (rises.normalisation == normalisation)]
+        for init in vocabulary.inits(steps):
+            looks = {"color": style.INIT_COLOURS[init], "marker": style.INIT_MARKERS[init]}
+            _line(ax, steps[steps.init == init], "distance", label=init, **looks)
+        ax.set_title(f"{role}, {words}")
         ax.set_xlabel("length / norm")
-    axes[0, 0].legend()
+    for ax in axes[:: len(roles)]:
+        ax.set_ylabel("rise of training loss (nats)")
+    axes[0].legend()
     return style.described(figure, "Rise of the training loss after random steps, raw and by filter")
 
 

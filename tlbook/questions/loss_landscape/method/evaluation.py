@@ -74,7 +74,7 @@ class Evaluator:
         return self.model
 
     def predict(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
-        """Logits float32 (n, k) and labels of a split, on the CPU; of any model that reads the same images."""
+        """Logits float32 (n, k) and labels of a split, on the CPU; of any model that reads such images."""
         return metrics.predict(model, self.splits[split], self.precision)
 
     def measure(self, state: State, splits: Iterable[str] = ()) -> Measured:
