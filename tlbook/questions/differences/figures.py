@@ -127,7 +127,6 @@ def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
     figure, panels = style.by_role(at_papers_rates(table[table.module == table.module_b]), width=3.8)
     for _, rows, ax in panels:
         modules = by_depth(rows.module)
-        _null_band(ax, rows, measure, modules)
         _along_modules(ax, rows[rows.metric == measure], modules)
         _null_band(ax, rows, measure, modules)
         ax.set_ylim(min(-0.03, ax.get_ylim()[0]), 1.04)
