@@ -8,7 +8,7 @@ import torch
 
 from tlbook import models, questions, scales, tables
 from tlbook.book import pages, parameters, results
-from tlbook.evidence import claims
+from tlbook.evidence.statements import evaluate
 from tlbook.questions import grid, plan
 from tlbook.questions.checkpoints import study as checkpoints
 from tlbook.questions.feature_reuse import study as feature_reuse
@@ -121,8 +121,8 @@ def test_only_the_end_is_kept_and_measured(study, small):
 
 
 def test_claims_can_be_read_from_the_tables(study):
-    parts = claims.evaluate(study[0].tables, judged=False, which="checkpoints")
-    assert len(parts) and set(parts.verdict) <= {"not judged", "not recorded"}
+    judged = evaluate(questions.get("checkpoints").claims, study[0].tables, judged=False)
+    assert len(judged) == 4 and set(judged.verdict) <= {"not judged", "not recorded"}
 
 
 # Shared runs

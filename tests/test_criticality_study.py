@@ -6,7 +6,7 @@ import pytest
 
 from tlbook import questions, scales, tables
 from tlbook.book import results
-from tlbook.evidence import claims
+from tlbook.evidence.statements import evaluate
 from tlbook.questions import grid, plan
 from tlbook.questions.criticality import study as criticality
 from tlbook.questions.feature_reuse import study as feature_reuse
@@ -111,10 +111,8 @@ def test_criticality_is_of_the_first_seeds_and_adds_up(study, tiny):
 
 
 def test_the_claims_can_be_read_from_the_tables(study, tiny):
-    """With question 1's tables beside them; parts about RI-T at the low rate on xray are not run here, and of
-    networks that hardly learn noise takes nothing away."""
+    """With question 1's tables beside them."""
     found, histories, _ = study
-    which = claims.of_question("criticality")
     curves = pd.concat(
         histories[grid.of_init(tiny, init, "xray", rate, seed).id].assign(
             role="xray", init=init, rate=rate, seed=seed
@@ -122,11 +120,9 @@ def test_the_claims_can_be_read_from_the_tables(study, tiny):
         for init, rate in (("P-T", "low"), ("RI-T", "high"))
         for seed in SEEDS
     )
-    rows = claims.evaluate(found.tables | {"learning_curves": curves}, judged=True, which=which)
-    missing = rows[rows.value.isna() & ~rows.statistic.str.contains(r"RI-T \(low\)")]
-    missing = missing[~missing.note.str.contains("RI-T bears the largest noise tried")]
-    assert missing.empty, missing[["statistic", "note"]].to_string()
-    assert set(rows.verdict) <= {"not tested at this scale", "not recorded"}
+    rows = evaluate(questions.get("criticality").claims, found.tables | {"learning_curves": curves})
+    assert rows.value.notna().all(), rows[["statement", "needs"]].to_string()
+    assert set(rows.verdict) == {"not tested"}
 
 
 def test_an_epoch_that_is_not_kept_says_what_to_do(here, tiny, refused):

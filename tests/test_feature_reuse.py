@@ -7,7 +7,7 @@ import torch
 
 from tlbook import data, questions, tables, vocabulary
 from tlbook.book import results
-from tlbook.evidence import claims
+from tlbook.evidence.statements import evaluate
 from tlbook.questions import grid
 from tlbook.questions.feature_reuse import method as measures
 from tlbook.questions.feature_reuse import study as feature_reuse
@@ -89,8 +89,7 @@ def test_provenance_says_how_it_was_made(study, tiny):
 
 
 def test_claims_can_be_read_from_the_tables(study):
-    which = claims.of_question("feature_reuse")
-    assert len(claims.evaluate(study[0].tables, judged=False, which=which))
+    assert len(evaluate(questions.get("feature_reuse").claims, study[0].tables, judged=False)) == 14
 
 
 # Measures, by hand

@@ -16,7 +16,7 @@ from tlbook.book import explorer, pages, parameters
 from tlbook.book.results import Results
 from tlbook.data.layouts import MissingData
 from tlbook.errors import TlbookError
-from tlbook.evidence import claims
+from tlbook.evidence import statements
 from tlbook.questions.feature_reuse import figures as figures
 
 
@@ -30,8 +30,8 @@ def made():
 
 @pytest.fixture(scope="module")
 def judged(made):
-    """The parts of the recorded result's claims."""
-    return claims.evaluate(made["recorded"].tables, True, "feature_reuse")
+    """The statements on the recorded result."""
+    return statements.evaluate(questions.get("feature_reuse").claims, made["recorded"].tables)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_badge_of_a_changed_scale_does_not_pass_for_the_scale(build):
 
 def test_verdicts_list_every_claim_with_its_parts(build, recorded):
     page = parse(pages.verdicts({"recorded": recorded, "mine": build}, "feature_reuse"))
-    asked = claims.of_question("feature_reuse")
+    asked = questions.get("feature_reuse").claims
     for panel in page.select(".tlb-panel"):
         summaries = [summary.text for summary in panel.select("details > summary")]
         assert len(summaries) == len(asked)
@@ -158,39 +158,38 @@ def test_verdicts_list_every_claim_with_its_parts(build, recorded):
             assert claim.text in summary and claim.where in summary
     laptop, smoke = page.select(".tlb-panel")
     assert "not judged" in smoke.text and "not judged" not in laptop.text
-    assert "✓ reproduced" in laptop.text
+    assert "not tested: 3 of 5 seeds (pilot)" in laptop.text
 
 
-def test_part_rows_say_statistic_interval_rule_and_verdict(judged):
+def test_statement_rows_say_statistic_interval_rule_and_verdict(judged):
     """P-T minus RI-T at the rates that dev chooses is 80 - 60 in every seed."""
-    rows = pages.part_rows(judged)
-    first = rows.iloc[0]
-    assert (first.role, first.ours, first.n) == ("real", pytest.approx(20), 3)
-    assert first["95 % interval"] == "20 to 20"
-    assert first.asks == "> 0" and first.verdict in ("✓ reproduced", "· not tested at this scale")
-    assert len(rows) == len(judged)
+    first = pages.statement_rows(judged).iloc[0]
+    assert (first.on, first.ours, first.seeds) == ("real, clipart, quickdraw", pytest.approx(20), 3)
+    assert (first["95 % interval"], first.asks, first["targets with the sign"]) == (
+        "20 to 20",
+        "> 0",
+        "3 of 3",
+    )
+    assert first["ours / paper"] == pytest.approx(20 / 11.966667)
+    assert first.verdict == "· not tested: 3 of 5 seeds (pilot)"
 
 
-def test_training_metric_stands_beside_the_verdict(judged):
+def test_what_to_know_stands_beside_the_verdict(judged):
     """An RI-T that has not fitted its training images proves nothing, and the page says how far it came."""
-    rows = pages.part_rows(judged)
-    untrained = rows[rows.verdict == "· not tested at this scale"]
-    assert len(untrained) and untrained.note.str.contains("trained to").all()
-
-
-def test_rules_are_written_as_bounds():
-    bounds = [(">", 0, 5, "> 5"), ("<", 0.25, 0.05, "< 0.2"), ("within", 1, 5, "1 ± 5")]
-    parts = pd.DataFrame(bounds, columns=["direction", "against", "margin", "wanted"])
-    parts = parts.assign(role="real", statistic="s", paper=np.nan, value=1.0, low=np.nan, high=np.nan, n=1)
-    rows = pages.part_rows(parts.assign(verdict="inconclusive", note=""))
-    assert list(rows.asks) == list(parts.wanted)
-    assert set(rows["95 % interval"]) == {"–"} and set(rows.verdict) == {"? inconclusive"}
+    rows = pages.statement_rows(judged)
+    assert "RI-T (clipart, low) reached 60 on its training images" in rows["to know"][0]
+    open_ = judged.assign(
+        verdict="open", needs="about 9 seeds", collapsed="1 of 9 collapsed", note="", paper_targets=2
+    )
+    assert (
+        pages.statement_rows(open_)["to know"][0] == "about 9 seeds; 1 of 9 collapsed; paper: 2 of 3 targets"
+    )
 
 
 def test_a_missing_table_leaves_claims_not_recorded(recorded):
     partly = dataclasses.replace(recorded, tables={"learning_curves": recorded.tables["learning_curves"]})
     page = parse(pages.verdicts({"recorded": partly}, "feature_reuse"))
-    assert len(page.select("details")) == len(claims.of_question("feature_reuse"))
+    assert len(page.select("details")) == len(questions.get("feature_reuse").claims)
     assert "not recorded" in page.text
 
 

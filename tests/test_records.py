@@ -363,14 +363,14 @@ sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 from tlbook import questions, scales, tables
 from tlbook.book import records, results
-from tlbook.evidence import claims, paper
+from tlbook.evidence import paper, statements
 load_all, provenance, root = records.load_all, records.provenance, Path({str(tmp_path)!r})
 records.load_all = lambda s, q: load_all(s, q, root)
 records.provenance = lambda s, q: provenance(s, q, root)
 page = results.for_page(questions.get("feature_reuse"), "records", scales.get("laptop"))
 ((label, shown),) = page.items()
 print(label, len(shown.tables["learning_curves"]), shown.judged)
-claims.verdicts(shown.tables, shown.judged, claims.of_question("feature_reuse"))
+statements.evaluate(questions.get("feature_reuse").claims, shown.tables, shown.judged)
 assert "torch" not in sys.modules
 """
     ran = subprocess.run(

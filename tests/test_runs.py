@@ -60,7 +60,7 @@ def other(value):
     if isinstance(value, bool):
         return not value
     if isinstance(value, str):
-        return value + "x"
+        return "bf16" if value == "fp32" else value + "x"
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, tuple):

@@ -1,18 +1,24 @@
-"""The scorecard on made-up records, and the roles that hold prose to it."""
+"""The scorecard on made-up records, the forest plot, rules 1's table, and the roles that hold prose to it."""
 
 import json
+import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from conftest import one_sentence
 from made_up import provenance, tables
+from made_up_evidence import world
 
+from tlbook import questions
 from tlbook.book import records, scorecard
 from tlbook.book.build import found as roles
 from tlbook.errors import TlbookError
-from tlbook.evidence import claims
+from tlbook.evidence import statements
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,55 +38,50 @@ def found(root):
     return scorecard.read(root)
 
 
+@pytest.fixture(scope="module")
+def confirmed() -> pd.DataFrame:
+    """Ten seeds of the confirmation in which the paper is right, and what Figure 3 shows is not recorded."""
+    made = world()
+    made.pop("block_shuffle")
+    return statements.evaluate(questions.claims(), made)
+
+
 def parse(shown) -> BeautifulSoup:
     return BeautifulSoup(shown._repr_html_(), "html.parser")
 
 
 def test_scales_stand_with_the_highest_first(found):
-    assert list(found) == ["gpu", "laptop"]
+    assert list(found) == ["gpu", "laptop"] and all(len(judged) == 41 for judged in found.values())
 
 
-def test_a_verdict_is_of_the_highest_scale_that_has_records_of_it(found):
-    at = {number: scorecard.verdict(number, found)[1] for number in (1, 6)}
-    assert at == {1: "gpu", 6: "laptop"}
-    assert scorecard.verdict(16, found)[0] == "not recorded"
-    with pytest.raises(TlbookError, match="no claim 31; the claims are 1 to 30"):
-        scorecard.verdict(31, found)
+def test_counts_add_up(found, confirmed):
+    for row in scorecard.counts(found | {"confirmed": confirmed}).to_dict("records"):
+        assert row["statements"] == 41 == sum(row[verdict] for verdict in statements.VERDICTS)
+        assert row["not recorded"] == (6 if row["scale"] == "confirmed" else 41 - row["not tested"])
+    assert row["reproduced"] == row["survive Holm's correction"] == 35
 
 
-def test_a_part_is_counted_from_one(found):
-    own = found["gpu"].query("claim == 1")
-    assert scorecard.part(1, 2, found).statistic == own.iloc[1].statistic
-    with pytest.raises(TlbookError, match="Part 99 of claim 1 is not recorded"):
-        scorecard.part(1, 99, found)
+def test_the_glance_shows_every_statement_below_its_claim(confirmed):
+    page = parse(scorecard.Glance(confirmed))
+    assert page.p.text == "35 of 35 decided statements reproduced, 0 not, 0 open; 6 of 41 not decided."
+    assert [row["id"] for row in page.select("tr[id]")] == [scorecard.row_id(n) for n in range(1, 31)]
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 9]
+    for row, judged in zip(rows, confirmed.itertuples(), strict=True):
+        cells = [cell.text for cell in row.select("td")]
+        assert cells[0] == f"{judged.claim}{judged.letter}" and judged.verdict in cells[-1]
+        assert cells[5] == ("–" if math.isnan(judged.paper) else f"{judged.paper:.3g}")
+    assert "✓ reproduced" in rows[0].text and "3 of 3 so" in rows[0].text
+    assert "shown, not judged" in page.find(id="claim-29").text
 
 
-def test_counts_add_up(found, root):
-    for row in scorecard.counts(found).to_dict("records"):
-        assert row["claims"] == 30 == sum(row[verdict] for verdict in claims.VERDICTS)
-        said = claims.verdicts(records.load_scale(row["scale"], root)).verdict
-        assert row["reproduced"] == (said == "reproduced").sum()
-        assert row["tested"] == said.isin(claims.VERDICTS[:3]).sum()
-        parts = claims.evaluate(records.load_scale(row["scale"], root)).verdict
-        assert row["parts tested"] == parts.isin(claims.VERDICTS[:3]).sum()
-        assert row["parts reproduced"] == (parts == "reproduced").sum()
-
-
-def test_the_glance_shows_every_claim_at_every_scale(found):
-    page = parse(scorecard.Glance(found))
-    assert [head.text for head in page.select("thead th")] == ["claim", "of the paper", "gpu", "laptop"]
-    rows = [row for row in page.select("tbody tr") if row.select("td")]
-    assert [row.td.text for row in rows] == [str(claim.number) for claim in claims.CLAIMS]
-    assert [row["id"] for row in rows] == [scorecard.row_id(claim.number) for claim in claims.CLAIMS]
-    for row in rows:
-        for cell, (scale, parts) in zip(row.select("td")[2:], found.items(), strict=True):
-            verdict = claims.on_claims(parts, None).set_index("claim").verdict[int(row.td.text)]
-            assert f" {verdict}" in cell.text, scale
+def test_only_the_first_scale_is_linked_to(found):
+    page = parse(scorecard.glance(found))
+    assert len(page.select("#claim-1")) == 1 and "3 of 5 seeds (pilot)" in page.text
 
 
 def test_links_lead_to_a_section_that_is_there(found):
     """Sphinx makes the anchor from the heading: lower case, hyphens for all that is not a letter."""
-    for link in parse(scorecard.Glance(found)).select("a"):
+    for link in parse(scorecard.glance(found)).select("a"):
         page, anchor = re.fullmatch(r"(\w+)\.html#(.+)", link["href"]).groups()
         cells = json.loads((ROOT / "notebooks" / f"{page}.ipynb").read_text())["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
@@ -88,14 +89,22 @@ def test_links_lead_to_a_section_that_is_there(found):
         assert anchor in {re.sub(r"[^a-z0-9]+", "-", head.lower().replace("'", "")) for head in heads}
 
 
-def test_details_open_to_the_parts_of_every_scale(found):
+def test_details_hold_a_table_a_question_and_scale(found):
     page = parse(scorecard.details(found))
-    assert len(page.select("details")) == 30
-    first = page.select_one("details")
-    assert "1." in first.summary.text and "(gpu)" in first.summary.text
-    heads = [head.text for head in first.select("th")]
-    assert heads[0] == "scale" and "would be settled by" in heads and "paper" in heads
-    assert len(first.select("tbody tr")) == 2 * len(claims.CLAIMS[0].parts)
+    assert len(page.select("table")) == 2 * 5
+    assert len(page.select("tbody tr")) == 2 * 41 and "of 3 targets" in page.text
+
+
+def test_the_forest_has_a_panel_a_question_and_the_papers_mark(confirmed):
+    figure = scorecard.forest(confirmed)
+    plt.close(figure)
+    assert [len(ax.get_yticks()) for ax in figure.axes] == [14, 9, 8, 6, 4]
+    marks = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "D"]
+    at = np.array([line.get_xdata()[0] for line in marks])
+    printed = (confirmed.paper.notna()).to_numpy()
+    sided = printed & (confirmed.band == 0).to_numpy()
+    assert np.isnan(at[~printed]).all() and at[sided] == pytest.approx(1.0)
+    assert (abs(at[printed & ~sided]) < 1).all()  # in units of its band
 
 
 def test_without_records_it_says_how_to_make_them(tmp_path):
@@ -106,29 +115,44 @@ def test_without_records_it_says_how_to_make_them(tmp_path):
         scorecard.read(tmp_path / "none")
 
 
-# -- prose ------------------------------------------------------------------------------------------------
+# -- rules 1, and prose -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def prose(monkeypatch, found):
-    monkeypatch.setattr(scorecard, "read", lambda: found)
+def test_rules_1_stay_as_they_were():
+    parts = scorecard.rules1()
+    assert len(parts) == 207 and set(parts["commit"]) == {"a0d2517"} and set(parts.scale) == {"laptop"}
+    said = [scorecard.verdict_before(number) for number in range(1, 31)]
+    assert [said.count(verdict) for verdict in scorecard.BEFORE] == [0, 12, 18]
+    for row in parts[parts.verdict.isin(["reproduced", "not reproduced"])].itertuples():
+        sign, number = re.fullmatch(r"([<>] )?(\S+)( ± \S+)?", row.asks).group(1, 2)
+        if sign:
+            beyond = row.low > float(number) if sign == "> " else row.high < float(number)
+            assert beyond == (row.verdict == "reproduced"), (row.claim, row.part)
 
 
-def test_prose_must_say_what_the_records_say(prose, found):
-    verdict, _ = scorecard.verdict(1, found)
-    assert roles.said(f"1 {verdict}").endswith("\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}1")
-    other = next(v for v in claims.VERDICTS if v != verdict)
-    with pytest.raises(TlbookError, match=f"calls claim 1 '{other}'; at scale gpu it is '{verdict}'"):
-        roles.said(f"1 {other}")
-    with pytest.raises(TlbookError, match="not a claim's number and a verdict"):
-        roles.said("1 perhaps")
+def test_rules_1_are_folded_with_their_parts():
+    page = parse(scorecard.Before())
+    assert len(page.select("details details")) == 30 and len(page.select("tbody tr")) == 207
+    assert "a0d2517" in page.summary.text
 
 
-def test_our_values_in_prose_come_with_their_interval(prose, found):
-    row = found["gpu"].query("claim == 1 and part == 1").iloc[0]
-    assert roles.ours("claim 1, part 1") == f"{row.value:.3g} ({row.low:.3g} to {row.high:.3g})"
+def test_prose_must_say_what_was_judged():
+    assert roles.said("9 not reproduced").endswith("\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}9")
+    with pytest.raises(TlbookError, match="calls claim 9 'reproduced'; rules 1 called it 'not reproduced'"):
+        roles.said("9 reproduced")
+    for wrong in ("1 perhaps", "9 open", "nine reproduced"):
+        with pytest.raises(TlbookError, match="not a claim's number and a verdict"):
+            roles.said(wrong)
+    with pytest.raises(TlbookError, match="no claim 31; the claims are 1 to 30"):
+        roles.said("31 reproduced")
+
+
+def test_our_values_in_prose_come_with_their_interval():
+    assert roles.ours("claim 1, part 1") == "10.6 (7.33 to 13.9)"
     with pytest.raises(TlbookError, match="not a claim's part"):
         roles.ours("first")
+    with pytest.raises(TlbookError, match="Rules 1 have no value of part 99 of claim 1"):
+        roles.ours("claim 1, part 99")
 
 
 def test_claims_in_prose_are_linked_one_by_one():

@@ -272,18 +272,15 @@ def claims_(
     json_file: Annotated[str, typer.Option("--json", help="Write the verdicts to this file too.")] = "",
     root: Annotated[str, typer.Option("--records", help="Folder of the records.")] = "",
 ) -> None:
-    """The paper's claims against a scale's records: statistic, interval and verdict of each part."""
-    from tlbook.evidence import claims
+    """The paper's claims against a scale's records: value, interval and verdict of each statement."""
+    from tlbook.evidence import statements
 
-    if only:
-        questions.get(only)  # refuses
-    which = claims.of_question(only) if only else claims.CLAIMS
-    folder = Path(root) if root else records.FOLDER
-    judged = scales.get(scale).judged
-    found = records.load_scale(scale, folder)
-    print(claims.report(found, judged, which))
+    asked = questions.get(only).claims if only else questions.claims()
+    tables = records.load_scale(scale, Path(root) if root else records.FOLDER)
+    rows = statements.evaluate(asked, tables, scales.get(scale).judged)
+    print(statements.report(rows) if len(rows) else f"The paper claims nothing on {only}.")
     if json_file:
-        Path(json_file).write_text(claims.to_json(found, judged, which) + "\n", encoding="utf-8")
+        rows.to_json(json_file, orient="records", indent=1, force_ascii=False)
 
 
 @app.command()

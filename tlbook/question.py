@@ -20,7 +20,7 @@ class Question:
     ``number`` orders the book ("1", "1b", "2"), ``notebook`` is its page's file without ending, ``folder``
     its room. ``study`` imports and returns the module that runs it (with it torch): ``runs(scale, targets,
     seeds)`` lists the runs that it reads, ``tables(scale, targets, seeds, **how)`` trains what is missing and
-    returns its tables by name.
+    returns its tables by name. ``claims`` are the paper's on it (`tlbook.evidence.statements.Claim`).
     """
 
     name: str
@@ -29,6 +29,7 @@ class Question:
     notebook: str
     folder: Path
     study: Callable[[], ModuleType]
+    claims: tuple = ()
 
     @functools.cached_property
     def tables(self) -> Mapping[str, Table]:

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from tlbook import scales
+from tlbook import questions, scales
 from tlbook.book import explorer, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
 from tlbook.errors import TlbookError
-from tlbook.evidence import claims
+from tlbook.evidence import statements
 from tlbook.question import Question
 
 MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
 NO_MODELS = "This page shows records: there are no models here to compute this on."
 LONG = 24  # rows of a table that a reader takes in at a glance
-VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
+VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "open": "?", "inconclusive": "?"}
 
 
 def mark(verdict: str) -> str:
@@ -45,19 +45,29 @@ class Table:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """A question's claims: a line each with its verdict, which opens to the parts that decided it."""
+    """Claims: a line each with the verdicts on its statements, which opens to the numbers behind them.
 
-    claims: pd.DataFrame
-    parts: pd.DataFrame
+    ``judged`` holds rows of `statements.evaluate`.
+    """
+
+    claims: Sequence[statements.Claim]
+    judged: pd.DataFrame
 
     def _repr_html_(self) -> str:
-        return "".join(self._claim(row) for row in self.claims.itertuples())
+        return "".join(map(self._claim, self.claims))
 
-    def _claim(self, row) -> str:
-        said = f"{mark(row.verdict)} {row.verdict}"
-        head = f"<b>{said}</b> · {row.claim}. {html.escape(row.text)} ({html.escape(row.where)})"
-        own = self.parts[self.parts.claim == row.claim]
-        return f"<details><summary>{head}</summary>{Table(part_rows(own))._repr_html_()}</details>"
+    def _claim(self, claim: statements.Claim) -> str:
+        text = f"{claim.number}. {html.escape(claim.text)} ({html.escape(claim.where)})"
+        if not claim.statements:
+            return f"<p><b>· shown, not judged</b> · {text}</p>"
+        rows = self.judged[self.judged.claim == claim.number]
+        letters = len(rows) > 1
+        said = [
+            f"{mark(r.verdict)} {r.letter + ': ' if letters else ''}{statements.in_words(r)}"
+            for r in rows.itertuples()
+        ]
+        head = f"<b>{html.escape('; '.join(said))}</b> · {text}"
+        return f"<details><summary>{head}</summary>{Table(statement_rows(rows))._repr_html_()}</details>"
 
 
 @dataclass(frozen=True)
@@ -279,38 +289,49 @@ def _command(result: Results) -> str:
     return " ".join([command, *_options(result)])
 
 
-def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
-    """The paper's claims by the rules of `tlbook.evidence.claims`, for every result.
-
-    ``which`` names a question, or gives claims, as `claims.evaluate` takes it.
-    """
+def verdicts(results: Mapping[str, Results], question: Question | str) -> explorer.Explorer:
+    """The paper's claims on a question (or the question of that name) by the rules of
+    `tlbook.evidence.statements`, for every result."""
+    claims = (questions.get(question) if isinstance(question, str) else question).claims
     frames = {}
-    for label, result in best(found).items():
+    for label, result in best(results).items():
         if result.own_images:
             frames[label] = "The paper's claims are about its own images, and are not judged on yours."
             continue
-        parts = claims.evaluate(result.beside | result.tables, result.judged, which)
-        judged = Verdicts(claims.on_claims(parts, which), parts)
-        frames[label] = explorer.Captioned(judged, badge(result, next(iter(result.tables))))
+        judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
+        frames[label] = explorer.Captioned(Verdicts(claims, judged), badge(result, next(iter(result.tables))))
     return explorer.tabs(frames or MISSING, label="Verdicts")
 
 
-def part_rows(parts: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `claims.evaluate` for reading: what was measured, the paper's value, ours, rule, verdict, and
-    what to know about it, such as how far RI-T had fitted its training images."""
+def statement_rows(judged: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `statements.evaluate` for reading: what was measured, ours, the paper's value, what is asked,
+    the verdict, and what to know about it."""
     return pd.DataFrame(
         {
-            "role": parts.role,
-            "statistic": parts.statistic,
-            "paper": parts.paper,
-            "ours": parts.value,
-            "95 % interval": [claims.interval(row) for row in parts.itertuples()],
-            "n": parts.n,
-            "asks": [claims.rule(row) for row in parts.itertuples()],
-            "verdict": [f"{mark(verdict)} {verdict}" for verdict in parts.verdict],
-            "note": parts.note,
+            "": judged.claim.astype(str) + judged.letter,
+            "statistic": judged.statement,
+            "on": judged.targets.mask(judged.targets == ", ".join(scales.TARGETS), "all"),
+            "unit": judged.unit,
+            "asks": judged.asks,
+            "ours": judged.value,
+            "95 % interval": [statements.interval(row) for row in judged.itertuples()],
+            "paper": judged.paper,
+            "ours / paper": judged.ratio,
+            "targets with the sign": judged.with_sign,
+            "seeds": judged.n,
+            "verdict": [f"{mark(row.verdict)} {statements.in_words(row)}" for row in judged.itertuples()],
+            "to know": [_to_know(row) for row in judged.itertuples()],
         }
     )
+
+
+def _to_know(row) -> str:
+    """What a row of `statements.evaluate` needs where it is open, runs that collapsed, targets that the paper
+    does not print, and its note."""
+    targets = row.targets.count(",") + 1
+    fewer = f"paper: {row.paper_targets} of {targets} targets" if 0 < row.paper_targets < targets else ""
+    needs = row.needs if row.verdict == statements.OPEN else ""
+    return "; ".join(part for part in (needs, row.collapsed, fewer, row.note) if part)
 
 
 def explore(

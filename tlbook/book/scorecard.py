@@ -1,4 +1,4 @@
-"""The scorecard: every claim of the paper against every recorded scale, at one glance and part by part.
+"""The scorecard: every statement of the paper against the recorded scales, and what rules 1 said before.
 
 It reads records only, and needs no torch.
 """
@@ -7,154 +7,267 @@ from __future__ import annotations
 
 import functools
 import html
+import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
-from tlbook import scales
+from tlbook import questions, scales
 from tlbook.book import explorer, records
-from tlbook.book.pages import Table, mark, part_rows
+from tlbook.book.pages import Table, mark, statement_rows
 from tlbook.errors import TlbookError
-from tlbook.evidence import claims
-from tlbook.evidence.claims.rules import INCONCLUSIVE, NOT_RECORDED, NOT_REPRODUCED, REPRODUCED, Claim
+from tlbook.evidence import statements, style
+from tlbook.evidence.statements import NOT_REPRODUCED, OPEN, REPRODUCED, Claim
+from tlbook.question import Question
 
-PAGES = {
-    "feature_reuse": ("1. Feature reuse", "01_feature_reuse"),
-    "differences": ("2. Differences", "02_differences"),
-    "loss_landscape": ("3. Loss landscape", "03_loss_landscape"),
-    "criticality": ("4. Criticality", "04_criticality"),
-    "checkpoints": ("5. Checkpoints", "05_checkpoints"),
-}
-ANCHOR = "the-papers-claims-and-the-verdicts"  # of the section with the verdicts, on each of these pages
+ANCHOR = "the-papers-claims-and-the-verdicts"  # of the section with the verdicts, on each question's page
+INCONCLUSIVE = "inconclusive"  # rules 1's word for open
+BEFORE = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)  # the verdicts of rules 1 on a tested part
+COLOURS = {REPRODUCED: "#009e73", NOT_REPRODUCED: "#d55e00", OPEN: "#0072b2"}  # others are grey
+LEAST, REACH = -2.0, 3.0  # how far the forest plot goes; the paper's value is at 1
 
 
 @functools.lru_cache(maxsize=8)
 def read(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
-    """Scale -> its parts as `claims.evaluate` gives them, the highest recorded scale first.
+    """Scale -> its statements as `statements.evaluate` gives them, the highest recorded scale first.
 
     Raises TlbookError where nothing is recorded in ``root``, or where there is no such folder.
     """
     if not Path(root).is_dir():
         raise TlbookError(f"There is no folder of records {root}.")
-    names = [n for n in reversed(scales.SCALES) if any((Path(root) / n).glob("*/provenance.json"))]
+    names = [name for name in reversed(scales.SCALES) if any((Path(root) / name).glob("*/provenance.json"))]
     if not names:
         raise TlbookError(
             f"Nothing is recorded in {root}; `tlbook reproduce --scale laptop --record {root}` does it."
         )
-    return {n: claims.evaluate(records.load_scale(n, root), scales.get(n).judged) for n in names}
+    claims = questions.claims()
+    return {n: statements.evaluate(claims, records.load_scale(n, root), scales.get(n).judged) for n in names}
 
 
 def claim(number: int) -> Claim:
     """The claim of that number. Raises TlbookError where there is none."""
-    for one in claims.CLAIMS:
-        if one.number == number:
-            return one
-    raise TlbookError(f"There is no claim {number}; the claims are 1 to {claims.CLAIMS[-1].number}.")
+    known = {one.number: one for one in questions.claims()}
+    if number not in known:
+        raise TlbookError(f"There is no claim {number}; the claims are 1 to {max(known)}.")
+    return known[number]
 
 
 def row_id(number: int | str) -> str:
-    """The id of a claim's row in `Glance`, to which prose links."""
+    """The id of a claim's first row in `Glance`, to which prose links."""
     return f"claim-{number}"
 
 
-def verdict(number: int, found: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
-    """(verdict, scale) of a claim at the highest scale that has records of it."""
-    last = (NOT_RECORDED, next(reversed(found)))
-    for scale, parts in found.items():
-        row = claims.on_claims(parts, [claim(number)]).iloc[0]
-        if row.verdict != NOT_RECORDED:
-            return row.verdict, scale
-    return last
+# What rules 1 said, on seeds 0 to 2
 
 
-def part(number: int, place: int, found: Mapping[str, pd.DataFrame]) -> pd.Series:
-    """The row of a claim's part, counted from 1, at the highest scale that recorded it."""
-    for parts in found.values():
-        own = parts[(parts.claim == number) & (parts.part == place) & (parts.verdict != NOT_RECORDED)]
-        if len(own):
-            return own.iloc[0]
-    raise TlbookError(f"Part {place} of claim {number} is not recorded.")
+@functools.cache
+def rules1() -> pd.DataFrame:
+    """The parts of rules 1 with their verdicts, as they were when rules 2 took their place (`rules1.csv`)."""
+    with resources.files("tlbook.evidence").joinpath("rules1.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(
+            file, keep_default_na=False, na_values={name: [""] for name in ("paper", "value", "low", "high")}
+        )
+
+
+def verdict_before(number: int) -> str:
+    """Rules 1's verdict on a claim: reproduced if all of its tested parts were, not reproduced if one was
+    not."""
+    claim(number)  # refuses
+    parts = rules1()
+    tested = set(parts.verdict[(parts.claim == number) & parts.verdict.isin(BEFORE)])
+    if NOT_REPRODUCED in tested:
+        return NOT_REPRODUCED
+    return REPRODUCED if tested == {REPRODUCED} else INCONCLUSIVE
+
+
+def part_before(number: int, place: int) -> pd.Series:
+    """The row of a claim's part under rules 1, counted from 1."""
+    parts = rules1()
+    rows = parts[(parts.claim == number) & (parts.part == place) & parts.value.notna()]
+    if rows.empty:
+        raise TlbookError(f"Rules 1 have no value of part {place} of claim {number}.")
+    return rows.iloc[0]
+
+
+@dataclass(frozen=True)
+class Before:
+    """Rules 1's verdicts, folded: a line a claim, which opens to its parts."""
+
+    def _repr_html_(self) -> str:
+        commit = rules1()["commit"].iloc[0]
+        lines = "".join(self._line(one) for one in questions.claims())
+        head = f"What rules 1 said of seeds 0 to 2 (judged by commit {commit})"
+        return f"<details><summary><b>{head}</b></summary>{lines}</details>"
+
+    def _line(self, one: Claim) -> str:
+        parts, said = rules1(), verdict_before(one.number)
+        parts = parts[parts.claim == one.number]
+        rows = parts[["role", "statistic", "unit", "paper", "value"]].assign(
+            interval=[statements.interval(row) for row in parts.itertuples()],
+            n=parts.n, asks=parts.asks, note=parts.note,
+            verdict=parts.verdict.map(mark) + " " + parts.verdict,
+        )  # fmt: skip
+        counted = f"{(parts.verdict == REPRODUCED).sum()} of {len(parts)} parts reproduced"
+        head = f"{mark(said)} {said} · {one.number}. {html.escape(one.text)} ({counted})"
+        return f"<details><summary>{head}</summary>{Table(rows)._repr_html_()}</details>"
+
+
+# What rules 2 say
 
 
 def counts(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row a scale: its claims by verdict. "Tested" are those with a verdict of the first three; so are the
-    parts of them."""
+    """A row a scale: its statements by verdict, and how many verdicts survive Holm's correction over all."""
     rows = []
-    for scale, parts in found.items():
-        judged = claims.on_claims(parts, None)
+    for scale, judged in found.items():
         given = judged.verdict.value_counts()
-        decided = {v: int(given.get(v, 0)) for v in (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)}
-        others = {v: int(given.get(v, 0)) for v in claims.VERDICTS[3:]}
-        row = {"scale": scale, "claims": len(claims.CLAIMS), "tested": sum(decided.values())}
-        of_parts = {"parts tested": judged.tested.sum(), "parts reproduced": judged.reproduced.sum()}
-        rows.append(row | decided | others | of_parts)
+        rows.append(
+            {"scale": scale, "statements": len(judged)}
+            | {name: int(given.get(name, 0)) for name in statements.VERDICTS}
+            | {"survive Holm's correction": int(judged.holm.sum())}
+        )
     return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
 class Glance:
-    """All claims x scales as one table, by question, each claim with a link to the section of its page."""
+    """All statements of a scale by question, each with its verdict in a sign and words; "n of m" on top. The
+    number of a claim links to the section of its page."""
 
-    found: Mapping[str, pd.DataFrame]
+    judged: pd.DataFrame
+    anchors: bool = True
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th scope='col'>{html.escape(scale)}</th>" for scale in self.found)
-        verdicts = {n: claims.on_claims(parts, None).set_index("claim") for n, parts in self.found.items()}
-        body = "".join(self._question(question, verdicts) for question in PAGES)
+        heads = ("", "statement", "on", "ours", "95 % interval", "paper", "ours / paper", "asks", "verdict")
+        head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
+        body = "".join(self._question(one, len(heads)) for one in questions.every().values() if one.claims)
         return (
-            "<div class='tlb-table' tabindex='0' role='group' aria-label='All claims and scales'><table>"
-            f"<thead><tr><th scope='col'>claim</th><th scope='col'>of the paper</th>{heads}</tr></thead>"
-            f"{body}</table></div>"
+            f"<p><b>{statements.summary(self.judged)}.</b></p>"
+            "<div class='tlb-table' tabindex='0' role='group' aria-label='All statements'><table>"
+            f"<thead><tr>{head}</tr></thead>{body}</table></div>"
         )
 
-    def _question(self, question: str, verdicts: Mapping[str, pd.DataFrame]) -> str:
-        title, page = PAGES[question]
-        rows = [f"<tr><th scope='rowgroup' colspan='{2 + len(verdicts)}'>{title}</th></tr>"]
-        for claim in claims.of_question(question):
-            cells = "".join(f"<td>{_cell(frame.loc[claim.number])}</td>" for frame in verdicts.values())
-            link = f"<a href='{page}.html#{ANCHOR}'>{claim.number}</a>"
-            text = f"{html.escape(claim.text)} <span class='tlb-where'>({html.escape(claim.where)})</span>"
-            rows.append(f"<tr id='{row_id(claim.number)}'><td>{link}</td><td>{text}</td>{cells}</tr>")
+    def _question(self, question: Question, width: int) -> str:
+        rows = [f"<tr><th scope='rowgroup' colspan='{width}'>{question.number}. {question.title}</th></tr>"]
+        for one in question.claims:
+            link = f"<a href='{question.notebook}.html#{ANCHOR}'>{one.number}</a>"
+            name = f" id='{row_id(one.number)}'" if self.anchors else ""
+            said = f"<b>{html.escape(one.text)}</b> <span class='tlb-where'>({html.escape(one.where)})</span>"
+            none = "" if one.statements else ", shown, not judged"
+            rows.append(f"<tr{name}><td>{link}</td><td colspan='{width - 1}'>{said}{none}</td></tr>")
+            own = self.judged[self.judged.claim == one.number]
+            rows += [
+                f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row))}</tr>" for row in own.itertuples()
+            ]
         return f"<tbody>{''.join(rows)}</tbody>"
 
 
-def _cell(row: pd.Series) -> str:
-    """Mark, verdict, and how many of the tested parts are reproduced."""
-    counted = f"<br><small>{row.reproduced} of {row.tested} parts</small>" if row.tested else ""
-    return f"<b>{mark(row.verdict)}</b> {row.verdict}{counted}"
+def _cells(row) -> list[str]:
+    numbers = ["–" if math.isnan(number) else f"{number:.3g}" for number in (row.value, row.paper, row.ratio)]
+    holm = (
+        ""
+        if row.verdict not in statements.DECIDED or row.holm
+        else "<br><small>not after Holm's correction</small>"
+    )
+    said = f"<b>{mark(row.verdict)}</b> {html.escape(statements.in_words(row))}{holm}"
+    if row.collapsed:
+        said += f"<br><small>{row.collapsed}</small>"
+    signs = f"<br><small>{row.with_sign} so</small>" if row.with_sign and row.targets.count(",") else ""
+    return [
+        f"{row.claim}{row.letter}", f"{html.escape(row.statement)} ({row.unit})", row.targets + signs,
+        numbers[0], statements.interval(row), *numbers[1:], html.escape(row.asks), said,
+    ]  # fmt: skip
+
+
+def glance(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
+    """`Glance` of every scale in tabs; prose links to the first."""
+    return explorer.tabs(
+        {scale: Glance(judged, place == 0) for place, (scale, judged) in enumerate(found.items())},
+        label="Scale",
+    )
 
 
 def details(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
-    """Tabs of questions; a line a claim, which opens to its parts at every scale: statistic, the paper's
-    value, ours with its interval, rule, verdict, and what would settle it."""
+    """Tabs of scales, then of questions: all that is known of every statement, and what each would need."""
     panels = {}
-    for question, (title, _) in PAGES.items():
-        panels[title] = _Claims(tuple(claims.of_question(question)), found)
-    return explorer.tabs(panels, label="Question")
+    for scale, judged in found.items():
+        own = {
+            f"{one.number}. {one.title}": Table(
+                statement_rows(judged[judged.claim.isin([c.number for c in one.claims])])
+            )
+            for one in questions.every().values()
+            if one.claims
+        }
+        panels[scale] = explorer.tabs(own, label="Question")
+    return explorer.tabs(panels, label="Scale")
 
 
-@dataclass(frozen=True)
-class _Claims:
-    claims: tuple[Claim, ...]
-    found: Mapping[str, pd.DataFrame]
+# The forest plot
 
-    def _repr_html_(self) -> str:
-        return "".join(map(self._one, self.claims))
 
-    def _one(self, claim: Claim) -> str:
-        said = "; ".join(
-            f"{mark(row.verdict)} {row.verdict} ({scale})"
-            for scale, parts in self.found.items()
-            for row in claims.on_claims(parts, [claim]).itertuples()
-        )
-        tables = []
-        for scale, parts in self.found.items():
-            own = parts[parts.claim == claim.number]
-            rows = part_rows(own)
-            rows.insert(0, "scale", scale)
-            rows.insert(rows.columns.get_loc("verdict") + 1, "would be settled by", list(own.settle))
-            tables.append(rows)
-        head = f"<b>{claim.number}. {said}</b><br>{html.escape(claim.text)} ({html.escape(claim.where)})"
-        return f"<details><summary>{head}</summary>{Table(pd.concat(tables))._repr_html_()}</details>"
+def forests(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
+    """`forest` of every scale in tabs."""
+    return explorer.tabs({scale: forest(judged) for scale, judged in found.items()}, label="Scale")
+
+
+def forest(judged: pd.DataFrame) -> Figure:
+    """Every statement with its interval, one panel a question: the limit at 0 and the paper's value at 1
+    (where it prints one), the paper's side shaded. A statement of 'within' is drawn in units of its band."""
+    style.apply()
+    asked = [one for one in questions.every().values() if one.claims]
+    parts = [judged[judged.claim.isin([claim.number for claim in one.claims])] for one in asked]
+    heights = [len(rows) + 1.5 for rows in parts]
+    figure, axes = plt.subplots(
+        len(asked),
+        1,
+        figsize=(9, 0.36 * sum(heights)),
+        height_ratios=heights,
+        sharex=True,
+        layout="constrained",
+    )
+    for ax, question, rows in zip(axes, asked, parts, strict=True):
+        for place, row in enumerate(rows.itertuples()):
+            _draw(ax, len(rows) - place, row)
+        names = [_label(row) for row in rows.itertuples()]
+        ax.set_yticks(range(len(rows), 0, -1), names, fontsize=7)
+        ax.set(xlim=(LEAST, REACH), ylim=(0.4, len(rows) + 0.6))
+        ax.axvline(0, color="0.4", linewidth=0.8)
+        ax.set_title(f"{question.number}. {question.title}", loc="left", fontsize=9)
+        ax.grid(False)
+    axes[-1].set_xlabel("0 is the limit, a diamond the paper's value; shaded is the paper's side", fontsize=8)
+    words = (
+        f"Forest plot of {len(judged)} statements: ours with 95 % intervals, the limit, and the paper's value"
+    )
+    return style.described(figure, f"{words}; {statements.summary(judged)}.")
+
+
+def _label(row) -> str:
+    return "\n".join(textwrap.wrap(f"{row.claim}{row.letter}  {row.statement}, {row.unit}", 62)[:2])
+
+
+def _draw(ax, y: float, row) -> None:
+    """One statement, moved and scaled so that its limit is at 0 and the paper's value, on its side, at 1."""
+    if row.band:
+        scale, shaded = row.band, (-1, 1)
+    else:
+        known = [abs(value - row.limit) for value in (row.paper, row.value) if not math.isnan(value)]
+        scale, shaded = next((one for one in known if one), 1.0), (0, REACH)
+        scale *= -1 if row.asks.startswith("<") else 1
+    ax.fill_betweenx((y - 0.4, y + 0.4), *shaded, color="0.93", linewidth=0)
+    colour = COLOURS.get(row.verdict, "0.45")
+    numbers = (row.value, row.low, row.high, row.paper)
+    value, low, high, paper = ((number - row.limit) / scale for number in numbers)
+    within = max(LEAST + 0.05, min(REACH - 0.05, value))
+    if not math.isnan(value):
+        beyond = "<" if value < 0 else ">"
+        ax.plot([low, high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+        ax.plot([within], [y], marker="o" if within == value else beyond, color=colour, markersize=5)
+    ax.plot([paper], [y], marker="D", markerfacecolor="none", color="black", markersize=5, linestyle="none")
+    ax.annotate(
+        mark(row.verdict), (REACH, y), xytext=(4, 0), textcoords="offset points", va="center", color=colour
+    )

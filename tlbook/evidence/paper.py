@@ -14,9 +14,13 @@ from importlib import resources
 import pandas as pd
 
 from tlbook.errors import TlbookError
+from tlbook.vocabulary import PAPER_RATES
 
 SIDE = 224
 PRETRAINING_EPOCHS = 90
+EPOCHS = 100  # of fine-tuning
+CLASSES = 345  # of DomainNet
+ROLES = ("real", "clipart", "quickdraw")
 SOURCES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "figure16", "table1", "table2")
 
 
@@ -131,3 +135,84 @@ def _known(name: str) -> None:
         raise TlbookError(
             f"no figure or table of the paper is called {name!r}; there are {', '.join(SOURCES)}"
         )
+
+
+@cache
+def tables() -> dict[str, pd.DataFrame]:
+    """The paper's figures and tables in the shape of our own, as if of one seed (0; of a pair 0 and 1), so
+    that the same statistic reads both.
+
+    P-T has the low rate and RI-T the high one where the paper names none. The paper chooses rates and best
+    epochs by what it shows, so its test values stand for dev too. What it does not print is missing."""
+    return {
+        "learning_curves": _with_dev(_curves()),
+        "block_shuffle": _with_dev(_bars()),
+        "domains": pd.DataFrame({"role": [*ROLES, "xray"], "chance": [100 / CLASSES] * 3 + [0.5]}),
+        "interpolation": _lines(),
+        "rewind": figure5().assign(seed=0, method="rewind", to_epoch=0),
+        "paths": _at_rates(figure6()).assign(
+            seed=0, path="direct", fraction=1.0, noise=0.0, split="train", metric="auc",
+            distance=lambda rows: rows.value, value=float("nan"),
+        ),
+        "similarity": _at_rates(table1()).assign(seed=0, seed_b=1, module_b=lambda rows: rows.module),
+        "distance": _at_rates(table2()).assign(seed=0, seed_b=1, module="all", metric="l2_sum"),
+        "finetuned": _with_dev(figure7().query("role != 'source'").assign(rate="low", seed=0)),
+        "source_accuracy": figure7().query("role == 'source'").drop(columns="role"),
+    }  # fmt: skip
+
+
+def _with_dev(table: pd.DataFrame) -> pd.DataFrame:
+    """Test values stand for dev."""
+    return pd.concat([table, table[table.split == "test"].assign(split="dev")], ignore_index=True)
+
+
+def _at_rates(table: pd.DataFrame) -> pd.DataFrame:
+    for init, rate in (("init", "rate"), ("init_b", "rate_b")):
+        if init in table:
+            table[rate] = table[init].map(PAPER_RATES)
+    return table
+
+
+def _curves() -> pd.DataFrame:
+    """The ends of the curves, on xray their best, and the epoch at which P-T passes the end of RI-T."""
+    keys = ["role", "init", "rate", "checkpoint"]
+    rows = figure2()
+    epochs = rows[rows.metric == "epoch"].set_index(keys).value
+    ends = rows[rows.metric.isin(("accuracy", "auc"))]
+    at = [epochs.get(tuple(key), EPOCHS) for key in ends[keys].itertuples(index=False)]
+    level = ends.query("init == 'RI-T' and rate == 'high' and checkpoint == 'final'").set_index("role").value
+    passing = rows[rows.metric == "epochs_to_reference"]
+    there = passing.assign(epoch=passing.value, metric="accuracy", value=passing.role.map(level))
+    return pd.concat([ends.assign(epoch=at), there], ignore_index=True).assign(seed=0)
+
+
+def _bars() -> pd.DataFrame:
+    return _at_rates(figure3().query("metric != 'relative_drop'").assign(seed=0))
+
+
+def _lines() -> pd.DataFrame:
+    """Both ends and the lowest point of a line, where Figures 4 and 16 (and, for the ends, 2) show them."""
+    keys = ["role", "init", "init_b", "checkpoint", "checkpoint_b", "pairing", "metric"]
+    shown = pd.concat([figure4(), figure16()]).drop_duplicates([*keys, "quantity"])
+    shown = shown.pivot(index=keys, columns="quantity", values="value").reset_index()
+    ends = (
+        figure2()
+        .query("metric == 'accuracy' and checkpoint == 'final'")
+        .set_index(["role", "init", "rate"])
+        .value
+    )
+    lines = []
+    for place, (alpha, name, init) in enumerate(
+        ((0.0, "end", "init"), (1.0, "end_b", "init_b"), (0.5, "minimum", ""))
+    ):
+        value = shown[name]
+        if place < 2:
+            known = [
+                ends.get((role, one, PAPER_RATES[one]))
+                for role, one in zip(shown.role, shown[init], strict=True)
+            ]
+            value = value.fillna(pd.Series(known, shown.index, dtype=float))
+        lines.append(shown[keys].assign(alpha=alpha, value=value))
+    rows = pd.concat(lines).dropna(subset="value").assign(seed=0, seed_b=1, split="test")
+    rows.loc[rows.pairing == "same_run", "seed_b"] = 0
+    return _at_rates(rows)

@@ -32,3 +32,8 @@ def get(name: str) -> Question:
 def tables() -> dict[str, Table]:
     """The tables of all questions by name; no two have one of the same name."""
     return {name: table for question in every().values() for name, table in question.tables.items()}
+
+
+def claims() -> tuple:
+    """The paper's claims on all questions, in their order."""
+    return tuple(claim for question in every().values() for claim in question.claims)

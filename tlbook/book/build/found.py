@@ -1,11 +1,9 @@
-"""A Sphinx extension: what prose says of our results is held to the records.
+"""A Sphinx extension: what prose says of our results is held to what was judged.
 
 ``{verdict}`16 reproduced` `` prints the mark and number of a claim and links to the scorecard; it is a
-warning, hence an error of the build, when the records say otherwise, so that no sentence outlives its
-evidence. ``{ours}`claim 16, part 1` `` prints our value of that part with its interval. Both take the
-highest scale that recorded the claim. ``{claims}`claims 1 and 7 to 10` `` links each number to its row of
-the scorecard.
-"""
+warning, hence an error of the build, when rules 1 said otherwise of seeds 0 to 2, so that no sentence
+outlives its evidence. ``{ours}`claim 16, part 1` `` prints our value of that part with its interval.
+``{claims}`claims 1 and 7 to 10` `` links each number to its row of the scorecard."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from sphinx.util.docutils import SphinxRole
 from tlbook.book import scorecard
 from tlbook.book.pages import mark
 from tlbook.errors import TlbookError
-from tlbook.evidence import claims
+from tlbook.evidence import statements
 
 SCORECARD = "notebooks/06_scorecard"
 
@@ -26,13 +24,13 @@ SCORECARD = "notebooks/06_scorecard"
 def said(text: str) -> str:
     """'16 reproduced' to '✓ claim 16', unbreakable; TlbookError when the records say otherwise."""
     match = re.fullmatch(r"(\d+) (.+)", text.strip())
-    if not match or match[2] not in claims.VERDICTS:
-        raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(claims.VERDICTS)}).")
+    if not match or match[2] not in scorecard.BEFORE:
+        raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(scorecard.BEFORE)}).")
     number = int(match[1])
-    found, scale = scorecard.verdict(number, scorecard.read())
-    if found != match[2]:
-        raise TlbookError(f"The prose calls claim {number} {match[2]!r}; at scale {scale} it is {found!r}.")
-    return f"{mark(found)}\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}{number}"
+    judged = scorecard.verdict_before(number)
+    if judged != match[2]:
+        raise TlbookError(f"The prose calls claim {number} {match[2]!r}; rules 1 called it {judged!r}.")
+    return f"{mark(judged)}\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}{number}"
 
 
 def ours(text: str) -> str:
@@ -40,8 +38,8 @@ def ours(text: str) -> str:
     match = re.fullmatch(r"claim (\d+), part (\d+)", text.strip())
     if not match:
         raise TlbookError(f"{text!r} is not a claim's part, such as 'claim 16, part 1'.")
-    row = scorecard.part(int(match[1]), int(match[2]), scorecard.read())
-    return f"{row.value:.3g} ({claims.interval(row)})"
+    row = scorecard.part_before(int(match[1]), int(match[2]))
+    return f"{row.value:.3g} ({statements.interval(row)})"
 
 
 def pieces(text: str) -> list[tuple[str, int | None]]:

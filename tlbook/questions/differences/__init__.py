@@ -4,6 +4,7 @@ from pathlib import Path
 from types import ModuleType
 
 from tlbook.question import Question
+from tlbook.questions.differences.statements import CLAIMS
 
 
 def _study() -> ModuleType:
@@ -19,4 +20,5 @@ QUESTION = Question(
     notebook="02_differences",
     folder=Path(__file__).parent,
     study=_study,
+    claims=CLAIMS,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tlbook.evidence.claims.rules import MINIMUM_RUNS, TRAINED
+from tlbook.evidence.selection import FITTED
 from tlbook.intervals import student
 from tlbook.scales import FOLDER
 from tlbook.vocabulary import (
@@ -19,6 +19,8 @@ from tlbook.vocabulary import (
     p_t_and_ri_t,
     roles,
 )
+
+FEW = 3  # fewer runs say nothing about spread
 
 
 def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
@@ -87,7 +89,7 @@ def in_words(row) -> str:
     name = Path(row.dataset).name if row.dataset.startswith(FOLDER) else row.dataset
     digits = 3 if auc else 1
     spread = f"{row.n} run(s) of each, too few for an interval"
-    if row.n >= MINIMUM_RUNS:
+    if row.n >= FEW:
         spread = f"95 % interval {row.low:.{digits}f} to {row.high:.{digits}f}, {row.n} runs of each"
     sentences = [
         f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "
@@ -97,7 +99,7 @@ def in_words(row) -> str:
     if row.sooner == row.sooner:
         share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
         sentences.append(f"P-T passed RI-T's end after {share} of its training.")
-    if row.training < TRAINED[row.metric]:
+    if row.training < FITTED[row.metric]:
         sentences.append(
             f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "
             "only mean that it needed longer."

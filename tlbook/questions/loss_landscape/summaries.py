@@ -1,7 +1,7 @@
 """Question 3 in words and numbers: what kinds of pairs are called, and barriers, basins, rescaled twins and
 soups as small tables for the page.
 
-Intervals are 95 % over runs: delete-one-run jackknife, Student's t within one run.
+Intervals are 95 % over seeds: each left out in turn (`tlbook.intervals.over_pairs`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tlbook import vocabulary
-from tlbook.evidence.claims.rules import Sample, jackknife, leave_one_out, sample
+from tlbook.intervals import between, jackknife, over_pairs
 
 KINDS = (
     "P-T & P-T",
@@ -106,7 +106,7 @@ def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         heights = of_pair[of_pair.quantity == "height"]
         in_metric = measured(heights, "metric")
         row = {"role": role, "pair": pair, "pairs": len(in_metric), "height": means["height"]}
-        row["95 % interval"] = _interval(_sample(in_metric))
+        row["95 % interval"] = _interval(in_metric)
         row |= {quantity: means[quantity] for quantity in ("place", "width", "lowest")}
         row["paper's lowest"] = theirs.get((role, pair), np.nan)
         row["height, loss"] = measured(heights, "loss").value.mean()
@@ -122,19 +122,11 @@ def _with_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
     return named.assign(pair=named.pair.where(at == "final & final", named.pair + ", " + at))
 
 
-def _sample(rows: pd.DataFrame) -> Sample:
-    """Pairs by jackknife over runs; lines within one run, which share nothing, as they are."""
-    if rows.empty or not np.isfinite(rows.value).all():
-        return Sample(())
-    if (rows.pairing == "same_run").all():
-        return sample(rows.set_index("seed").value)
-    return leave_one_out([rows], lambda groups: float(groups[0].value.mean()))
-
-
-def _interval(of: Sample) -> str:
-    """The 95 % interval in words; a dash where fewer than three runs say nothing about it."""
-    _, low, high = of.interval()
-    return f"{low:.3g} to {high:.3g}" if len(of.values) >= 3 else "–"
+def _interval(pairs: pd.DataFrame) -> str:
+    """The 95 % interval of the mean over pairs, in words; a dash where fewer than three seeds say nothing."""
+    if pairs.empty or len({*pairs.seed, *pairs.seed_b}) < 3:
+        return "–"
+    return between(*over_pairs(pairs)[1:])
 
 
 def basins(table: pd.DataFrame) -> pd.DataFrame:
