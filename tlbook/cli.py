@@ -275,9 +275,10 @@ def claims_(
     """The paper's claims against a scale's records: value, interval and verdict of each statement."""
     from tlbook.evidence import statements
 
+    judged = scales.get(scale).judged  # refuses a scale that does not exist
     asked = questions.get(only).claims if only else questions.claims()
     tables = records.load_scale(scale, Path(root) if root else records.FOLDER)
-    rows = statements.evaluate(asked, tables, scales.get(scale).judged)
+    rows = statements.evaluate(asked, tables, judged)
     print(statements.report(rows) if len(rows) else f"The paper claims nothing on {only}.")
     if json_file:
         rows.to_json(json_file, orient="records", indent=1, force_ascii=False)

@@ -76,14 +76,15 @@ def beginning(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSpec, 
     return spec, state, list(islice(epoch, count))
 
 
-def steps(scale: Scale, role: str, seed: int, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights before and after `loop.step` on each of those batches, mixed as ``default_rng(0)`` draws."""
+def after_steps(scale: Scale, role: str, seed: int, count: int) -> dict[str, float]:
+    """`how_far` the weights are after `loop.step` on each of those batches, mixed as ``default_rng(0)``
+    draws."""
     spec, state, shown = beginning(scale, role, seed, count)
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     drawn = np.random.default_rng(0)
     for images, labels in shown:
         loop.step(spec, state, images, labels, drawn)
-    return before, state.model.state_dict()
+    return how_far(before, state.model.state_dict())
 
 
 def how_far(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:
