@@ -276,8 +276,9 @@ def claims_(
     from tlbook.evidence import statements
 
     asked = questions.get(only).claims if only else questions.claims()
+    judged = scales.get(scale).judged  # refuses
     tables = records.load_scale(scale, Path(root) if root else records.FOLDER)
-    rows = statements.evaluate(asked, tables, scales.get(scale).judged)
+    rows = statements.evaluate(asked, tables, judged)
     print(statements.report(rows) if len(rows) else f"The paper claims nothing on {only}.")
     if json_file:
         rows.to_json(json_file, orient="records", indent=1, force_ascii=False)
