@@ -277,6 +277,7 @@ def claims_(
 
     judged = scales.get(scale).judged  # refuses a scale that does not exist
     asked = questions.get(only).claims if only else questions.claims()
+    judged = scales.get(scale).judged  # refuses
     tables = records.load_scale(scale, Path(root) if root else records.FOLDER)
     rows = statements.evaluate(asked, tables, judged)
     print(statements.report(rows) if len(rows) else f"The paper claims nothing on {only}.")
