@@ -1,19 +1,17 @@
 """How fast images get into a network and through it: our way against the plain one, on the same images.
 
-    python benchmarks/input.py [--data DIR] [--images N] [--repeats N] [--quick]
+    python benchmarks/input.py [--data DIR] [--images N] [--rounds N] [--only NAME] [--quick]
 
-Three comparisons, each of pairs that take turns in this one run (a b a b …); a ratio is the median over the
-pairs, with the smallest and the largest, so that a busy machine shows in the spread:
+Three comparisons, of pairs that take turns in this one run:
 
 - input: an epoch of augmented, normalised, block-shuffled batches. Plain: PIL in a DataLoader, with
   transforms and an unfold and fold for each image. The first epoch is told apart: ours decodes in it.
-- training: images per second of whole epochs, input included, at 32 and 64 px. Plain: the same network and
-  optimiser in a loop over that DataLoader, without our memory format and treatment of denormal numbers.
+- training: whole epochs, input included, at 32 and 64 px. Plain: the same network and optimiser in a loop
+  over that DataLoader, without our memory format and treatment of denormal numbers.
 - processes: two runs side by side in two processes of one thread, against one after the other in one
   process of two threads. Needs two cores.
 
 ``--data`` is a folder of class folders; without it, pictures are drawn and written as JPEG files first.
-It needs no package besides tlbook's own.
 """
 
 from __future__ import annotations
@@ -24,11 +22,13 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+from pairs import RATIOS, faster, in_turns
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -39,16 +39,13 @@ from tlbook.data import batches, embedded, layouts
 from tlbook.data.decode import RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
-from tlbook.training import executors
-from tlbook.training import loop as train
-from tlbook.training.specs import RunSpec
+from tlbook.training import executors, loop
 
-SIDES = (32, 64)
 BLOCK = 8  # side of the blocks that change places
 BATCH = 32
 SEED = 1234
 DRAWN_SIDE = 96  # of the pictures drawn where no folder is given
-EPOCHS_APART = 10  # that each process trains in the third comparison
+Sizes = tuple[Path, int, int, int]  # folder of images, side, number of images, epochs
 
 
 def draw(folder: Path, count: int) -> Path:
@@ -64,9 +61,8 @@ def draw(folder: Path, count: int) -> Path:
 def scale_of(folder: Path, side: int, images: int, epochs: int) -> scales.Scale:
     """`laptop` with those images as its target real, at that side."""
     laptop = scales.get("laptop")
-    task = dataclasses.replace(
-        laptop.tasks["real"], dataset=f"folder:{folder}", train=images, test=images, batch=BATCH, mixup=0.0
-    )
+    sizes = {"train": images, "test": images, "batch": BATCH}
+    task = dataclasses.replace(laptop.tasks["real"], dataset=f"folder:{folder}", mixup=0.0, **sizes)
     return laptop.replace(side=side, shuffles={"sizes": (BLOCK, side)}, tasks={"real": task}, epochs=epochs)
 
 
@@ -88,10 +84,11 @@ class BlockShuffle:
 class PlainFiles(Dataset):
     """Image files opened with PIL one by one, transformed one by one."""
 
-    def __init__(self, folder: Path, examples: data.Examples, of: data.Domain, side: int, shuffled: bool):
-        self.files = [folder / path for path in examples.paths]
-        self.labels = examples.labels.tolist()
-        mean, std = (value / 255 for value in of.mean_and_std)
+    def __init__(self, domain: data.Domain, side: int, shuffled: bool):
+        folder = layouts.listing(domain.dataset).folder
+        self.files = [folder / path for path in domain.train.paths]
+        self.labels = domain.train.labels.tolist()
+        mean, std = (value / 255 for value in domain.mean_and_std)
         steps = [
             transforms.Resize(round(side * RESIZE_RATIO)),
             transforms.CenterCrop(side),
@@ -110,18 +107,10 @@ class PlainFiles(Dataset):
             return self.transform(image.convert("RGB")), self.labels[i]
 
 
-def loader(files: PlainFiles) -> DataLoader:
+def plain_batches(domain: data.Domain, side: int, shuffled: bool) -> DataLoader:
     """As many worker processes as there are cores, kept from epoch to epoch."""
-    workers = executors.default_workers()
-    return DataLoader(files, BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
-
-
-def plain_model(spec: RunSpec) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """The network and optimiser as one would write them down."""
-    torch.manual_seed(0)
-    model = models.build(spec.network, spec.classes)
-    groups = model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum)
-    return model, torch.optim.SGD(groups)
+    settings = {"num_workers": executors.default_workers(), "persistent_workers": True}
+    return DataLoader(PlainFiles(domain, side, shuffled), BATCH, shuffle=True, **settings)
 
 
 def plain_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, source: DataLoader) -> None:
@@ -137,100 +126,74 @@ def plain_epoch(model: torch.nn.Module, optimizer: torch.optim.Optimizer, source
 # Measuring
 
 
-def seconds(call) -> float:
-    """How long a call takes."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+def row(what: str, ours: Sequence[float], plain: Sequence[float], count: int, note: str = "") -> None:
+    """A line of the table: images per second of both ways (medians over rounds), and the ratio."""
+    speeds = [count / statistics.median(seconds) for seconds in (ours, plain)]
+    print(f"{what:30} {speeds[0]:9.0f} {speeds[1]:9.0f}   {faster(ours, plain)}{note}", flush=True)
 
 
-def pairs(first, second, repeats: int) -> list[tuple[float, float]]:
-    """Seconds of the one and of the other, taking turns."""
-    return [(seconds(first), seconds(second)) for _ in range(repeats)]
+def compare_input(folder: Path, images: int, rounds: int, side: int = 32) -> None:
+    """Batches alone, block-shuffled."""
+    began = time.perf_counter()
+    domain = data.load(data.request(scale_of(folder, side, images, 1), "real"))
+    view = batches.View.of(domain, side, "own", Shuffle.block(BLOCK, SEED))
+    rng, source = np.random.default_rng(0), plain_batches(domain, side, shuffled=True)
 
-
-def row(what: str, ours: list[float], plain: list[float], count: int, first: str = "") -> str:
-    """One line of the table: images/s of both (medians), the ratio and its range over the pairs."""
-    ratios = [b / a for a, b in zip(ours, plain, strict=True)]
-    speeds = [count / statistics.median(times) for times in (ours, plain)]
-    middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-    return f"{what:34} {speeds[0]:9.0f} {speeds[1]:9.0f}   {middle:6.2f}  ({low:.2f} to {high:.2f}){first}"
-
-
-def compare_input(folder: Path, images: int, repeats: int) -> list[str]:
-    """Batches alone, block-shuffled, at the smaller side."""
-    side, lines = SIDES[0], []
-    scale = scale_of(folder, side, images, 1)
-    rng = np.random.default_rng(0)
-    started = time.perf_counter()
-    of = data.load(data.request(scale, "real"))
-    view = batches.View.of(of, side, "own", Shuffle.block(BLOCK, SEED))
-
-    def ours() -> None:
-        for _ in batches.training(of.train, view, "crop-flip", BATCH, rng):
+    def through(some) -> None:
+        for _ in some:
             pass
 
-    ours()
-    first = time.perf_counter() - started  # with reading, decoding and splitting
-    root = layouts.listing(f"folder:{folder}").folder
-    source = loader(PlainFiles(root, of.train, of, side, shuffled=True))
-
-    def plain() -> None:
-        for _ in source:
-            pass
-
-    plain_first = seconds(plain)
-    timed = pairs(ours, plain, repeats)
+    ways = {
+        "ours": lambda: through(batches.training(domain.train, view, "crop-flip", BATCH, rng)),
+        "plain": lambda: through(source),
+    }
+    ways["ours"]()
+    first = time.perf_counter() - began  # with reading, decoding and splitting
+    (plain_first,) = in_turns({"plain": ways["plain"]}, 1)["plain"]
     note = f"; first epoch {first:.1f} s and {plain_first:.1f} s"
-    lines.append(row(f"input, {side} px, blocks of {BLOCK}", *map(list, zip(*timed, strict=True)),
-                     len(of.train), note))  # fmt: skip
-    return lines
+    row(f"input, {side} px, blocks of {BLOCK}", *in_turns(ways, rounds).values(), len(domain.train), note)
 
 
-def compare_training(folder: Path, images: int, repeats: int) -> list[str]:
-    """Whole training epochs at both sides."""
-    lines = []
-    for side in SIDES:
+def compare_training(folder: Path, images: int, rounds: int) -> None:
+    """Whole training epochs at two sides."""
+    for side in (32, 64):
         scale = scale_of(folder, side, images, 1)
-        of = data.load(data.request(scale, "real"))
+        domain = data.load(data.request(scale, "real"))
         spec = grid.ri_t(scale, "real", "low", 0)
-        state = train.initial(spec, None)
-        view = batches.View.of(of, side, "own", Shuffle.none())
-        rng = np.random.default_rng(0)
+        state, rng = loop.initial(spec, None), np.random.default_rng(0)
+        view = batches.View.of(domain, side, "own", Shuffle.none())
+        torch.manual_seed(0)
+        model = models.build(spec.network, spec.classes)
+        optimizer = torch.optim.SGD(model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum))
+        source = plain_batches(domain, side, shuffled=False)
 
-        def ours(of=of, view=view, spec=spec, state=state, rng=rng) -> None:
-            for pictures, labels in batches.training(of.train, view, spec.augmentation, BATCH, rng):
-                train.step(spec, state, pictures, labels, rng)
+        def ours() -> None:
+            epoch = batches.training(domain.train, view, spec.augmentation, BATCH, rng)  # noqa: B023
+            for pictures, labels in epoch:
+                loop.step(spec, state, pictures, labels, rng)  # noqa: B023
 
-        root = layouts.listing(f"folder:{folder}").folder
-        source = loader(PlainFiles(root, of.train, of, side, shuffled=False))
-        model, optimizer = plain_model(spec)
-
-        def plain(model=model, optimizer=optimizer, source=source) -> None:
-            plain_epoch(model, optimizer, source)
-
-        ours(), plain()  # warm
-        timed = pairs(ours, plain, repeats)
-        lines.append(row(f"training, {side} px", *map(list, zip(*timed, strict=True)), len(of.train)))
-    return lines
+        ways = {"ours": ours, "plain": lambda: plain_epoch(model, optimizer, source)}  # noqa: B023
+        in_turns(ways, 1)  # warm
+        row(f"training, {side} px", *in_turns(ways, rounds).values(), len(domain.train))
 
 
-def worker(sizes: tuple[Path, int, int, int], seeds: list[int], threads: int, ready, go, done) -> None:
-    """A process that trains those seeds one after the other, from a signal on; ``sizes`` as in `scale_of`."""
+def worker(sizes: Sizes, seeds: list[int], threads: int, ready, go, done) -> None:
+    """A process that trains those seeds one after the other, from a signal on."""
     torch.set_num_threads(threads)
-    train.prepare()
+    loop.prepare()
     scale = scale_of(*sizes)
-    of = data.load(data.request(scale, "real"))
+    domain = data.load(data.request(scale, "real"))
     specs = [grid.ri_t(scale, "real", "low", seed) for seed in seeds]
-    train.train(dataclasses.replace(specs[0], epochs=1, steps=()), of, train.initial(specs[0], None))  # warm
+    one_epoch = dataclasses.replace(specs[0], epochs=1, steps=())
+    loop.train(one_epoch, domain, loop.initial(one_epoch, None))  # warm
     ready.release()
     go.wait()
     for spec in specs:
-        train.train(spec, of, train.initial(spec, None))
+        loop.train(spec, domain, loop.initial(spec, None))
     done.release()
 
 
-def side_by_side(sizes: tuple[Path, int, int, int], shares: list[list[int]], threads: int) -> float:
+def side_by_side(sizes: Sizes, shares: list[list[int]], threads: int) -> float:
     """Seconds in which processes of that many threads, one for each share of seeds, train all of them."""
     context = get_context("spawn")
     ready, done, go = context.Semaphore(0), context.Semaphore(0), context.Event()
@@ -240,48 +203,48 @@ def side_by_side(sizes: tuple[Path, int, int, int], shares: list[list[int]], thr
         process.start()
     for _ in processes:
         ready.acquire()
-    started = time.perf_counter()
+    began = time.perf_counter()
     go.set()
     for _ in processes:
         done.acquire()
-    took = time.perf_counter() - started
+    took = time.perf_counter() - began
     for process in processes:
         process.join()
     return took
 
 
-def compare_processes(folder: Path, images: int, repeats: int) -> list[str]:
+def compare_processes(folder: Path, images: int, rounds: int, epochs: int = 10) -> None:
     """Two runs in two processes of one thread, against one process of two threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cores < 2:
-        return ["processes: needs two cores, and here is one"]
-    sizes = (folder, SIDES[0], images, EPOCHS_APART)
-    count = 2 * EPOCHS_APART * len(data.load(data.request(scale_of(*sizes), "real")).train)
-    timed = pairs(
-        lambda: side_by_side(sizes, [[0], [1]], 1), lambda: side_by_side(sizes, [[0, 1]], 2), repeats
-    )
-    return [row("2 processes x 1 thread, 32 px", *map(list, zip(*timed, strict=True)), count)]
+        return print("processes: needs two cores, and here is one")
+    sizes = folder, 32, images, epochs
+    count = 2 * epochs * len(data.load(data.request(scale_of(*sizes), "real")).train)
+    pairs = [(side_by_side(sizes, [[0], [1]], 1), side_by_side(sizes, [[0, 1]], 2)) for _ in range(rounds)]
+    row("2 processes x 1 thread, 32 px", *zip(*pairs, strict=True), count)
+
+
+COMPARED = {"input": compare_input, "training": compare_training, "processes": compare_processes}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of class folders; default: drawn pictures")
     parser.add_argument("--images", type=int, default=2000, help="training images")
-    parser.add_argument("--repeats", type=int, default=5, help="pairs of each comparison")
-    parser.add_argument("--only", choices=("input", "training", "processes"), help="one comparison")
-    parser.add_argument("--quick", action="store_true", help="300 images, 2 pairs: to see that it works")
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of each comparison")
+    parser.add_argument("--only", choices=COMPARED, help="one comparison")
+    parser.add_argument("--quick", action="store_true", help="60 images, 1 pair: does it work?")
     given = parser.parse_args()
-    images, repeats = (300, 2) if given.quick else (given.images, given.repeats)
-    compared = {"input": compare_input, "training": compare_training, "processes": compare_processes}
+    images, rounds = (60, 1) if given.quick else (given.images, given.rounds)
     with tempfile.TemporaryDirectory() as made:
         os.environ["TLBOOK_CACHE"] = f"{made}/cache"  # so that the first epoch is a first one
         folder = given.data or draw(Path(made) / "drawn", 3 * images)
         load = os.getloadavg()[0]
         print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), load {load:.1f} at the start")
-        print(f"{'images/s, medians':34} {'ours':>9} {'plain':>9}   {'ratio':>6}  over the pairs")
-        for name, compare in compared.items():
+        print(f"{'images/s, medians':30} {'ours':>9} {'plain':>9}   faster: {RATIOS}")
+        for name, compare in COMPARED.items():
             if given.only in (None, name):
-                print("\n".join(compare(folder, images, repeats)), flush=True)
+                compare(folder, images, rounds)
 
 
 if __name__ == "__main__":

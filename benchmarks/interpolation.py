@@ -7,11 +7,10 @@ folder as JPEG files. Compared, for the same points on the same line and the sam
 
 - files: for every point an interpolated state dict is loaded from its file, and a DataLoader decodes, scales
   and normalises the images (torchvision's ImageFolder, the batch of the others);
-- ours: `tlbook.questions.loss_landscape.method.barrier.along`, images resident, weights interpolated in memory and copied in place;
+- ours: `along` of question 3, images resident, weights interpolated in memory and copied in place;
 - stacked: as ours, all points in one call of torch.func.vmap.
 
-Each round runs all three in turn; ratios are medians over rounds of pairs within a round. What ours and
-stacked do once beforehand (read and decode the images) is shown apart.
+What ours and stacked do once beforehand (read and decode the images) is shown apart.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 
 import torch
+from pairs import RATIOS, faster, in_turns
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -43,7 +43,7 @@ def generated(folder: Path, count: int) -> Path:
     images, labels = embedded.generate("real", "test", count, SIDE_OF_FILES)
     for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
         path = folder / f"class{label}" / f"{number}.jpg"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         v2.functional.to_pil_image(image).save(path, quality=90)
     return folder
 
@@ -54,41 +54,68 @@ def dataset(folder: Path, side: int) -> ImageFolder:
     return ImageFolder(folder, v2.Compose([*steps, v2.Normalize(MEAN, STD)]))
 
 
+def accuracies(logits_of, batches) -> list[float]:
+    """Percent right at every point; ``logits_of`` maps images to logits (points, n, k)."""
+    with torch.no_grad():
+        right = [(logits_of(images).argmax(2) == labels).double() for images, labels in batches]
+    return (100 * torch.cat(right, 1).mean(1)).tolist()
+
+
 def from_files(model, files: list[Path], loader: DataLoader) -> list[float]:
-    """Accuracy at every point, the usual way."""
+    """The usual way."""
     found = []
     for file in files:
         model.load_state_dict(models.load(file))
-        right = total = 0
-        with torch.no_grad():
-            for images, labels in loader:
-                right += (model(images).argmax(1) == labels).sum().item()
-                total += len(labels)
-        found.append(100 * right / total)
+        found += accuracies(lambda images: model(images)[None], loader)
     return found
 
 
 def ours(evaluator: Evaluator, ends, places) -> list[float]:
-    """Accuracy at every point with `along`."""
     line = along(evaluator, *ends, places)
     return line[line.metric == "accuracy"].value.tolist()
 
 
 def stacked(model, ends, places, batches) -> list[float]:
-    """Accuracy at every point, all points at once."""
+    """All points at once."""
     states = [interpolate(*ends, place) for place in places]
     together = {name: torch.stack([state[name] for state in states]) for name in states[0]}
     call = torch.func.vmap(lambda state, x: torch.func.functional_call(model, state, x), in_dims=(0, None))
-    right = total = 0
-    with torch.no_grad():
-        for images, labels in batches:
-            right += (call(together, images).argmax(2) == labels).sum(1)
-            total += len(labels)
-    return (100 * right / total).tolist()
+    return accuracies(lambda images: call(together, images), batches)
+
+
+def compare(given: argparse.Namespace, scratch: Path) -> None:
+    """Measure and print one table."""
+    scale = scales.get(given.scale)
+    image_files = dataset(given.folder or generated(scratch / "images", given.images), scale.side)
+    loader = DataLoader(image_files, BATCH)
+    began = time.perf_counter()
+    batches = [(images.contiguous(memory_format=torch.channels_last), labels) for images, labels in loader]
+    once = time.perf_counter() - began
+    plain, model, *others = (models.build(scale.network, len(image_files.classes)) for _ in range(4))
+    plain, model = plain.eval(), model.to(memory_format=torch.channels_last).eval()
+    ends, places = [network.state_dict() for network in others], alphas(given.points)
+    files = [scratch / f"{number}.safetensors" for number in range(len(places))]
+    for file, place in zip(files, places, strict=True):
+        models.save(interpolate(*ends, place), file)
+    evaluator = Evaluator(model, {"test": batches})
+    ways = {
+        "files": lambda: from_files(plain, files, loader),
+        "ours": lambda: ours(evaluator, ends, places),
+        "stacked": lambda: stacked(model, ends, places, batches),
+    }
+    wanted = torch.tensor(ways["files"]())
+    for name, way in ways.items():  # to within one image in a hundred, before any is timed
+        if not torch.allclose(found := torch.tensor(way()), wanted, atol=1.0):
+            raise SystemExit(f"{name} finds {found.tolist()}, files {wanted.tolist()}")
+    seconds = in_turns(ways, given.rounds)
+    sizes = f"{len(image_files)} images at {scale.side} px, {len(places)} points"
+    print(f"{scale.network}, {sizes}, {given.threads} thread(s); read and decoded once: {once:.2f} s")
+    print(f"{'way':8} {'s a point':>10}   faster than files: {RATIOS}")
+    for name, own in seconds.items():
+        print(f"{name:8} {statistics.median(own) / len(places):10.3f}   {faster(own, seconds['files'])}")
 
 
 def main() -> None:
-    """Measure and print one table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--scale", default="laptop", choices=list(scales.SCALES))
@@ -96,69 +123,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000, help="generated images, without a folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of all three ways")
-    parser.add_argument("--quick", action="store_true", help="200 images, 3 points, 2 rounds")
+    parser.add_argument("--quick", action="store_true", help="40 images, 3 points, 1 round: does it work?")
     given = parser.parse_args()
     if given.quick:
-        given.points, given.images, given.rounds = 3, 200, 2
+        given.points, given.images, given.rounds = 3, 40, 1
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as scratch:
-        table = measured(given, Path(scratch))
-    print(table)
-
-
-def measured(given: argparse.Namespace, scratch: Path) -> str:
-    """The table as text."""
-    scale = scales.get(given.scale)
-    folder = given.folder or generated(scratch, given.images)
-    files_set = dataset(folder, scale.side)
-    started = time.perf_counter()
-    batches = [
-        (images.contiguous(memory_format=torch.channels_last), labels)
-        for images, labels in DataLoader(files_set, BATCH)
-    ]
-    once = time.perf_counter() - started
-    count = sum(len(labels) for _, labels in batches)
-    networks = [models.build(scale.network, len(files_set.classes)) for _ in range(3)]
-    model = networks[0].to(memory_format=torch.channels_last).eval()
-    ends = [network.state_dict() for network in networks[1:]]
-    places = alphas(given.points)
-    files = [scratch / f"{number}.safetensors" for number in range(len(places))]
-    for file, place in zip(files, places, strict=True):
-        models.save(interpolate(*ends, place), file)
-    plain, loader = models.build(scale.network, len(files_set.classes)).eval(), DataLoader(files_set, BATCH)
-    evaluator = Evaluator(model, {"test": batches})
-    ways = {
-        "files": lambda: from_files(plain, files, loader),
-        "ours": lambda: ours(evaluator, ends, places),
-        "stacked": lambda: stacked(model, ends, places, batches),
-    }
-    agree(ways)
-    seconds = {name: [] for name in ways}
-    for _ in range(given.rounds):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - started)
-    sizes = f"{count} images at {scale.side} px, {len(places)} points, {given.threads} thread(s)"
-    lines = [
-        f"{scale.network}, {sizes}",
-        f"read and decoded once: {once:.2f} s",
-        "",
-        "way       s a point   times as fast as files",
-    ]
-    for name, own in seconds.items():
-        ratio = statistics.median(f / s for f, s in zip(seconds["files"], own, strict=True))
-        lines.append(f"{name:8} {statistics.median(own) / len(places):10.3f} {ratio:14.1f}")
-    return "\n".join(lines)
-
-
-def agree(ways: dict) -> None:
-    """All ways must find the same accuracies, to within one image in a hundred, before any is timed."""
-    found = {name: torch.tensor(way()) for name, way in ways.items()}
-    for name, values in found.items():
-        if not torch.allclose(values, found["files"], atol=1.0):
-            raise SystemExit(f"{name} finds {values.tolist()}, files {found['files'].tolist()}")
+        compare(given, Path(scratch))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tlbook import scales, vocabulary
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints import method
 
 CHECKPOINTS = (0, 1, 2, 5, 10, 11, 20, 21, 30)
 EPOCHS = 30
@@ -88,13 +88,13 @@ def constant_rate(roles=ROLES) -> pd.DataFrame:
 def tables(roles=ROLES, noise: float = 0.5) -> dict[str, pd.DataFrame]:
     """All tables of question 5."""
     tuned, source = finetuned(roles, noise=noise), source_accuracy()
-    fits, curves = measures.saturation(tuned, source, count=200)
+    fits, curves = method.saturation(tuned, source, count=200)
     return {
         "finetuned": tuned,
         "source_accuracy": source,
         "tuning_curves": tuning_curves(roles),
         "constant_rate": constant_rate(roles),
-        "behind_last": measures.behind_last(tuned),
+        "behind_last": method.behind_last(tuned),
         "saturation": fits,
         "saturation_curve": curves,
     }

@@ -64,8 +64,7 @@ def cross_entropy(logits, labels):
 
 def test_rewinding_a_linear_network_by_hand(world):
     chain, start, end, images, labels = world
-    batches = list(zip(torch.from_numpy(images).split(8), labels.split(8), strict=True))
-    found = analysis.rewind(chain, batches, "accuracy", {0: tensors(start)})
+    found = analysis.rewind(chain, torch.from_numpy(images).split(8), labels, "accuracy", {0: tensors(start)})
     values = found[found.metric == "loss"].set_index("module").value
     assert set(values.index) == {"none", "conv1", "layer1.0", "layer1", "fc"}
     for module, value in values.items():
@@ -76,10 +75,10 @@ def test_rewinding_a_linear_network_by_hand(world):
 
 def test_redraws_are_averaged(world):
     chain, start, _, images, labels = world
-    batches = [(torch.from_numpy(images), labels)]
+    given = chain, [torch.from_numpy(images)], labels, "accuracy"
     others = [tensors(start), {name: -2 * value for name, value in tensors(start).items()}]
-    both = analysis.rewind(chain, batches, "accuracy", {}, others)
-    alone = [analysis.rewind(chain, batches, "accuracy", {}, [other]) for other in others]
+    both = analysis.rewind(*given, {}, others)
+    alone = [analysis.rewind(*given, {}, [other]) for other in others]
     assert set(both.method[both.module != "none"]) == {"redraw"}
     assert both.value.to_numpy() == pytest.approx((alone[0].value + alone[1].value).to_numpy() / 2)
 
@@ -89,8 +88,8 @@ def test_noise_on_a_linear_network_by_hand(world):
     own = next(s for s in suffix.walk(chain, [torch.from_numpy(images)]) if s.module == "layer1.0")
     a, b = ({"layer1.0.weight": w["layer1.0.weight"]} for w in (start, end))
     noises = [analysis.gaussian(tensors(b), (7, draw)) for draw in range(3)]
-    places = analysis.direct_path(tensors(a), tensors(b), 3)
-    found = analysis.noise_map(own, labels, "accuracy", places, (0.1, 0.5), noises, (0.2,))
+    path = analysis.direct_path(tensors(a), tensors(b), 3)
+    found = analysis.noise_map(own, labels, "accuracy", path, noises, (0.1, 0.5), (0.2,))
     table = found[found.metric == "loss"].set_index(["fraction", "noise"])
     everywhere = {(fraction, noise) for fraction in (0, 0.5, 1) for noise in (-0.5, -0.1, 0, 0.1, 0.5)}
     assert set(table.index) == everywhere | {(1, -0.2), (1, 0.2)}
@@ -106,12 +105,11 @@ def test_noise_on_a_linear_network_by_hand(world):
 
 def test_path_ends_are_exact_and_the_optimisation_path_is_the_checkpoints():
     start, end = {"a": torch.tensor([0.1])}, {"a": torch.tensor([0.3])}
-    first, *_, last = analysis.direct_path(start, end, 4)
-    assert (first.weights, last.weights) == (start, end) and (first.fraction, last.fraction) == (0, 1)
+    straight = analysis.direct_path(start, end, 4)
+    assert len(straight) == 4 and (straight[0], straight[1]) == (start, end)
     path = analysis.optimisation_path({8: end, 0: start, 2: {"a": torch.tensor([9.0])}})
-    assert [(p.fraction, p.weights["a"].item()) for p in path] == [
-        (0, pytest.approx(0.1)), (0.25, 9.0), (1, pytest.approx(0.3)),
-    ]  # fmt: skip
+    assert list(path) == [0, 0.25, 1]
+    assert [weights["a"].item() for weights in path.values()] == pytest.approx([0.1, 9.0, 0.3])
 
 
 def test_a_path_of_one_point_is_refused(refused):
@@ -130,7 +128,7 @@ def test_noise_is_standard_normal_and_the_seeds():
 
 @pytest.fixture(scope="module")
 def fixup():
-    """(chain, weights at epoch 0, batches): a network moved away from its init."""
+    """(chain, weights at epoch 0, images, labels): a network moved away from its init."""
     torch.manual_seed(0)
     model = models.build("fixup_small8", 4)
     start = {name: value.clone() for name, value in model.state_dict().items()}
@@ -138,32 +136,29 @@ def fixup():
         for value in model.parameters():
             value.add_(0.05 * torch.randn_like(value))
     images, labels = torch.randn(30, 3, 16, 16), torch.arange(30) % 4
-    return suffix.chain(model), start, [(images, labels)]
-
-
-def measured(network, state, batches):
-    own = models.build("fixup_small8", 4)
-    own.load_state_dict(state)
-    return metrics.measure(*metrics.predict(own, batches), "auc")
+    return suffix.chain(model), start, images, labels
 
 
 def test_rewinding_every_parameter_gives_checkpoint_0_exactly(fixup):
-    chain, start, batches = fixup
-    everything = suffix.evaluate(chain, [images for images, _ in batches], {"conv1": [start]})["conv1"][0]
-    assert metrics.measure(everything, batches[0][1], "auc") == measured(chain, start, batches)
+    chain, start, images, labels = fixup
+    everything = suffix.evaluate(chain, [images], {"all": start})["all"]
+    own = models.build("fixup_small8", 4)
+    own.load_state_dict(start)
+    wanted = metrics.measure(*metrics.predict(own, [(images, labels)]), "auc")
+    assert metrics.measure(everything, labels, "auc") == wanted
 
 
 def test_rewinding_to_the_final_weights_changes_nothing(fixup):
-    chain, _, batches = fixup
-    found = analysis.rewind(chain, batches, "auc", {9: dict(chain.model.state_dict())})
+    chain, _, images, labels = fixup
+    found = analysis.rewind(chain, [images], labels, "auc", {9: dict(chain.model.state_dict())})
     for _, own in found.groupby("metric"):
         assert own.value.to_numpy() == pytest.approx(own.value.iloc[0], abs=1e-6)
     assert len(found) == 3 * (1 + 6 + 4)
 
 
 def test_a_stage_of_one_block_is_its_block(fixup):
-    chain, start, batches = fixup
-    found = analysis.rewind(chain, batches, "auc", {0: start})
+    chain, start, images, labels = fixup
+    found = analysis.rewind(chain, [images], labels, "auc", {0: start})
     values = found[found.metric == "loss"].set_index("module").value
     for stage in range(1, 5):
         assert values[f"layer{stage}"] == values[f"layer{stage}.0"]
@@ -198,11 +193,10 @@ def test_what_cannot_be_rescaled_is_refused(fixup, refused):
 
 
 def test_relative_criticality_is_that_of_the_rescaled_twin_and_raw_is_not(fixup):
-    chain, start, batches = fixup
-    images, labels = batches[0]
+    chain, start, images, _ = fixup
     trained = {name: value.clone() for name, value in chain.model.state_dict().items()}
     # labels that the network itself gives, so that noise can only make errors
-    labels = suffix.evaluate(chain, [images], {"fc": [{}]})["fc"][0].argmax(1)
+    labels = suffix.plainly(chain, [images], {}).argmax(1)
     values = {}
     for factor in (1.0, 4.0):
         scalings = chain.model.rescalings()
@@ -211,27 +205,27 @@ def test_relative_criticality_is_that_of_the_rescaled_twin_and_raw_is_not(fixup)
         own = next(s for s in suffix.walk(chain, [images]) if s.module == "layer2.0")
         a, b = (analysis.part(chain, state, ["layer2.0"]) for state in ends)
         noises = [analysis.gaussian(b, (0, draw)) for draw in range(3)]
-        places = analysis.direct_path(a, b, 5)
-        for relative in (False, True):
-            values[factor, relative] = analysis.criticality_of(own, labels, places, noises, relative, 0.03)
+        path = analysis.direct_path(a, b, 5)
+        for norm in ("raw", "relative"):
+            values[factor, norm] = analysis.criticality_of(own, labels, path, noises, norm, 0.03).value
     chain.model.load_state_dict(trained)
-    assert values[1.0, True].value > 0
-    assert values[4.0, True].value == pytest.approx(values[1.0, True].value, rel=1e-3)
-    assert values[4.0, False].value != pytest.approx(values[1.0, False].value, rel=0.5)
+    assert values[1.0, "relative"] > 0
+    assert values[4.0, "relative"] == pytest.approx(values[1.0, "relative"], rel=1e-3)
+    assert values[4.0, "raw"] != pytest.approx(values[1.0, "raw"], rel=0.5)
 
 
 # The number
 
 
-def rungs(places, error, distances, allowed):
+def tried(error, distances, allowed):
     """The smallest (distance / noise)^2 by trying everything."""
-    tried = [
-        (distances[p] / size) ** 2
-        for p in range(places)
+    every = [
+        (distance / size) ** 2
+        for fraction, distance in distances.items()
         for size in analysis.ladder()
-        if error(p, size).mean() <= allowed
+        if error(fraction, size).mean() <= allowed
     ]
-    return min(tried, default=math.nan)
+    return min(every, default=math.nan)
 
 
 @settings(deadline=None, max_examples=60)
@@ -242,17 +236,17 @@ def rungs(places, error, distances, allowed):
 )
 def test_the_search_finds_what_trying_everything_finds(distances, bias, slopes):
     """Errors that grow with the noise; the beginning of the path may or may not be borne."""
-    distances = [0.0, *sorted(distances)]
+    distances = dict(enumerate([0.0, *sorted(distances)]))
 
     def error(place, size):
         return np.array([0.5, 1.5]) * slopes[place % 6] * size + bias[place % 6]
 
     found = analysis.criticality(error, distances, 0.4)
-    wanted = rungs(len(distances), error, distances, 0.4)
+    wanted = tried(error, distances, 0.4)
     assert found.value == pytest.approx(wanted, nan_ok=True)
     if not math.isnan(wanted):
         assert found.lowest <= found.value <= found.highest
-        assert error(found.place, found.noise).mean() <= 0.4
+        assert error(found.fraction, found.noise).mean() <= 0.4
 
 
 def test_the_search_looks_at_little():
@@ -262,9 +256,9 @@ def test_the_search_looks_at_little():
         looked.append((place, size))
         return np.array([size + (0.3 if place < 4 else 0)])
 
-    distances = [0, 1, 2, 3, 4]
+    distances = {place: place for place in range(5)}
     found = analysis.criticality(error, distances, 0.25)
-    assert found.place == 4 and found.noise == 0.25 and found.value == (4 / 0.25) ** 2
+    assert found.fraction == 4 and found.noise == 0.25 and found.value == (4 / 0.25) ** 2
     assert len(looked) < 20 < len(analysis.ladder()) * len(distances) and len(set(looked)) == len(looked)
 
 
@@ -273,10 +267,10 @@ def test_quadratic_errors_have_a_closed_form():
     k, c, d, e = 0.5, 2.0, 3.0, 0.1
     fractions = np.linspace(0, 1, 101)
 
-    def error(place, size):
-        return np.array([k * (1 - fractions[place]) ** 2 + c * size**2])
+    def error(fraction, size):
+        return np.array([k * (1 - fraction) ** 2 + c * size**2])
 
-    found = analysis.criticality(error, fractions * d, e)
+    found = analysis.criticality(error, {a: a * d for a in fractions.tolist()}, e)
     room = e - k * (1 - fractions) ** 2
     exact = np.min(c * (fractions[room > 0] * d) ** 2 / room[room > 0])
     resolution = 2 ** (2 / analysis.STEPS_PER_OCTAVE)
@@ -290,21 +284,23 @@ def test_a_module_that_the_function_ignores_has_criticality_0(rng):
     own = next(s for s in suffix.walk(chain, [images]) if s.module == "layer1.0")
     end = analysis.part(chain, chain.model.state_dict(), ["layer1.0"])
     start = {name: torch.zeros_like(value) for name, value in end.items()}
-    places = analysis.direct_path(start, end, 3)
-    noises = [analysis.gaussian(end, (0,))]
-    for relative in (False, True):
-        found = analysis.criticality_of(own, labels, places, noises, relative)
-        assert (found.value, found.lowest, found.highest, found.place) == (0, 0, 0, 0)
+    path = analysis.direct_path(start, end, 3)
+    for norm in ("raw", "relative"):
+        found = analysis.criticality_of(own, labels, path, [analysis.gaussian(end, (0,))], norm)
+        assert (found.value, found.lowest, found.highest, found.fraction) == (0, 0, 0, 0)
 
 
 def test_a_diverged_network_has_no_criticality(fixup):
-    chain, start, batches = fixup
-    images, labels = batches[0]
+    chain, start, images, labels = fixup
     own = list(suffix.walk(chain, [images]))[-1]
-    broken = {name: torch.full_like(v, math.nan) for name, v in analysis.part(chain, start, ["fc"]).items()}
-    places = [analysis.Place(0, analysis.part(chain, start, ["fc"])), analysis.Place(1, broken)]
-    found = analysis.criticality_of(own, labels, places, [analysis.gaussian(broken, (0,))])
-    assert math.isnan(found.value) and found.place == -1
+    whole = analysis.part(chain, start, ["fc"])
+    broken = {name: torch.full_like(value, math.nan) for name, value in whole.items()}
+    path = {0.0: whole, 1.0: broken}
+    found = analysis.criticality_of(own, labels, path, [analysis.gaussian(broken, (0,))])
+    assert all(map(math.isnan, found))
+    noises = [whole, broken]
+    values = analysis.noise_map(own, labels, "accuracy", path, noises, (0.5,)).query("metric == 'loss'")
+    assert len(values) == 6 and values.value.notna().sum() == 1  # where it began, without noise
 
 
 def test_the_range_over_draws_is_at_the_best_point():
@@ -313,7 +309,7 @@ def test_the_range_over_draws_is_at_the_best_point():
     def error(_, size):
         return np.array([size > 0.5, size > 0.125]).astype(float)
 
-    found = analysis.criticality(error, [2.0], 0.4)
+    found = analysis.criticality(error, {1.0: 2.0}, 0.4)
     assert (found.noise, found.value) == (0.125, 256) and (found.lowest, found.highest) == (16, 256)
 
 

@@ -9,7 +9,7 @@ from made_up_criticality import EPOCHS, FACTORS, FRACTIONS, LOST, MODULES, MU, e
 from matplotlib.colors import to_hex
 
 from tlbook.evidence import paper, style
-from tlbook.questions.criticality import figures as figures
+from tlbook.questions.criticality import figures
 
 ROLES = ("real", "xray")
 UNITS = {"test accuracy lost (points)", "train AUC", "training AUC", r"criticality $\mu$", "train − test AUC"}
@@ -111,7 +111,7 @@ def test_the_papers_losses_stand_on_xray_only(figure_of):
 
 def test_a_fresh_draw_is_hollow_and_loses_what_the_table_says(figure_of):
     ax = panels(figure_of("redrawing"))["real"]
-    hollow = [line for line in ax.get_lines() if line.get_fillstyle() == "none"]
+    hollow = [line for line in ax.get_lines() if line.get_markerfacecolor() == "white"]
     assert {to_hex(line.get_color()).upper() for line in hollow} == {BLUE, VERMILLION}
     assert {round(y, 6) for line in hollow for y in line.get_ydata()} == {50}
 

@@ -146,7 +146,7 @@ def test_a_twin_computes_the_same_and_only_the_relative_criticality_knows_it(her
     assert table.logits_differ["rescaled"] < 1e-3
     assert table.relative["rescaled"] == pytest.approx(table.relative["as trained"], rel=1e-3, nan_ok=True)
     wrong = (tiny, "quickdraw", "RI-T", 0, "layer9.0")
-    refused("no module 'layer9.0'; it has conv1", criticality.rescaled_twin, *wrong)
+    refused("no block 'layer9.0'; it has layer1.0", criticality.rescaled_twin, *wrong)
 
 
 def test_spread_takes_the_ends_and_what_lies_between():

@@ -80,8 +80,8 @@ def test_provenance_says_how_it_was_made(study, tiny):
         "tiny", "feature_reuse", list(TARGETS), [0, 1],
     )  # fmt: skip
     expected = {
-        "commit", "clean", "package_digest", "measuring_digest", "protocol", "pretrained", "pretrained_sha256",
-        "device", "versions", "training_seconds", "date",
+        "commit", "clean", "package_digest", "measuring_digest", "protocol", "pretrained",
+        "pretrained_sha256", "device", "versions", "training_seconds", "date",
     }  # fmt: skip
     assert expected <= set(made) and len(made["pretrained_sha256"]) == 64
     assert made["runs_by_code"] == {made["measuring_digest"]: made["runs"]}

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from tlbook.evidence import paper, style
 from tlbook.questions.feature_reuse import figures as figures
-from tlbook.questions.feature_reuse.summaries import final_metrics
+from tlbook.questions.feature_reuse.summaries import drop_by_seed, final_metrics
 from tlbook.questions.setup import figures as setup
 
 BLUE, VERMILLION = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
@@ -188,7 +188,7 @@ def test_speed_is_the_mean_training_metric(figure_of):
 
 def test_relative_drop_equals_what_a_hand_computes():
     """Unshuffled 100 (80 - 60) / 80 = 25; at '*' 100 (24 - 16.2) / 24 = 32.5, at the rates by dev."""
-    drops = figures.drop_by_seed(block_shuffle(("real", "xray")))
+    drops = drop_by_seed(block_shuffle(("real", "xray")))
     assert list(drops.columns) == ["role", "block_size", "block_fraction", "seed", "value"]
     assert len(drops) == 2 * len(BLOCK_SIZES) * 3
     for size, drop in {"32": 25.0, "*": 32.5}.items():

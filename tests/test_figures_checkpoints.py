@@ -7,8 +7,7 @@ from made_up_checkpoints import CHECKPOINTS, ROLES, downstream, source_accuracy,
 from matplotlib.colors import to_hex
 
 from tlbook.evidence import paper, style
-from tlbook.questions.checkpoints import figures as figures
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints import figures, method, summaries
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,7 +115,7 @@ def test_gaps_are_ours_and_the_papers_to_the_last():
     last, early = (paper.value("figure7", role="real", checkpoint=c, metric="accuracy") for c in (90, 30))
     assert theirs.get_ydata()[list(theirs.get_xdata()).index(1 / 3)] == pytest.approx(early - last)
     rings = [line for line in ax.get_lines() if line.get_markersize() == figures.RING["markersize"]]
-    first = measures.good_enough(made["behind_last"], source_accuracy()).iloc[0].checkpoint
+    first = summaries.good_enough(made["behind_last"], source_accuracy()).iloc[0].checkpoint
     assert [ring.get_xdata()[0] for ring in rings] == [int(first) / 30]
     assert not [line for line in panels(figure)["xray"].get_lines() if line.get_marker() == "x"]
 
@@ -125,7 +124,7 @@ def test_saturation_names_the_weights_of_its_fits(found, drawn):
     ax = panels(drawn["saturation"])["real"]
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     weights = found["saturation"].query("role == 'real' and metric == 'weight'").value
-    assert texts == [f"{model}: {w:.2f}" for model, w in zip(measures.MODELS, weights, strict=True)]
+    assert texts == [f"{model}: {w:.2f}" for model, w in zip(method.MODELS, weights, strict=True)]
     means = points(ax, style.ROLE_COLOURS["real"])
     assert means[:, 0].min() == pytest.approx(upstream(1))  # random weights are left out
     assert panels(drawn["saturation"])["xray"].get_ylim()[1] < 1
@@ -165,7 +164,7 @@ def test_values_that_are_missing_do_not_stop_a_figure(name, lost):
         tuned = tuned[(tuned.seed == 0) & (tuned.rate == "low")]
     elif name != "saturation":  # where the source is unknown, there is no such table
         source = source[source.metric == "accuracy"].assign(value=np.nan)
-    made |= {"finetuned": tuned, "source_accuracy": source, "behind_last": measures.behind_last(tuned)}
+    made |= {"finetuned": tuned, "source_accuracy": source, "behind_last": method.behind_last(tuned)}
     figure = every_figure(made)[name]()
     figure.canvas.draw()
     assert panels(figure)

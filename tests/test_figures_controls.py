@@ -12,7 +12,7 @@ from test_figures import OKABE_ITO, drawn, legend_texts, luminance, panels
 from tlbook import questions, tables
 from tlbook.evidence import style
 from tlbook.questions.controls import figures as figures
-from tlbook.questions.controls.method.gain import few_images_to_read
+from tlbook.questions.controls.summaries import few_images_to_read
 from tlbook.scales import CONTROLS, INITS
 
 

@@ -128,9 +128,11 @@ def test_steps_around_are_as_long_as_parts_of_the_line():
     first = {"a": torch.randn(200, 200, generator=generator)}
     second = {"a": first["a"] + 3}  # 600 apart
     found = flatness.around(Bowl(), first, second, [0.5], directions=4)
-    at = found.set_index(["end", "fraction"]).value
-    assert at["first", 0.5] == pytest.approx(norm(first) ** 2 + 300**2, rel=0.02)
-    assert at["second", 0.5] == pytest.approx(norm(second) ** 2 + 300**2, rel=0.02)
+    at = found.set_index(["direction", "end", "fraction"]).value
+    assert at["random", "first", 0.5] == pytest.approx(norm(first) ** 2 + 300**2, rel=0.02)
+    assert at["random", "second", 0.5] == pytest.approx(norm(second) ** 2 + 300**2, rel=0.02)
+    assert at["line", "first", 0.5] == pytest.approx(norm({"a": first["a"] - 1.5}) ** 2, rel=1e-5)
+    assert at["line", "second", 0.5] == pytest.approx(norm({"a": second["a"] + 1.5}) ** 2, rel=1e-5)
 
 
 # The paper's basin

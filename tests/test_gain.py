@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from tlbook import questions, tables
-from tlbook.questions.controls.method.gain import gain, gain_summary
+from tlbook.questions.controls.method.gain import gain
+from tlbook.questions.controls.summaries import gain_summary
 
 
 def ends(role, metric, values, **keys):

@@ -11,9 +11,8 @@ from matplotlib.colors import to_hex
 from tlbook import questions
 from tlbook import tables as declared
 from tlbook.evidence import paper
-from tlbook.questions.loss_landscape import figures as figures
+from tlbook.questions.loss_landscape import figures
 from tlbook.questions.loss_landscape import summaries as numbers
-from tlbook.questions.loss_landscape.figures import on_the_way
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,9 +38,7 @@ def every_figure(found) -> dict:
         "past_the_ends": lambda: figures.past_the_ends(found["around"]),
         "flatness": lambda: figures.flatness(found["flatness"]),
         "alignment": lambda: figures.alignment(found["alignment"]),
-        "on_the_way": lambda: on_the_way.on_the_way(
-            found["interpolation"], found["predictions"], "xray", 0.5
-        ),
+        "on_the_way": lambda: figures.on_the_way(found["interpolation"], found["predictions"], "xray", 0.5),
     }
 
 
@@ -112,7 +109,7 @@ def test_drivers_name_what_pairs_share_and_show_how_high_the_barrier_is(found):
 def test_names_of_pairs_tell_rates_apart():
     rows = [("P-T", "high", "P-T", "high"), ("P-T", "low", "RI-T", "low"), ("P-T", "low", "RI-T", "high")]
     table = pd.DataFrame(rows, columns=["init", "rate", "init_b", "rate_b"]).assign(pairing="independent")
-    names = figures.pair_names(table).tolist()
+    names = numbers.with_pairs(table).pair.tolist()
     assert names == ["P-T & P-T, both high", "P-T & RI-T, both low", "P-T & RI-T"]
 
 
@@ -195,21 +192,21 @@ def test_soups_against_their_members(found):
 
 
 def test_a_frame_for_each_place(found):
-    frames = on_the_way.frames(found, "real", {})
+    frames = figures.frames(found, "real", {})
     assert list(frames) == ["0.00", "0.50", "1.00"]
     titles = [ax.get_title() for ax in frames["0.50"].axes[1:]]
     assert titles == ["dog\n75 %"] * 6
     weights = [ax.title.get_fontweight() for ax in frames["0.50"].axes[1:]]
     assert weights == ["bold", "normal"] * 3  # a cat called dog is wrong
-    assert [path for path, _ in on_the_way.files(found, "real")] == ["real/cat.png", "real/dog.png"]
+    assert [path for path, _ in figures.files(found, "real")] == ["real/cat.png", "real/dog.png"]
 
 
 def test_images_are_shown_where_they_are_at_hand(found):
-    image, files = np.zeros((8, 8, 3), np.uint8), on_the_way.files(found, "real")
-    frame = on_the_way.frames(found, "real", {files[0]: image})["0.00"]
+    image, files = np.zeros((8, 8, 3), np.uint8), figures.files(found, "real")
+    frame = figures.frames(found, "real", {files[0]: image})["0.00"]
     assert [len(ax.images) for ax in frame.axes[1:]] == [1, 0] * 3
 
 
 def test_a_role_without_predictions_has_a_sentence(found):
-    (text,) = on_the_way.frames({}, "real", {}).values()
-    assert text.endswith("two seeds.") and on_the_way.files({}, "real") == []
+    (text,) = figures.frames({}, "real", {}).values()
+    assert text.endswith("two seeds.") and figures.files({}, "real") == []

@@ -10,14 +10,15 @@ from tlbook.evidence import claims
 from tlbook.questions import grid
 from tlbook.questions.feature_reuse import study as feature_reuse
 from tlbook.questions.loss_landscape import study as loss_landscape
+from tlbook.questions.loss_landscape.method import predictions
 from tlbook.questions.loss_landscape.method.barrier import alphas
-from tlbook.questions.loss_landscape.study import images as landscape_images
 from tlbook.questions.loss_landscape.study import pairs as landscape_lines
+from tlbook.questions.loss_landscape.study.by_hand import Opened
 from tlbook.questions.setup import study as setup
 from tlbook.training import runs
 
 TARGETS, SEEDS = ("quickdraw", "xray"), (0, 1, 2)
-PAIR = list(landscape_lines.PAIR)
+PAIR = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def scale(tiny):
 
 @pytest.fixture(scope="module")
 def study(scale, own_folders):
-    """The tiny study, run once for this module; and question 1's tables of the same runs."""
+    """The tiny study, run once for this module; question 1's tables of the same runs; and what a page opens."""
     with own_folders():
         found = results.run(questions.get("loss_landscape"), scale, TARGETS, SEEDS, workers=1, show=False)
         specs = loss_landscape.runs(scale, TARGETS, SEEDS)
@@ -36,7 +37,10 @@ def study(scale, own_folders):
         first = feature_reuse.tables(
             scale.replace(shuffles={"sizes": (32,)}), TARGETS, SEEDS, workers=1, show=False
         )
-    return found.tables, histories, first
+        opened = {role: Opened(scale, role) for role in TARGETS}
+        weights = {role: [one.weights("RI-T", 0)] for role, one in opened.items()}
+        weights["quickdraw"].append(opened["quickdraw"].weights("RI-T", 1, init_seed=0, head_seed=0))
+    return found.tables, histories, first, (opened, weights)
 
 
 def test_tables_are_valid_and_all_there(study):
@@ -47,8 +51,15 @@ def test_tables_are_valid_and_all_there(study):
         assert set(frame.role) == set(TARGETS) or name in ("alignment",)
 
 
+def at(line):
+    return line.first.at, line.second.at
+
+
 def kinds(lines):
-    named = [(line.pairing, *line.kind, line.first.at, line.second.at) for line in lines]
+    named = [
+        (line.kind.pairing, *((end.init, end.rate) for end in (line.first, line.second)), *at(line))
+        for line in lines
+    ]
     return pd.Series(named).value_counts()
 
 
@@ -95,9 +106,9 @@ def test_controls_differ_in_one_thing_only(scale):
     seen = set()
     for line in landscape_lines.lines(scale, "quickdraw", SEEDS):
         one, other = line.first.spec.identity, line.second.spec.identity
-        if line.pairing in differ:
-            assert {name for name in one if one[name] != other[name]} == differ[line.pairing]
-            seen.add(line.pairing)
+        if line.kind.pairing in differ:
+            assert {name for name in one if one[name] != other[name]} == differ[line.kind.pairing]
+            seen.add(line.kind.pairing)
     assert seen == set(differ)
 
 
@@ -115,11 +126,13 @@ def test_weights_of_the_users_own_have_no_second_source(scale, tmp_path):
     own = scale.replace(pretrained=str(runs.ensure(grid.source(scale)).checkpoint("final")))
     specs = loss_landscape.runs(own, ("quickdraw",), SEEDS)
     assert not [spec for spec in specs if spec.role == scales.SOURCE]
-    assert "other_source" not in {line.pairing for line in landscape_lines.lines(own, "quickdraw", SEEDS)}
+    assert "other_source" not in {
+        line.kind.pairing for line in landscape_lines.lines(own, "quickdraw", SEEDS)
+    }
 
 
 def test_ends_of_lines_are_the_final_and_best_metrics_of_their_runs(study, scale):
-    found, histories, _ = study
+    found, histories, *_ = study
     rows = found["interpolation"]
     rows = rows[(rows.split == "test") & (rows.metric != "calibrated_loss")]
     for init, rate in (("P-T", "low"), ("RI-T", "high")):
@@ -189,11 +202,11 @@ def test_soups_leave_one_out(study):
 def test_predictions_start_with_images_that_change(study):
     said = study[0]["predictions"]
     for _, line in said.groupby(["role", *PAIR]):
-        assert line.path.nunique() == landscape_images.IMAGES
+        assert line.path.nunique() == predictions.IMAGES
         assert set(line.alpha) == set(alphas(5)) and line.confidence.between(0, 1).all()
     shown = np.array([[0, 1, 2, 3, 4], [0, 1, 0, 3, 4], [0, 0, 2, 3, 4]])
-    assert landscape_images.changing(shown, 3) == [1, 2, 0]
-    assert landscape_images.changing(shown, 1) == [1]
+    assert predictions.changing(shown, 3) == [1, 2, 0]
+    assert predictions.changing(shown, 1) == [1]
 
 
 def test_images_of_a_line_by_file(scale):
@@ -207,7 +220,7 @@ def test_images_of_a_line_by_file(scale):
 
 
 def test_claims_can_be_read_from_the_tables_with_question_ones(study):
-    found, _, first = study
+    found, _, first, _ = study
     which = claims.of_question("loss_landscape")
     judged = claims.evaluate(found | first, judged=True, which=which)
     own = judged[judged.role.isin(TARGETS)]
@@ -241,9 +254,23 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
     assert set(part.verdict) <= {"inconclusive", "not recorded"}
 
 
-def test_two_models_by_hand_are_refused_where_they_are_not(scale, refused):
-    refused("two seeds", loss_landscape.two_models, scale, "real", "P-T", (0,))
-    refused("not on this machine", loss_landscape.two_models, scale, "real", "RI-T", (0, 1))
+@pytest.mark.parametrize("role", TARGETS)
+def test_what_a_page_opens_is_the_studys(study, scale, role):
+    """In plain torch, the numbers of the tables: a line's end, and the middle between two of one init."""
+    opened, (first, *second) = (by_role[role] for by_role in study[3])
+    lines = study[0]["interpolation"].query("role == @role and init == 'RI-T' and init_b == 'RI-T'")
+    lines = lines.query("seed == 0 and seed_b == 1 and checkpoint == 'final' and rate == 'high'")
+    at = lines.set_index(["pairing", "alpha", "split", "metric"]).value
+    assert opened.metric(first) == at["independent", 0, "test", scale.metric[role]]
+    assert opened.loss(first, "train") == pytest.approx(at["independent", 0, "train", "loss"])
+    if second:
+        half = {name: (first[name] + second[0][name]) / 2 for name in first}
+        assert opened.loss(half) == pytest.approx(at["same_init", 0.5, "test", "loss"], rel=1e-5)
+    assert np.isnan(opened.metric({name: tensor * float("nan") for name, tensor in first.items()}))
+
+
+def test_what_is_not_trained_cannot_be_opened(scale, refused):
+    refused("not on this machine", Opened(scale, "real").weights, "RI-T", 7)
 
 
 def test_smoke_costs_what_it_may():

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from made_up import provenance
 
-from tlbook import questions
+from tlbook import questions, scales
 from tlbook.book import pages, source
 from tlbook.book.results import Results
 from tlbook.errors import TlbookError
@@ -85,3 +85,19 @@ def test_records_have_no_models(results):
         raise AssertionError("called")
 
     assert "no models here" in pages.same_as(recorded, "rewind", by_hand, role="real")._repr_html_()
+
+
+def test_runs_that_a_reader_chose_may_not_give_such_rows(results):
+    """One seed has no pairs; the scale as it stands has them, so there a wrong name is no excuse."""
+
+    def by_hand():
+        raise AssertionError("called")
+
+    ((label, built),) = results.items()
+    some = {label: dataclasses.replace(built, provenance=provenance() | {"as_it_stands": False})}
+    assert "do not give the table" in pages.same_as(some, "rewind", by_hand, role="clipart")._repr_html_()
+    assert "do not give the table" in pages.same_as(some, "barriers", by_hand, role="real")._repr_html_()
+    whole = {"targets": list(scales.TARGETS), "seeds": list(scales.get("smoke").seeds), "as_it_stands": True}
+    results = {label: dataclasses.replace(built, provenance=provenance() | whole)}
+    with pytest.raises(TlbookError, match="has 0 rows where role clipart"):
+        pages.same_as(results, "rewind", lambda: 1.0, role="clipart")

@@ -11,7 +11,7 @@ from torch import nn
 
 from tlbook.errors import TlbookError
 from tlbook.models import build, skeleton
-from tlbook.models.fixup import NETWORKS, BasicBlock, BottleneckBlock
+from tlbook.models.fixup import NETWORKS
 
 PARITY = Path(__file__).parent / "parity"
 OFFICIAL = {"fixup_resnet18": 10, "fixup_resnet34": 10, "fixup_resnet50": 345}
@@ -128,7 +128,6 @@ def test_init_follows_fixup_s_formulas(network):
 @pytest.mark.parametrize("network", [*SMALL, "fixup_resnet50_small"])
 def test_a_fresh_block_passes_its_shortcut_on(network):
     for block in build(network, 3).blocks().values():
-        assert isinstance(block, (BasicBlock, BottleneckBlock))
         x = torch.rand(2, block.conv1.in_channels, 8, 8)
         shortcut = x if block.downsample is None else block.downsample(x)
         torch.testing.assert_close(block(x), shortcut.relu(), rtol=0, atol=0)

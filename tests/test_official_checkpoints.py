@@ -21,7 +21,7 @@ def official(path, extra=None, network="fixup_small8", classes=20, **how):
     """A file as the official code saves it: DataParallel's names, the optimiser's state, the best metric."""
     torch.manual_seed(3)
     model = nn.DataParallel(build(network, classes))
-    optimizer = torch.optim.SGD(model.parameter_groups(0.1, 1e-4, 0.9))
+    optimizer = torch.optim.SGD(model.module.parameter_groups(0.1, 1e-4, 0.9))
     model(torch.randn(2, 3, 32, 32)).sum().backward()
     optimizer.step()
     content = {"epoch": 90, "arch": "fixup_resnet50_nzfc", "state_dict": model.state_dict(),

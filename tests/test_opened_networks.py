@@ -7,6 +7,7 @@ import toy_family
 from torch import nn
 
 from tlbook import metrics, models, questions
+from tlbook.data import batches
 from tlbook.models.fixup import NETWORKS, Architecture
 from tlbook.questions import grid
 from tlbook.questions.criticality import study as criticality
@@ -41,7 +42,8 @@ def toy(studied, monkeypatch):
 def opened(scale, init="P-T", seed=0):
     """A finished run, and its training and test images as they are shown to it."""
     run = criticality.open_run(grid.of_init(scale, init, "real", scale.main_rates[init], seed))
-    return run, run.batches(run.domain.train), run.batches(run.domain.test)
+    shown = (list(batches.evaluation(split, run.view)) for split in (run.domain.train, run.domain.test))
+    return run, *shown
 
 
 def plain(state, training):

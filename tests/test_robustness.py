@@ -5,22 +5,22 @@ import pandas as pd
 import pytest
 from made_up_criticality import LOST, MODULES, criticality, every_table, rewind
 
-from tlbook import vocabulary as depth
+from tlbook import vocabulary
 from tlbook.evidence import paper
-from tlbook.questions.criticality import summaries as robustness
+from tlbook.questions.criticality import summaries
 from tlbook.questions.criticality.method.criticality import network_criticality
 
 
 def test_modules_and_stages_sort_from_input_to_output():
     names = ["none", "fc", "layer2", "layer10.0", "layer1.11", "layer1.2", "conv1", "layer1"]
-    assert depth.modules(names) == ["conv1", "layer1.2", "layer1.11", "layer10.0", "fc"]
-    assert depth.stages(names) == ["layer1", "layer2"]
+    assert vocabulary.modules(names) == ["conv1", "layer1.2", "layer1.11", "layer10.0", "fc"]
+    assert vocabulary.stages(names) == ["layer1", "layer2"]
     whole = ["conv1", "layer1", "layer1.2", "layer1.11", "layer2", "layer10.0", "fc", "none"]
-    assert depth.by_depth([*names, "fc"]) == whole
+    assert vocabulary.by_depth([*names, "fc"]) == whole
 
 
 def test_losses_are_the_networks_own_metric_minus_the_changed_ones():
-    found = robustness.losses(rewind(("real", "xray")))
+    found = summaries.losses(rewind(("real", "xray")))
     own = found.query("init == 'P-T' and rate == 'low' and seed == 1 and to_epoch == 0")
     own = own[own.method == "rewind"]
     real = own[own.role == "real"].set_index("module").lost
@@ -31,7 +31,7 @@ def test_losses_are_the_networks_own_metric_minus_the_changed_ones():
 
 
 def test_compared_has_the_papers_losses_beside_ours_on_xray_only():
-    found = robustness.compared(rewind(("xray", "real")), paper.figure5())
+    found = summaries.compared(rewind(("xray", "real")), paper.figure5())
     found = found.set_index(["role", "init", "rate", "module"])
     ours = found.loc[("real", "RI-T", "high", "conv1")]
     assert ours[["n", "lost", "lowest", "highest", "redrawn"]].tolist() == pytest.approx([3, 8, 7, 9, 50])
@@ -61,14 +61,14 @@ def test_a_module_without_criticality_leaves_its_network_without():
 def test_ranking_by_hand():
     """Gap and criticality grow with the seed within each kind of run."""
     network = every_table(("real",))["network_criticality"]
-    found = robustness.ranks_gap(network).set_index(["norm", "runs"])
+    found = summaries.ranks_gap(network).set_index(["norm", "runs"])
     low = network[network.rate == "low"]
-    within = robustness.ranks_gap(low).set_index(["norm", "runs"])
+    within = summaries.ranks_gap(low).set_index(["norm", "runs"])
     assert within.loc[("raw", "P-T"), ["n", "spearman"]].tolist() == [3, 1.0]
     assert found.loc[("raw", "all"), "n"] == 12 and 0 < found.loc[("raw", "all"), "spearman"] < 1
 
 
 def test_a_ranking_of_two_runs_or_of_equals_says_nothing():
     runs = pd.DataFrame({"value": [1.0, 2.0], "gap": [1.0, 2.0]})
-    assert np.isnan(robustness.rank(runs))
-    assert np.isnan(robustness.rank(pd.DataFrame({"value": [1.0] * 4, "gap": [1.0, 2, 3, 4]})))
+    assert np.isnan(summaries.rank(runs))
+    assert np.isnan(summaries.rank(pd.DataFrame({"value": [1.0] * 4, "gap": [1.0, 2, 3, 4]})))

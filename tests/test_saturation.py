@@ -10,7 +10,7 @@ from scipy import optimize, stats
 
 from tlbook import questions, tables, vocabulary
 from tlbook.evidence import paper
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints import method, summaries
 
 SOURCE = np.array([5.0, 8, 12, 15, 18, 24, 28, 33])
 
@@ -46,7 +46,7 @@ def test_a_rate_with_a_run_that_has_no_metric_loses_and_low_wins_ties():
 
 
 def test_metrics_count_in_points():
-    auc, accuracy = (measures.by_seed(finetuned((role,))) for role in ("xray", "real"))
+    auc, accuracy = (method.by_seed(finetuned((role,))) for role in ("xray", "real"))
     pd.testing.assert_frame_equal(auc, accuracy)
     assert list(auc.columns) == list(CHECKPOINTS) and list(auc.index) == [0, 1, 2]
 
@@ -62,21 +62,21 @@ def test_noise_is_the_residual_of_a_two_way_analysis_of_variance():
     values = pd.DataFrame(rng.normal(size=(3, 5)) + np.arange(5) * 7, columns=[0, 1, 2, 5, 9])
     long = values.drop(columns=0).stack().rename("value").rename_axis(["seed", "checkpoint"]).reset_index()
     model = ols("value ~ C(seed) + C(checkpoint)", long).fit()
-    noise, freedom = measures.pooled_noise(values)
+    noise, freedom = method.pooled_noise(values)
     assert freedom == model.df_resid == 6 and noise == pytest.approx(np.sqrt(model.mse_resid))
 
 
 def test_a_shift_of_a_seed_or_a_checkpoint_is_no_noise():
-    assert measures.pooled_noise(measures.by_seed(finetuned(("real",))))[0] == pytest.approx(0, abs=1e-9)
-    noise, freedom = measures.pooled_noise(measures.by_seed(finetuned(("real",), seeds=(0,))))
+    assert method.pooled_noise(method.by_seed(finetuned(("real",))))[0] == pytest.approx(0, abs=1e-9)
+    noise, freedom = method.pooled_noise(method.by_seed(finetuned(("real",), seeds=(0,))))
     assert np.isnan(noise) and freedom == 0
 
 
 def test_behind_last_by_hand():
     """Two seeds and three checkpoints, so (2 - 1) (3 - 1) = 2 degrees of freedom; gaps of 4 and 6."""
     table = one({1: [50.0, 54], 2: [60, 60], 3: [54, 60]})
-    found = measures.behind_last(table).set_index("checkpoint")
-    tables.check(questions.tables()["behind_last"], measures.behind_last(table))
+    found = method.behind_last(table).set_index("checkpoint")
+    tables.check(questions.tables()["behind_last"], method.behind_last(table))
     assert found.value.to_dict() == {1: 5.0, 2: -3.0, 3: 0.0}
     residuals = np.array([[50, 60, 54], [54, 60, 60]]) - np.array([[52, 60, 57.0]])
     residuals -= residuals.mean(1, keepdims=True)
@@ -91,7 +91,7 @@ def test_the_interval_covers_as_often_as_it_says():
     held = []
     for values in rng.normal(size=(400, 3, 6)):
         frame = pd.DataFrame(values, columns=range(1, 7))
-        half = measures.interval(*measures.pooled_noise(frame), 3)
+        half = method.interval(*method.pooled_noise(frame), 3)
         held.append(abs((frame[6] - frame[1]).mean()) <= half)
     assert np.mean(held) == pytest.approx(0.95, abs=0.025)
 
@@ -105,8 +105,8 @@ def rising():
 
 
 def test_good_enough_is_the_first_that_the_last_does_not_beat(rising):
-    behind = measures.behind_last(rising)
-    row = measures.good_enough(behind, source_accuracy()).iloc[0]
+    behind = method.behind_last(rising)
+    row = summaries.good_enough(behind, source_accuracy()).iloc[0]
     assert (row.checkpoint, row.lasting) == ("5", "20")
     assert row["cost (%)"] == pytest.approx(100 / 6) and row.behind == pytest.approx(0.1, abs=0.1)
     assert row["source (%)"] == pytest.approx(upstream(5))
@@ -117,32 +117,32 @@ def test_good_enough_is_the_first_that_the_last_does_not_beat(rising):
 @pytest.mark.parametrize(("epoch", "end"), [(10, "yes"), (11, "no"), (20, "yes"), (30, "yes")])
 def test_a_plateau_ends_where_the_rate_drops_or_training_ends(epoch, end):
     levels = {each: [80.0, 80.1] if each >= epoch else [10.0, 10.05] for each in (5, 10, 11, 20, 30)}
-    row = measures.good_enough(measures.behind_last(one(levels)), source_accuracy()).iloc[0]
+    row = summaries.good_enough(method.behind_last(one(levels)), source_accuracy()).iloc[0]
     assert (row.checkpoint, row["plateau's end"]) == (str(epoch), end)
 
 
 def test_one_seed_cannot_say_what_is_good_enough():
     table = finetuned(("real", "xray"), seeds=(0,))
-    tables.check(questions.tables()["behind_last"], measures.behind_last(table))
-    rows = measures.good_enough(measures.behind_last(table), source_accuracy())
+    tables.check(questions.tables()["behind_last"], method.behind_last(table))
+    rows = summaries.good_enough(method.behind_last(table), source_accuracy())
     assert list(rows.checkpoint) == ["–", "–"] and rows.noise.isna().all()
-    assert set(measures.best_on_dev(table)["beyond noise"]) <= {"one seed cannot say", "the last is best"}
+    assert set(summaries.best_on_dev(table)["beyond noise"]) <= {"one seed cannot say", "the last is best"}
 
 
 def test_the_best_is_chosen_on_dev_and_judged_on_test():
     table = one({5: [70.0, 71], 10: [80, 80.2], 30: [76, 76.1]})
-    row = measures.best_on_dev(table).iloc[0]
+    row = summaries.best_on_dev(table).iloc[0]
     assert (row["best on dev"], row["beyond noise"]) == (10, "yes, better")
     assert row.ahead == pytest.approx(4.05) and row.low > 0
     fooled = table.copy()  # dev prefers what is worst on test
     fooled.loc[(fooled.split == "dev") & (fooled.checkpoint == 5), "value"] = 99
-    assert measures.best_on_dev(fooled).iloc[0]["beyond noise"] == "no, worse"
+    assert summaries.best_on_dev(fooled).iloc[0]["beyond noise"] == "no, worse"
 
 
 def test_drops_are_the_last_epochs_before_the_rate_falls():
-    assert measures.drops(source_accuracy()) == [10, 20]
+    assert summaries.drops(source_accuracy()) == [10, 20]
     known = source_accuracy()
-    assert measures.drops(known[known.metric == "accuracy"]) == []
+    assert summaries.drops(known[known.metric == "accuracy"]) == []
 
 
 # Fits
@@ -155,7 +155,7 @@ def power(source, ceiling=80.0, scale=30.0, exponent=12.0):
 def test_a_power_law_is_found_as_scipy_finds_it():
     rng = np.random.default_rng(2)
     target = power(SOURCE) + 0.3 * rng.normal(size=len(SOURCE))
-    found = measures.fit("power law", SOURCE, target)
+    found = method.fit("power law", SOURCE, target)
     theirs, _ = optimize.curve_fit(power, SOURCE, target, p0=[80, 30, 10])
     assert (found.ceiling, found.scale, found.exponent) == pytest.approx(tuple(theirs), rel=0.02)
     squares = ((target - power(SOURCE, *theirs)) ** 2).sum()
@@ -164,19 +164,19 @@ def test_a_power_law_is_found_as_scipy_finds_it():
 
 def test_a_line_and_a_constant_are_found_as_numpy_finds_them():
     target = np.array([50.0, 53, 52, 58, 60, 66, 65, 73])
-    line = measures.fit("line", SOURCE, target)
+    line = method.fit("line", SOURCE, target)
     slope, start = np.polyfit(SOURCE, target, 1)
     assert line.slope(5) == line.slope(33) == pytest.approx(slope)
     np.testing.assert_allclose(line.at(SOURCE), start + slope * SOURCE)
-    constant = measures.fit("constant", SOURCE, target)
+    constant = method.fit("constant", SOURCE, target)
     assert constant.at(SOURCE) == pytest.approx(np.full(8, target.mean())) and constant.slope(5) == 0
 
 
 def test_what_falls_or_speeds_up_is_no_saturating_law():
-    falling = measures.fit("power law", SOURCE, 90 - SOURCE)
+    falling = method.fit("power law", SOURCE, 90 - SOURCE)
     assert falling.scale == 0 and falling.ceiling == pytest.approx(90 - SOURCE.mean())
-    assert measures.fit("line", SOURCE, 90 - SOURCE).slope(5) == pytest.approx(-1)
-    assert measures.fit("power law", SOURCE, 50 + 0.02 * SOURCE**2).exponent == 1
+    assert method.fit("line", SOURCE, 90 - SOURCE).slope(5) == pytest.approx(-1)
+    assert method.fit("power law", SOURCE, 50 + 0.02 * SOURCE**2).exponent == 1
 
 
 def test_aicc_is_that_of_statsmodels():
@@ -189,22 +189,22 @@ def test_aicc_is_that_of_statsmodels():
     model = sm.OLS(target, sm.add_constant(SOURCE)).fit()
     n = len(SOURCE)
     theirs = aicc(model.llf, n, 3) - n * (np.log(2 * np.pi) + 1)
-    assert measures.fit("line", SOURCE, target).aicc == pytest.approx(theirs)
+    assert method.fit("line", SOURCE, target).aicc == pytest.approx(theirs)
 
 
 def test_too_few_points_have_no_criterion():
-    few = measures.fit("power law", SOURCE[:5], power(SOURCE[:5]))
+    few = method.fit("power law", SOURCE[:5], power(SOURCE[:5]))
     assert np.isnan(few.aicc)
-    weights = measures.akaike_weights([1.0, 3.0, float("nan")])
+    weights = method.akaike_weights([1.0, 3.0, float("nan")])
     assert weights == pytest.approx([1 / (1 + np.exp(-1)), 1 - 1 / (1 + np.exp(-1)), 0])
-    assert np.isnan(measures.akaike_weights([float("nan")] * 3)).all()
+    assert np.isnan(method.akaike_weights([float("nan")] * 3)).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(20, 95), st.floats(5, 60), st.floats(2, 60), st.floats(0.01, 3))
 def test_paying_stops_where_the_slope_is_what_it_may_be(ceiling, scale, exponent, pays):
     """The slope, from differences of the curve, is `pays` there; before it is larger, after it smaller."""
-    law = measures.Fit("power law", ceiling, scale, exponent, np.zeros(8))
+    law = method.Fit("power law", ceiling, scale, exponent, np.zeros(8))
     stops = law.stops_paying(5.0, pays)
     step = 1e-4
 
@@ -220,18 +220,18 @@ def test_paying_stops_where_the_slope_is_what_it_may_be(ceiling, scale, exponent
 
 
 def test_a_line_never_stops_paying_or_never_paid():
-    line = measures.Fit("line", 80.0, 50.0, 1.0, np.zeros(5))
+    line = method.Fit("line", 80.0, 50.0, 1.0, np.zeros(5))
     assert line.stops_paying(5.0, 0.1) == 100 and line.stops_paying(5.0, 0.6) == 5
 
 
 def test_intervals_hold_the_truth():
     """60 made-up curves: nearly all intervals of exponent and stopping point hold the true ones."""
     rng = np.random.default_rng(4)
-    truth = measures.Fit("power law", 80.0, 30.0, 12.0, np.zeros(8))
+    truth = method.Fit("power law", 80.0, 30.0, 12.0, np.zeros(8))
     held = []
     for _ in range(60):
-        found = measures.fit("power law", SOURCE, power(SOURCE) + 0.5 * rng.normal(size=len(SOURCE)))
-        again = measures.replicates(found, SOURCE, 200)
+        found = method.fit("power law", SOURCE, power(SOURCE) + 0.5 * rng.normal(size=len(SOURCE)))
+        again = method.replicates(found, SOURCE, 200)
         exponents = np.quantile([each.exponent for each in again], [0.025, 0.975])
         stops = np.quantile([each.stops_paying(5.0) for each in again], [0.025, 0.975])
         held.append((exponents[0] <= 12 <= exponents[1], stops[0] <= truth.stops_paying(5.0) <= stops[1]))
@@ -248,12 +248,12 @@ MADE = {
 @pytest.mark.parametrize("model", MADE)
 def test_the_criterion_prefers_the_law_that_made_the_points(model):
     source = source_accuracy()
-    known = measures.source_at(source)
+    known = method.source_at(source)
     table = finetuned(("real",), noise=0.0).query("rate == 'low'").copy()
     rng = np.random.default_rng(5)
     level = MADE[model](known.reindex(table.checkpoint).to_numpy())
     table["value"] = level + 0.3 * rng.normal(size=len(table))
-    fits, curves = measures.saturation(table, source, count=100)
+    fits, curves = method.saturation(table, source, count=100)
     tables.check(questions.tables()["saturation"], fits)
     tables.check(questions.tables()["saturation_curve"], curves)
     weights = fits[fits.metric == "weight"].set_index("model").value
@@ -263,8 +263,8 @@ def test_the_criterion_prefers_the_law_that_made_the_points(model):
 
 def test_curves_are_in_the_roles_unit_and_repeat():
     source = source_accuracy()
-    fits, curves = measures.saturation(finetuned(("real", "xray"), noise=0.3), source, count=50)
-    again, _ = measures.saturation(finetuned(("real", "xray"), noise=0.3), source, count=50)
+    fits, curves = method.saturation(finetuned(("real", "xray"), noise=0.3), source, count=50)
+    again, _ = method.saturation(finetuned(("real", "xray"), noise=0.3), source, count=50)
     pd.testing.assert_frame_equal(fits, again)
     assert curves[curves.role == "xray"].value.max() < 1 < curves[curves.role == "real"].value.max()
     ends = curves.source.min(), curves.source.max()
@@ -274,15 +274,15 @@ def test_curves_are_in_the_roles_unit_and_repeat():
 def test_unknown_sources_leave_nothing_to_fit():
     source = source_accuracy()
     source.loc[source.metric == "accuracy", "value"] = np.nan
-    fits, curves = measures.saturation(finetuned(("real",)), source)
+    fits, curves = method.saturation(finetuned(("real",)), source)
     assert fits.empty and curves.empty
 
 
 # For pages
 
 
-def test_our_checkpoints_stand_beside_the_papers_at_the_same_share():
-    rows = measures.beside_paper(finetuned(("real", "xray")), source_accuracy(), paper.figure7())
+def test_our_checkpoints_stand_with_the_papers_at_the_same_share():
+    rows = summaries.compared(finetuned(("real", "xray")), source_accuracy(), paper.figure7())
     rows = rows.set_index(["role", "checkpoint"])
     at = rows.loc["real", 10]
     assert at.paper == paper.value("figure7", role="real", checkpoint=30, metric="accuracy")
@@ -294,7 +294,7 @@ def test_our_checkpoints_stand_beside_the_papers_at_the_same_share():
 
 def test_without_steps_compares_what_has_no_more_training():
     roles = ("real", "xray")
-    rows = measures.without_steps(finetuned(roles), source_accuracy(), constant_rate(roles))
+    rows = summaries.without_steps(finetuned(roles), source_accuracy(), constant_rate(roles))
     rows = rows[rows.role == "xray"].set_index("constant")
     assert rows.P.to_dict() == {10: 10, 11: 11, 15: 11}
     assert rows.loc[10, ["P ahead", "low", "high"]].tolist() == pytest.approx([0, 0, 0], abs=1e-9)
@@ -303,8 +303,8 @@ def test_without_steps_compares_what_has_no_more_training():
 
 
 def test_reading_has_a_row_a_role_and_model():
-    fits, _ = measures.saturation(finetuned(("real", "xray"), noise=0.5), source_accuracy(), count=50)
-    rows = measures.reading(fits)
-    assert len(rows) == 6 and set(rows.model) == set(measures.MODELS)
+    fits, _ = method.saturation(finetuned(("real", "xray"), noise=0.5), source_accuracy(), count=50)
+    rows = summaries.reading(fits)
+    assert len(rows) == 6 and set(rows.model) == set(method.MODELS)
     power_law = rows[rows.model == "power law"].iloc[0]
     assert " to " in power_law.exponent and rows[rows.model == "constant"].exponent.eq("–").all()

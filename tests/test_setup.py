@@ -44,7 +44,7 @@ def test_samples_name_what_is_missing(tiny, refused):
 
 
 def test_domains_count_what_is_trained_and_tested(tiny):
-    rows = setup.domains(tiny, ("real", "xray")).set_index("role")
+    rows = grid.domains(tiny, ("real", "xray")).set_index("role")
     assert list(rows.index) == ["source", "real", "xray"]
     assert tuple(rows.loc["real", ["train", "dev", "test"]]) == (40, 20, 40)
     assert rows.chance["real"] == pytest.approx(100 / rows.classes["real"])
@@ -53,10 +53,10 @@ def test_domains_count_what_is_trained_and_tested(tiny):
 
 def test_domains_leave_out_what_is_not_here_but_are_never_empty(tiny):
     partly = tiny.replace(datasets={"real": "pacs/photo"})
-    assert list(setup.domains(partly, ("real", "clipart")).role) == ["source", "clipart"]
+    assert list(grid.domains(partly, ("real", "clipart")).role) == ["source", "clipart"]
     nothing = partly.replace(source=partly.task("real"))
     with pytest.raises(MissingData, match="pacs/photo needs"):
-        setup.domains(nothing, ("real",))
+        grid.domains(nothing, ("real",))
 
 
 def test_two_p_t_start_from_the_whole_of_p_with_heads_of_their_own(tiny):

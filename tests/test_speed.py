@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tlbook import questions, tables
+from tlbook import intervals, questions, tables
 from tlbook.intervals import student
+from tlbook.questions.controls import summaries
 from tlbook.questions.controls.method import speed
 
 METRICS, IMAGES = {"real": "accuracy", "xray": "auc"}, {"real": 100, "xray": 50}
@@ -105,7 +106,7 @@ boxes = st.lists(st.tuples(finite, st.floats(0, 50)), min_size=2, max_size=5)
 @given(boxes, st.randoms())
 def test_the_widest_interval_holds_that_of_any_values_in_the_box(box, random):
     lows, highs = [low for low, _ in box], [low + width for low, width in box]
-    widest = speed.widest_interval(lows, highs)
+    widest = intervals.widest(lows, highs)
     inside = [low + width * random.random() for low, width in box]
     _, low, high = student(inside)
     assert widest[0] <= low + 1e-6 and high - 1e-6 <= widest[1]
@@ -114,14 +115,14 @@ def test_the_widest_interval_holds_that_of_any_values_in_the_box(box, random):
 @given(st.lists(finite, min_size=2, max_size=6))
 def test_known_values_have_students_interval(values):
     expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    found = speed.widest_interval(values, values)
+    found = intervals.widest(values, values)
     if np.ptp(values) > 1e-6:
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
     assert student(values)[1:] == pytest.approx(found, abs=1e-6)
 
 
 def test_one_seed_has_no_interval():
-    assert all(map(math.isnan, speed.widest_interval([1], [2])))
+    assert all(map(math.isnan, intervals.widest([1], [2])))
     mean, low, high = student([3.0])
     assert mean == 3 and math.isnan(low) and math.isnan(high)
 
@@ -132,7 +133,7 @@ def test_fiellers_bounds_are_where_a_paired_t_test_turns(n, ratio, seed):
     rng = np.random.default_rng(seed)
     whole = 10 + rng.normal(size=n)
     part = ratio * whole + rng.normal(size=n)
-    value, low, high = speed.share(part, whole)
+    value, low, high = intervals.share(part, whole)
     if math.isnan(value):
         _, _, bound = student(whole)
         assert student(whole)[1] <= 0 <= bound  # whole itself may be 0
@@ -144,12 +145,12 @@ def test_fiellers_bounds_are_where_a_paired_t_test_turns(n, ratio, seed):
 
 
 def test_a_share_of_nothing_is_no_number():
-    assert all(map(math.isnan, speed.share([1.0, 2, 3], [-1.0, 0, 1])))
-    assert all(map(math.isnan, speed.share([1.0], [2.0])))
+    assert all(map(math.isnan, intervals.share([1.0, 2, 3], [-1.0, 0, 1])))
+    assert all(map(math.isnan, intervals.share([1.0], [2.0])))
 
 
 def test_speed_summary_by_hand(curves):
-    found = speed.speed_summary(speed.times(curves, METRICS, IMAGES))
+    found = summaries.speed_summary(speed.times(curves, METRICS, IMAGES))
     assert list(found.init) == ["P-T", "RI-T", "MeanVar-T"]  # the book's order
     rows = found.set_index("init")
     mean_var = rows.loc["MeanVar-T"]  # between 1 and 4, and at its end, 10
@@ -164,7 +165,7 @@ def test_times_that_agree_have_the_interval_of_their_measured_gaps():
     keys = {"role": "real", "init": ["RI-T"] * 3, "rate": "high", "seed": [0, 1, 2]}
     value = {"low": 8.0, "value": 10.0, "last": 100.0, "reached": 1}
     times = pd.concat([pd.DataFrame(keys | {"unit": unit} | value) for unit in ("epochs", "images")])
-    found = speed.speed_summary(times).iloc[0]
+    found = summaries.speed_summary(times).iloc[0]
     half = stats.t.ppf(0.975, 2) * np.std([8, 8, 10], ddof=1) / np.sqrt(3)
     assert (found.epochs_low, found.epochs_high) == pytest.approx((26 / 3 - half, 28 / 3 + half))
     assert found.sooner_low == pytest.approx(100 / (28 / 3 + half))
@@ -173,7 +174,7 @@ def test_times_that_agree_have_the_interval_of_their_measured_gaps():
 def test_a_summary_of_few_images_compares_with_ri_t_on_as_many(curves):
     whole = speed.times(curves, METRICS, IMAGES).assign(images=100)
     fewer = whole.assign(images=50, last=whole["last"] / 2)
-    found = speed.speed_summary(pd.concat([whole, fewer]))
+    found = summaries.speed_summary(pd.concat([whole, fewer]))
     assert list(zip(found.images, found.init, strict=True))[:4] == [
         (50, "P-T"), (50, "RI-T"), (50, "MeanVar-T"), (100, "P-T"),
     ]  # fmt: skip
@@ -181,15 +182,15 @@ def test_a_summary_of_few_images_compares_with_ri_t_on_as_many(curves):
 
 
 def test_lead_summary_gives_shares_of_p_t(curves):
-    found = speed.lead_summary(speed.leads(curves, METRICS)).set_index(["init", "over"])
+    found = summaries.lead_summary(speed.leads(curves, METRICS)).set_index(["init", "over"])
     ends = found.xs("end", level="over")
     assert ends.loc["P-T", "mean"] == pytest.approx((22 + 13) / 2) and math.isnan(ends.loc["P-T", "share"])
-    expected = speed.share([59 - 58, 59.9 - 62], [22, 13])
+    expected = intervals.share([59 - 58, 59.9 - 62], [22, 13])
     assert ends.loc["MeanVar-T", ["share", "share_low", "share_high"]].tolist() == pytest.approx(
         expected, nan_ok=True
     )
-    table = speed.shares_to_read(speed.leads(curves, METRICS))
+    table = summaries.shares_to_read(speed.leads(curves, METRICS))
     assert set(table.init) == {"MeanVar-T"} and len(table) == 3
-    assert speed.speed_to_read(speed.times(curves, METRICS, IMAGES))["got there"].tolist() == [
+    assert summaries.speed_to_read(speed.times(curves, METRICS, IMAGES))["got there"].tolist() == [
         "2 of 2", "1 of 2", "1 of 2",
     ]  # fmt: skip

@@ -219,12 +219,12 @@ def _data_folder(given: str, must_exist: bool = False) -> Path:
 def plan(options: Mapping) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook.questions import plan as planning
-    from tlbook.training import executors, runs, weight_files
+    from tlbook.training import executors, runs
 
-    given, scale = _read(options)
-    if scale.pretrained == "shipped" and not weight_files.is_shipped(scale.name):
+    given, asked = _read(options)
+    scale = planning.with_p(asked)
+    if scale.pretrained != asked.pretrained:
         print(f"No P is shipped for scale {scale.name} yet, so its pre-training is counted too.")
-        scale = scale.replace(pretrained="train")
     counted = planning.plan(scale, given.targets, given.seeds)
     speed, workers = planning.throughput(scale), executors.default_workers()
     counted["hours"] = (counted.passes / speed / workers / 3600).round(2)

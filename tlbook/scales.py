@@ -61,14 +61,14 @@ class Task:
     """
 
     dataset: str
-    metric: Literal["accuracy", "auc"]
     train: int
     test: int
-    batch: int
     epochs: int
-    steps: tuple[float, ...]
-    augmentation: Literal["crop-flip", "resized-crop-flip", "affine", "none"]
-    normalisation: Literal["own", "imagenet", "chexpert"]
+    batch: int = 32
+    steps: tuple[float, ...] = LATE_STEPS
+    metric: Literal["accuracy", "auc"] = "accuracy"
+    augmentation: Literal["crop-flip", "resized-crop-flip", "affine", "none"] = "crop-flip"
+    normalisation: Literal["own", "imagenet", "chexpert"] = "own"
     mixup: float = 0.7
     dev: int = 0
     random_epochs: int | None = None
@@ -228,27 +228,21 @@ class Scale(_Frozen):
         epochs of every target run (shuffled ones and those from checkpoints too), and ``datasets`` maps
         targets to other data sets, on which both rates are then tried. Other names are refused.
         """
-        epochs = changes.pop("epochs", None)
-        datasets = changes.pop("datasets", {})
-        every_target = dict(changes.pop("every_target", {}))
+        epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
+        every_target = changes.pop("every_target", {})
         if epochs is not None:
             if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
                 raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
             every_target = {"epochs": epochs, "random_epochs": None} | every_target
-            for part, name in (
-                ("shuffles", "epochs"),
-                ("checkpoints", "epochs"),
-                ("controls", "few_images_epochs"),
-            ):
-                given = changes.get(part, {})
-                if isinstance(given, Mapping):
-                    changes[part] = {name: None if part == "controls" else epochs} | dict(given)
+            all_of_them = {"shuffles": {"epochs": epochs}, "checkpoints": {"epochs": epochs}}
+            for name, change in (all_of_them | {"controls": {"few_images_epochs": None}}).items():
+                given = changes.get(name, {})
+                changes[name] = change | given if isinstance(given, dict) else given  # a whole value stands
         tasks = {role: changed(t, every_target) for role, t in changes.pop("tasks", self.tasks).items()}
         for role, dataset in datasets.items():
             if role == SOURCE:
                 raise TlbookError("Other images can stand for a target, not for the source.")
-            self.task(role)
-            tasks[role] = changed(tasks[role], {"dataset": dataset})
+            tasks[role] = changed(tasks.get(role) or self.task(role), {"dataset": dataset})
             both = changes.get("second_rate_seeds", self.second_rate_seeds)
             changes["second_rate_seeds"] = {**both, role: len(self.seeds)}
         return changed(self, {"tasks": tasks} | changes, besides=("epochs", "datasets", "every_target"))
@@ -288,93 +282,15 @@ def epoch_of(checkpoint: int | str) -> int:
     return int(numbers[-1])
 
 
-def _tasks(scale: str, shared: Mapping, xray: Mapping) -> dict[str, Task]:
+def _tasks(scale: str, xray: Mapping | None = None, **shared) -> dict[str, Task]:
     """A scale's targets: shared values, and what differs on xray (AUC, affine, no mixup, constant rate)."""
-    natural = {"metric": "accuracy"} | shared
-    chest = natural | {"metric": "auc", "augmentation": "affine", "mixup": 0.0, "steps": ()} | xray
+    chest = shared | {"metric": "auc", "augmentation": "affine", "mixup": 0.0, "steps": ()} | (xray or {})
     return {
-        role: Task(dataset=datasets[scale], **(chest if role == "xray" else natural))
+        role: Task(datasets[scale], **(chest if role == "xray" else shared))
         for role, datasets in DATASETS.items()
         if scale in datasets
     }
 
-
-# CI: shows that everything works and judges nothing; at most 1.8 million image-passes for all five questions.
-SMOKE = Scale(
-    name="smoke",
-    judged=False,
-    network="fixup_small8",
-    side=32,
-    precision="fp32",
-    source=Task(
-        dataset="embedded/source",
-        metric="accuracy",
-        train=4000,
-        test=600,
-        batch=32,
-        epochs=12,
-        steps=SOURCE_STEPS,
-        augmentation="crop-flip",
-        normalisation="own",
-    ),
-    source_rate=0.1,
-    constant_epochs=6,
-    tasks=_tasks(
-        "smoke",
-        dict(
-            train=160,
-            dev=100,
-            test=300,
-            batch=32,
-            epochs=80,
-            steps=LATE_STEPS,
-            augmentation="crop-flip",
-            normalisation="own",
-        ),
-        xray={},
-    ),
-    rates={"low": 0.03, "high": 0.1},
-    second_rate_seeds={"quickdraw": 1},
-    similarity_images=300,
-    shuffles=Shuffles(sizes=("*", 1, 8, 32), epochs=24, seeds=1, second_rate=False),
-    controls=Controls(
-        seeds={"real": 1},
-        rate="high",
-        sizes=("*", 8),
-        few_images=(20, 40, 80),
-        few_images_epochs=10,
-        distance_images=300,
-    ),
-    landscape=Landscape(
-        points=dict.fromkeys(TARGETS, 5),
-        outside=1,
-        partners=1,
-        same_init_seeds={"quickdraw": 3},
-        control_seeds={"quickdraw": 2},
-        flat_distances=(0.1, 0.3),
-        flat_directions=2,
-        detailed_pairs=1,
-        basin_deltas=(0.5,),
-    ),
-    criticality=Criticality(
-        whole_seeds=1,
-        rewind_epochs=2,
-        redraws=1,
-        images=40,
-        points=3,
-        noise_draws=1,
-        noise=(0.25,),
-        end_noise=(0.5, 0.125),
-        map_seeds=1,
-    ),
-    checkpoints=Checkpoints(
-        starts=(0, 1, 2, 4, 5, 8, 12),
-        epochs=16,
-        seeds=1,
-        rates=("low",),
-        constant_starts=(4, 5),
-    ),
-)
 
 # Two CPU cores, a few hours for all five questions, in parts; real images.
 LAPTOP = Scale(
@@ -384,32 +300,11 @@ LAPTOP = Scale(
     side=32,
     precision="fp32",
     source=Task(
-        dataset="tiny-imagenet",
-        metric="accuracy",
-        train=100_000,
-        test=10_000,
-        batch=64,
-        epochs=39,
-        steps=SOURCE_STEPS,
-        augmentation="crop-flip",
-        normalisation="own",
-        mixup=0.0,
+        "tiny-imagenet", train=100_000, test=10_000, batch=64, epochs=39, steps=SOURCE_STEPS, mixup=0.0
     ),
     source_rate=0.05,
     constant_epochs=18,
-    tasks=_tasks(
-        "laptop",
-        dict(
-            train=300,
-            test=1000,
-            batch=32,
-            epochs=200,
-            steps=LATE_STEPS,
-            augmentation="crop-flip",
-            normalisation="own",
-        ),
-        xray={},
-    ),
+    tasks=_tasks("laptop", train=300, test=1000, epochs=200),
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 3),
     similarity_images=1000,
@@ -454,78 +349,126 @@ LAPTOP = Scale(
     pretrained="shipped",
 )
 
+# CI: shows that everything works and judges nothing; at most 1.8 million image-passes for all five questions.
+SMOKE = LAPTOP.replace(
+    name="smoke",
+    judged=False,
+    network="fixup_small8",
+    source=Task("embedded/source", train=4000, test=600, epochs=12, steps=SOURCE_STEPS),
+    source_rate=0.1,
+    constant_epochs=6,
+    tasks=_tasks("smoke", train=160, dev=100, test=300, epochs=80),
+    rates={"low": 0.03, "high": 0.1},
+    second_rate_seeds={"quickdraw": 1},
+    similarity_images=300,
+    shuffles=Shuffles(sizes=("*", 1, 8, 32), epochs=24, seeds=1, second_rate=False),
+    controls={
+        "seeds": {"real": 1},
+        "sizes": ("*", 8),
+        "few_images": (20, 40, 80),
+        "few_images_epochs": 10,
+        "distance_images": 300,
+    },
+    landscape=Landscape(
+        points=dict.fromkeys(TARGETS, 5),
+        outside=1,
+        partners=1,
+        same_init_seeds={"quickdraw": 3},
+        control_seeds={"quickdraw": 2},
+        flat_distances=(0.1, 0.3),
+        flat_directions=2,
+        detailed_pairs=1,
+        basin_deltas=(0.5,),
+    ),
+    criticality=Criticality(
+        whole_seeds=1,
+        rewind_epochs=2,
+        redraws=1,
+        images=40,
+        points=3,
+        noise_draws=1,
+        noise=(0.25,),
+        end_noise=(0.5, 0.125),
+        map_seeds=1,
+    ),
+    checkpoints=Checkpoints(
+        starts=(0, 1, 2, 4, 5, 8, 12), epochs=16, seeds=1, rates=("low",), constant_starts=(4, 5)
+    ),
+    pretrained="train",
+)
+
 # One GPU of the H100 class, in parts of minutes; the same images at twice the side, the paper's network.
 GPU = LAPTOP.replace(
     name="gpu",
     network="fixup_resnet50_small",
     side=64,
-    source=dict(batch=256, epochs=60, augmentation="resized-crop-flip", mixup=0.7),
+    source={"batch": 256, "epochs": 60, "augmentation": "resized-crop-flip", "mixup": 0.7},
     source_rate=0.1,
     constant_epochs=30,
-    tasks={
-        role: changed(task, {} if role == "xray" else {"augmentation": "resized-crop-flip"})
-        for role, task in LAPTOP.tasks.items()
-    },
+    tasks=_tasks("laptop", train=300, test=1000, epochs=200, augmentation="resized-crop-flip"),
     rates={"low": 0.0025, "high": 0.0125},
-    shuffles=dict(sizes=("*", 1, 2, 4, 8, 16, 64)),
-    controls=dict(sizes=("*", 16, 64)),
-    criticality=dict(rewind_epochs=10, redraws=3, images=300, points=9, noise_draws=3, map_seeds=3),
-    checkpoints=dict(
-        starts=(0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
-        constant_starts=(20, 21, 30),
-    ),
+    shuffles={"sizes": ("*", 1, 2, 4, 8, 16, 64)},
+    controls={"sizes": ("*", 16, 64)},
+    criticality={
+        "rewind_epochs": 10,
+        "redraws": 3,
+        "images": 300,
+        "points": 9,
+        "noise_draws": 3,
+        "map_seeds": 3,
+    },
+    checkpoints={
+        "starts": (0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+        "constant_starts": (20, 21, 30),
+    },
     pretrained="train",
 )
 
 # The paper's own setting (section 3 and the official configuration): many GPU hours.
+AS_PRINTED = {"augmentation": "resized-crop-flip", "normalisation": "imagenet"}
 PAPER = LAPTOP.replace(
     name="paper",
     network="fixup_resnet50",
     side=224,
-    source=dict(
-        dataset="imagenet",
-        train=1_281_167,
-        test=50_000,
-        batch=256,
-        epochs=90,
-        augmentation="resized-crop-flip",
-        normalisation="imagenet",
-        mixup=0.7,
+    source=Task(
+        "imagenet", train=1_281_167, test=50_000, batch=256, epochs=90, steps=SOURCE_STEPS, **AS_PRINTED
     ),
     source_rate=0.1,
     constant_epochs=45,
     tasks=_tasks(
         "paper",
-        dict(
-            train=50_000,
-            test=50_000,
-            batch=32,
-            epochs=100,
-            steps=PAPER_STEPS,
-            augmentation="resized-crop-flip",
-            normalisation="imagenet",
-        ),
-        xray=dict(batch=256, epochs=200, random_epochs=400, rate_factor=8.0, normalisation="chexpert"),
+        xray={
+            "batch": 256,
+            "epochs": 200,
+            "random_epochs": 400,
+            "rate_factor": 8.0,
+            "normalisation": "chexpert",
+        },
+        train=50_000,
+        test=50_000,
+        epochs=100,
+        steps=PAPER_STEPS,
+        **AS_PRINTED,
     ),
     rates={"low": 0.02 / 8, "high": 0.1 / 8},
     similarity_images=20_000,
-    shuffles=dict(sizes=("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224), epochs=100),
-    controls=dict(sizes=("*", 56, 224), few_images=(1_000, 5_000, 20_000), distance_images=2000),
-    landscape=dict(points=dict.fromkeys(TARGETS, 50) | {"xray": 20}),
-    criticality=dict(
-        rewind_epochs=10,
-        redraws=3,
-        images=1000,
-        points=11,
-        noise_draws=5,
-        noise=(0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
-        end_noise=(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
-    ),
-    checkpoints=dict(
-        starts=(0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
-        epochs=100,
-        constant_starts=(30, 31, 45),
-    ),
+    shuffles={"sizes": ("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224), "epochs": 100},
+    controls={"sizes": ("*", 56, 224), "few_images": (1_000, 5_000, 20_000), "distance_images": 2000},
+    landscape={"points": dict.fromkeys(TARGETS, 50) | {"xray": 20}},
+    criticality={
+        "rewind_epochs": 10,
+        "redraws": 3,
+        "images": 1000,
+        "points": 11,
+        "noise_draws": 5,
+        "noise": (0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
+        "end_noise": (0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+    },
+    checkpoints={
+        "starts": (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
+        "epochs": 100,
+        "constant_starts": (30, 31, 45),
+    },
     pretrained="train",
 )
 

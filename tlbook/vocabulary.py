@@ -118,6 +118,15 @@ def at_last_epoch(table: pd.DataFrame, keys: Sequence[str] = ()) -> pd.DataFrame
     return table[table.epoch == table.groupby(keys).epoch.transform("max")]
 
 
+def p_t_and_ri_t(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """How P-T and RI-T end, a column each, in their role's metric: by role, block size where the table has
+    one, and seed. Each at its better rate by dev; NaN where a seed lacks one of the two."""
+    ends = headline(at_last_epoch(at_better_rate(table)))
+    keys = [name for name in ("role", "block_size", "block_fraction", "images", "seed") if name in table]
+    ends = ends[ends.split == split].pivot_table(index=keys, columns="init", values="value")
+    return ends.reindex(columns=list(INITS))
+
+
 def optimisation_speed(history: pd.DataFrame, metric: str) -> float:
     """The mean training metric over epochs 1 … last of one run (Figures 3 and 7, right); NaN if one is."""
     train = history[(history.split == "train") & (history.metric == metric) & (history.epoch >= 1)]

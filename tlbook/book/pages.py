@@ -6,7 +6,6 @@ import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,11 +17,10 @@ from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
 from tlbook.errors import TlbookError
 from tlbook.evidence import claims
-from tlbook.evidence.claims.rules import MINIMUM_RUNS, TRAINED
 from tlbook.question import Question
-from tlbook.questions.feature_reuse.summaries import worth as measured_worth
 
 MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
+NO_MODELS = "This page shows records: there are no models here to compute this on."
 LONG = 24  # rows of a table that a reader takes in at a glance
 VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "inconclusive": "?"}
 
@@ -102,10 +100,10 @@ def show(
 ) -> explorer.Explorer:
     """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
 
-    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, or a frame that is
-    shown as a table. Frames in ``more`` hold the paper's numbers, and are empty for a reader's own images.
-    Where nothing is recorded on real images, the first tab says so; a result without one of the tables says
-    that.
+    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, a frame that is shown
+    as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and are empty for a
+    reader's own images. Where nothing is recorded on real images, the first tab says so; a result without one
+    of the tables says that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)
@@ -120,6 +118,7 @@ def show(
         papers = [m.iloc[:0] if result.own_images and isinstance(m, pd.DataFrame) else m for m in more]
         drawn = draw(*(result.tables[name] for name in names), *papers)
         drawn = _table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+        drawn = Sentences(tuple(drawn)) if isinstance(drawn, list) else drawn
         frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
     return explorer.tabs(frames, label="Results")
 
@@ -143,33 +142,71 @@ def same_as(
 
     ``by_hand()`` gives a number, or one for each value of the column ``over``; ``where`` selects the rows of
     the table that they must equal, one for each. Raises TlbookError where one differs by more than
-    ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models:
-    ``by_hand`` is not called, and a sentence says so.
+    ``tolerance`` (relative, and absolute below 1). Where a page only shows records there are no models, and
+    runs that a reader chose may not give such rows (one seed has no pairs): ``by_hand`` is then not called,
+    and a sentence says so.
     """
-    built = next((result for result in results.values() if not result.recorded), None)
-    if built is None:
-        return Sentences(("This page shows records: there are no models here to compute this on.",))
-    rows = built.tables[table]
+    here = built(results)
+    if here is None:
+        return Sentences((NO_MODELS,))
+    rows = here.tables.get(table, pd.DataFrame(columns=list(where)))
     for name, value in where.items():
         rows = rows[rows[name] == value]
+    if rows.empty and (_options(here) or not here.provenance.get("as_it_stands", True)):
+        return Sentences((_lacks(here, table),))
     computed = by_hand()
     computed = dict(computed) if over else {"": computed}
     named = rows.set_index(over)[column] if over else rows.set_axis([""] * len(rows))[column]
     if named.index.has_duplicates or not set(computed) <= set(named.index):
         chosen = ", ".join(f"{name} {value}" for name, value in where.items())
         raise TlbookError(f"The table {table} has {len(rows)} rows where {chosen}: name one for each number.")
-    compared = pd.DataFrame({"by hand": computed, "in the table": named[list(computed)]})
-    apart = (compared["by hand"] - compared["in the table"]).abs()
-    wrong = apart > tolerance * compared["in the table"].abs().clip(lower=1)
+    shown = _held(
+        computed, {name: named[name] for name in computed}, f"{table} ", "in the table", tolerance, 1
+    )
+    return Table(shown.rename_axis(over).reset_index() if over else shown)
+
+
+def same(
+    results: Mapping[str, Results],
+    by_hand: Callable[[], Mapping[str, float]],
+    ours: Callable[[Mapping[str, pd.DataFrame]], Mapping[str, float]],
+    tolerance: float = 1e-4,
+) -> Table | Sentences:
+    """What a page computes by hand beside what the package's own functions compute, where no table has it.
+
+    ``ours`` is given this build's tables. Raises TlbookError where a number differs by more than
+    ``tolerance`` (relative); where a page only shows records, neither is called, and a sentence says so.
+    """
+    here = built(results)
+    if here is None:
+        return Sentences((NO_MODELS,))
+    computed, expected = dict(by_hand()), dict(ours(here.tables))
+    if computed.keys() != expected.keys():
+        raise TlbookError(f"By hand there are {', '.join(computed)}, else {', '.join(expected)}.")
+    shown = _held(computed, expected, "", "by the package", tolerance, 0)
+    return Table(shown.rename_axis("of").reset_index())
+
+
+def built(results: Mapping[str, Results]) -> Results | None:
+    """The result of this build, whose models are here; None where a page only shows records."""
+    return next((result for result in results.values() if not result.recorded), None)
+
+
+def _held(
+    computed: Mapping, expected: Mapping, what: str, where: str, tolerance: float, least: float
+) -> pd.DataFrame:
+    """Numbers by hand and those expected, side by side, refused where they are further apart than
+    ``tolerance`` times the expected (or ``least``, if that is more)."""
+    compared = pd.DataFrame({"by hand": computed, where: expected}).loc[list(computed)]
+    apart = (compared["by hand"] - compared[where]).abs()
+    wrong = apart > tolerance * compared[where].abs().clip(lower=least)
     wrong |= compared.isna().sum(axis=1) == 1
     if wrong.any():
-        one = compared[wrong].iloc[0]
+        name, one = compared.index[wrong][0], compared[wrong].iloc[0]
         raise TlbookError(
-            f"By hand {table} {compared.index[wrong][0]} is {one['by hand']:.6g}, and in the table it is "
-            f"{one['in the table']:.6g}."
+            f"By hand {what}{name} is {one['by hand']:.6g}, and {where} it is {one[where]:.6g}."
         )
-    shown = compared.rename_axis(over).reset_index() if over else compared
-    return Table(shown)
+    return compared
 
 
 def _table(frame: pd.DataFrame) -> Table | explorer.Explorer:
@@ -185,44 +222,6 @@ def _lacks(result: Results, table: str) -> str:
     if result.recorded:
         return f"The table `{table}` is not recorded at scale {result.scale} yet."
     return f"These runs do not give the table `{table}`: it needs more of them, or images that are not here."
-
-
-def worth(found: Mapping[str, Results]) -> explorer.Explorer:
-    """What P gave on each target, in a sentence or two, for every result of question 1."""
-
-    def said(*tables: pd.DataFrame) -> Sentences:
-        return Sentences(tuple(map(in_words, measured_worth(*tables).itertuples())))
-
-    return show(found, said, ("learning_curves", "domains", "convergence"))
-
-
-def in_words(row) -> str:
-    """A row of `tlbook.questions.feature_reuse.summaries` as a reader wants to be told it."""
-    auc = row.metric == "auc"
-
-    def said(value: float, digits: int = 1) -> str:
-        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
-
-    name = Path(row.dataset).name if row.dataset.startswith(scales.FOLDER) else row.dataset
-    digits = 3 if auc else 1
-    gain, low, high = f"{row.gain:+.{digits}f}", f"{row.low:.{digits}f}", f"{row.high:.{digits}f}"
-    enough = row.n >= MINIMUM_RUNS
-    sentences = [
-        f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "
-        f"{said(row.chance, 0)}): P-T ends at {said(row.p_t)}, RI-T at {said(row.ri_t)}.",
-        f"P gave {gain} {'of AUC' if auc else 'points'} "
-        + (f"(95 % interval {low} to {high}, {row.n} runs of each)." if enough
-           else f"({row.n} run(s) of each, too few for an interval)."),
-    ]  # fmt: skip
-    if row.sooner == row.sooner:
-        share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
-        sentences.append(f"P-T passed RI-T's end after {share} of its training.")
-    if row.training < TRAINED[row.metric]:
-        sentences.append(
-            f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "
-            "only mean that it needed longer."
-        )
-    return " ".join(sentences)
 
 
 def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
@@ -260,19 +259,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _command(result: Results) -> str:
-    """What makes a result again; roles and seeds are named where they are not the scale's own."""
+def _options(result: Results) -> list[str]:
+    """The roles and seeds of a result as options of a command, where they are not the scale's own."""
     chosen = {
-        "target": (result.roles, scales.TARGETS),
+        "target": (result.roles, scales.get(result.scale).targets),
         "seed": (result.provenance["seeds"], scales.get(result.scale).seeds),
     }
-    options = [
+    return [
         f"--{name} {value}"
         for name, (own, usual) in chosen.items()
         if list(own) != list(usual)
         for value in own
     ]
-    return " ".join([f"tlbook reproduce --scale {result.scale} --only {result.question.name}", *options])
+
+
+def _command(result: Results) -> str:
+    """What makes a result again."""
+    command = f"tlbook reproduce --scale {result.scale} --only {result.question.name}"
+    return " ".join([command, *_options(result)])
 
 
 def verdicts(found: Mapping[str, Results], which) -> explorer.Explorer:
@@ -329,9 +333,9 @@ def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
         rows = records.load(scale.name, "feature_reuse", "domains").set_index("role")
         shown = (scales.SOURCE, *given.targets)
         return rows.loc[[role for role in shown if role in rows.index]].reset_index()
-    from tlbook.questions.setup import study as setup
+    from tlbook.questions import grid
 
-    return setup.domains(scale, given.targets)
+    return grid.domains(scale, given.targets)
 
 
 def costs(question: Question, given: Parameters) -> pd.DataFrame:

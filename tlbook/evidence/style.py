@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tlbook.scales import INITS, PIXELS, RATES
+from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 from tlbook.vocabulary import roles
 
 # Okabe & Ito's colours; inits also differ in marker, rates in dashes.
@@ -21,8 +22,10 @@ INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
 CONTROL_COLOURS = {"MeanVar-T": "#009E73", "Permuted-T": "#CC79A7"}
 CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
-ROLE_COLOURS = {"real": "#009E73", "clipart": "#D55E00", "quickdraw": "#0072B2", "xray": "#CC79A7"}
-ROLE_MARKERS = {"real": "o", "clipart": "s", "quickdraw": "^", "xray": "D"}
+ROLE_COLOURS = dict(
+    zip(TARGETS, cycle(("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")), strict=False)
+)
+ROLE_MARKERS = dict(zip(TARGETS, cycle("os^DvP*"), strict=False))
 PAIR_COLOURS = {
     "P-T & P-T": "#0072B2",
     "P-T & RI-T": "#009E73",
@@ -72,11 +75,11 @@ def block_order(sizes: Iterable[str]) -> list[str]:
 
 
 def panels(
-    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True
+    count: int, width: float = 3.6, height: float = 2.8, sharey: bool = True, columns: int = 2
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels of that size in inches, two a row, with one y axis for all or one each."""
+    """A figure of ``count`` panels of that size in inches, ``columns`` a row, sharing the y axis or not."""
     apply()
-    columns = min(count, 2)
+    columns = min(count, columns)
     rows = -(-count // columns)
     size = (width * columns + 0.6, height * rows)
     figure, axes = plt.subplots(
@@ -104,6 +107,8 @@ def legend(figure: Figure, handles: Mapping[str, Artist] | None = None, columns:
         for ax in figure.axes:
             for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
                 found.setdefault(label, handle)
+            if ax.get_legend():
+                ax.get_legend().remove()
     if found:
         ncols = min(len(found), columns)
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, **how)

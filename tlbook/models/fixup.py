@@ -13,6 +13,7 @@ their weights are used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod, sqrt
 
@@ -40,6 +41,7 @@ class Architecture:
     stem: str
 
 
+_BLOCKS = {"basic": ((3, 3), 1), "bottleneck": ((1, 3, 1), 4)}  # kernels, and how wider the end is
 _OFFICIAL_WIDTHS = (64, 128, 256, 512)
 
 NETWORKS: dict[str, Architecture] = {
@@ -73,76 +75,46 @@ def _conv_bias(x: Tensor, conv: nn.Conv2d, bias: Tensor, scale: Tensor | None = 
     return F.conv2d(x, weight, bias.expand(conv.out_channels), conv.stride, conv.padding)
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions; a new stride or width passes the shortcut through a bare 1x1 convolution."""
+class Block(nn.Module):
+    """Convolutions `conv1`, `conv2`, … beside a shortcut; a new stride or width passes the shortcut through a
+    bare 1x1 convolution. The first 3x3 convolution has the stride. Names are the official ones.
+    """
 
-    expansion, convolutions = 1, 2
-
-    def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
+    def __init__(self, inputs: int, width: int, outputs: int, kernels: Sequence[int], stride: int):
         super().__init__()
-        self.bias1a = _scalar(0.0)
-        self.conv1 = _conv(inputs, width, 3, stride)
-        self.bias1b = _scalar(0.0)
-        self.bias2a = _scalar(0.0)
-        self.conv2 = _conv(width, width, 3)
-        self.scale = _scalar(1.0)
-        self.bias2b = _scalar(0.0)
+        same = stride == 1 and inputs == outputs
+        downsample = None if same else _conv(inputs, outputs, 1, stride)  # drawn first, as officially
+        self.convolutions = len(kernels)
+        strides = [stride if k == kernels.index(3) else 1 for k in range(len(kernels))]
+        channels = [inputs, *[width] * (len(kernels) - 1), outputs]
+        for k, kernel in enumerate(kernels, 1):
+            setattr(self, f"bias{k}a", _scalar(0.0))
+            setattr(self, f"conv{k}", _conv(channels[k - 1], channels[k], kernel, strides[k - 1]))
+            if k == len(kernels):
+                self.scale = _scalar(1.0)
+            setattr(self, f"bias{k}b", _scalar(0.0))
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) to (n, width, h / stride, w / stride)."""
-        biased = _add(x, self.bias1a)
-        out = _conv_bias(biased, self.conv1, self.bias1b).relu_()
-        out = _conv_bias(_add(out, self.bias2a), self.conv2, self.bias2b, self.scale)
+        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        out = biased = _add(x, self.bias1a)
+        for k in range(1, self.convolutions + 1):
+            conv, bias = getattr(self, f"conv{k}"), getattr(self, f"bias{k}b")
+            if k > 1:
+                out = _add(out.relu_(), getattr(self, f"bias{k}a"))
+            out = _conv_bias(out, conv, bias, self.scale if k == self.convolutions else None)
         shortcut = x if self.downsample is None else self.downsample(biased)
         return (out + shortcut).relu_()
 
     def initialise(self, blocks: int) -> None:
-        """Fixup's draw for a block of two convolutions in a network of that many blocks."""
-        _normal(self.conv1, blocks**-0.5)
-        nn.init.zeros_(self.conv2.weight)
+        """Fixup's draw for a block of m convolutions in a network of so many blocks: all but the last by He,
+        times blocks^(-1 / (2m - 2)); the last is 0, so that a fresh block passes its shortcut on."""
+        *first, last = (getattr(self, f"conv{k}") for k in range(1, self.convolutions + 1))
+        for conv in first:
+            _normal(conv, blocks ** (-1 / (2 * self.convolutions - 2)))
+        nn.init.zeros_(last.weight)
         if self.downsample is not None:
             _normal(self.downsample)
-
-
-class BottleneckBlock(nn.Module):
-    """1x1, 3x3 (which has the stride), 1x1 convolutions; the output has four times the width."""
-
-    expansion, convolutions = 4, 3
-
-    def __init__(self, inputs: int, width: int, stride: int, downsample: nn.Conv2d | None):
-        super().__init__()
-        self.bias1a = _scalar(0.0)
-        self.conv1 = _conv(inputs, width, 1)
-        self.bias1b = _scalar(0.0)
-        self.bias2a = _scalar(0.0)
-        self.conv2 = _conv(width, width, 3, stride)
-        self.bias2b = _scalar(0.0)
-        self.bias3a = _scalar(0.0)
-        self.conv3 = _conv(width, width * self.expansion, 1)
-        self.scale = _scalar(1.0)
-        self.bias3b = _scalar(0.0)
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, inputs, h, w) to (n, 4 width, h / stride, w / stride)."""
-        biased = _add(x, self.bias1a)
-        out = _conv_bias(biased, self.conv1, self.bias1b).relu_()
-        out = _conv_bias(_add(out, self.bias2a), self.conv2, self.bias2b).relu_()
-        out = _conv_bias(_add(out, self.bias3a), self.conv3, self.bias3b, self.scale)
-        shortcut = x if self.downsample is None else self.downsample(biased)
-        return (out + shortcut).relu_()
-
-    def initialise(self, blocks: int) -> None:
-        """Fixup's draw for a block of three convolutions in a network of that many blocks."""
-        _normal(self.conv1, blocks**-0.25)
-        _normal(self.conv2, blocks**-0.25)
-        nn.init.zeros_(self.conv3.weight)
-        if self.downsample is not None:
-            _normal(self.downsample)
-
-
-_BLOCKS = {"basic": BasicBlock, "bottleneck": BottleneckBlock}
 
 
 def _normal(conv: nn.Conv2d, factor: float = 1.0) -> None:
@@ -172,26 +144,21 @@ class FixupResNet(Network):
         self.conv1 = _conv(3, width, 7 if large else 3, stride=2)
         self.bias1 = _scalar(0.0)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if large else nn.Identity()
+        kernels, expansion = _BLOCKS[architecture.block]
         stages = zip(architecture.widths, architecture.blocks, strict=True)
-        for number, (outputs, blocks) in enumerate(stages, 1):
-            stage, width = self._stage(width, outputs, blocks, stride=1 if number == 1 else 2)
-            self.add_module(f"layer{number}", stage)
+        for number, (inner, blocks) in enumerate(stages, 1):
+            inputs, width = width, inner * expansion
+            stage = [Block(inputs, inner, width, kernels, stride=1 if number == 1 else 2)]
+            stage += [Block(width, inner, width, kernels, stride=1) for _ in range(blocks - 1)]
+            self.add_module(f"layer{number}", nn.Sequential(*stage))
         self.bias2 = _scalar(0.0)
         self.fc = nn.Linear(width, classes)
         for block in self.blocks().values():
             block.initialise(sum(architecture.blocks))
 
-    def _stage(self, inputs: int, width: int, blocks: int, stride: int) -> tuple[nn.Sequential, int]:
-        """That many blocks, the first with the stride, and the number of channels that leave them."""
-        kind = _BLOCKS[self.architecture.block]
-        outputs = width * kind.expansion
-        downsample = _conv(inputs, outputs, 1, stride) if stride != 1 or inputs != outputs else None
-        first = kind(inputs, width, stride, downsample)
-        return nn.Sequential(first, *(kind(outputs, width, 1, None) for _ in range(blocks - 1))), outputs
-
     def blocks(self) -> dict[str, nn.Module]:
         """The residual blocks by name, "layer1.0" and so on, from the input to the output."""
-        return {name: m for name, m in self.named_modules() if isinstance(m, tuple(_BLOCKS.values()))}
+        return {name: m for name, m in self.named_modules() if isinstance(m, Block)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, 3, side, side), normalised, to logits (n, classes)."""

@@ -46,15 +46,19 @@ def of_every_scale(question: Question, targets: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for name, scale in scales.SCALES.items():
-        ours = (
-            {} if scale.pretrained != "shipped" or weight_files.is_shipped(name) else {"pretrained": "train"}
-        )
-        scale = scale.replace(declared=True, **ours)
-        new = plan(scale, targets, scale.seeds).set_index("question").loc[question.name]
-        needed = len(question.study().runs(scale, targets, scale.seeds))
+        scale = with_p(scale.replace(declared=True))
+        there = [role for role in targets if role in scale.targets]
+        new = plan(scale, there, scale.seeds).set_index("question").loc[question.name]
+        needed = len(question.study().runs(scale, there, scale.seeds))
         counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
         rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
     return pd.DataFrame(rows)
+
+
+def with_p(scale: Scale) -> Scale:
+    """The scale, with a P that is trained where one would be shipped and is not yet."""
+    there = scale.pretrained != "shipped" or weight_files.is_shipped(scale.name)
+    return scale if there else scale.replace(pretrained="train")
 
 
 def throughput(scale: Scale, seconds: float = 2.0) -> float:

@@ -20,7 +20,7 @@ def scales_table() -> pd.DataFrame:
 def _properties(scale: scales.Scale) -> dict[str, str]:
     tasks = scale.tasks.values()
     return {
-        **{role: _breakable(dataset) for role, dataset in scale.datasets.items()},
+        **{r: _breakable(scale.datasets.get(r, "–")) for r in (scales.SOURCE, *scales.TARGETS)},
         "network": _breakable(scale.network),
         "input": f"{scale.side} px",
         "pre-training": f"{scale.source.train:,} images × {scale.source.epochs} epochs",

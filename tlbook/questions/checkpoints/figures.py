@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,8 +13,10 @@ from matplotlib.patches import Patch
 
 from tlbook import vocabulary
 from tlbook.evidence import style
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints.method import by_seed, source_at
+from tlbook.questions.checkpoints.summaries import drops, first_good_enough
 
+TABLES = ("finetuned", "source_accuracy", "tuning_curves")  # that the explorer shows
 RATE_MARKERS = {"low": "v", "high": "^"}
 P_T, RI_T = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
 CONSTANT = "#E69F00"  # the second pre-training
@@ -21,6 +24,7 @@ SHADE, DROP = "0.88", {"color": "0.45", "linestyle": ":", "linewidth": 1}
 MODEL_LINES = {"constant": (":", "0.45"), "line": ("--", "0.3"), "power law": ("-", "black")}
 RING = {"color": "black", "marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
 GREY = {"color": "0.75", "linewidth": 3}  # the last checkpoint, to compare with
+PANEL = {"width": 4.2, "height": 3.0, "sharey": False}
 LINEAR = 2.0  # points around 0 that are drawn to scale where gaps are
 
 
@@ -31,114 +35,102 @@ def finetuned(table: pd.DataFrame, source: pd.DataFrame, what: str = "test") -> 
     paper) or "speed", the mean training metric over epochs (right). Lines join means at the better rate by
     dev, bars span all seeds, the marker says which rate it was; the other rate's means are hollow.
     """
-    prefix, split = ("mean_", "train") if what == "speed" else ("", "test")
+    prefix, split, words = ("mean_", "train", "mean training") if what == "speed" else ("", "test", "test")
     shown = vocabulary.headline(table, prefix)
     shown = shown[shown.split == split]
     better = vocabulary.at_better_rate(table).groupby(["role", "checkpoint"]).rate.first()
-    roles = vocabulary.roles(shown)
-    figure, axes = _panels(len(roles))
-    for number, (ax, role) in enumerate(zip(axes, roles, strict=True)):
-        own = shown[shown.role == role]
-        order = sorted(own.checkpoint.unique())
-        _shade(ax, order, source, last=number == len(roles) - 1 or number % 2 == 1)
-        _both_rates(ax, own, order, better[role])
-        ax.set_title(role)
+    figure, panels = style.by_role(shown, **PANEL)
+    for role, rows, ax in panels:
+        order = sorted(rows.checkpoint.unique())
+        _shade(ax, order, source, labelled=ax in (panels[-1][2], *(panel[2] for panel in panels[1::2])))
+        _both_rates(ax, rows, order, better[role])
         ax.set_xticks(range(len(order)), order)
         ax.set_xlabel("epochs of pre-training")
-    style.label_metric(axes, shown, "mean training" if what == "speed" else "test")
-    _legend(figure, shown, source)
+    style.label_metric([ax for _, _, ax in panels], shown, words)
+    style.legend(figure, _marks(shown, source))
     name = "mean training metric over epochs" if what == "speed" else "final test metric"
     return style.described(figure, f"{name} against the checkpoint that fine-tuning started from")
 
 
-def _both_rates(ax: Axes, own: pd.DataFrame, order: list[int], better: pd.Series) -> None:
+def _both_rates(ax: Axes, rows: pd.DataFrame, order: list[int], better: pd.Series) -> None:
     """One role's means and spans: a line through the better rates, hollow marks at the other."""
-    ends = own.groupby(["checkpoint", "rate"]).value.agg(["mean", "min", "max"])
+    ends = rows.groupby(["checkpoint", "rate"]).value.agg(["mean", "min", "max"])
     line = [ends.loc[(checkpoint, better[checkpoint]), "mean"] for checkpoint in order]
     ax.plot(range(len(order)), line, color=P_T, linewidth=1.5)
-    for (checkpoint, rate), found in ends.iterrows():
-        is_better = better[checkpoint] == rate
-        colour = P_T if checkpoint else RI_T
-        ax.errorbar(
-            order.index(checkpoint) + (0 if is_better else 0.12),
-            found["mean"],
-            [[found["mean"] - found["min"]], [found["max"] - found["mean"]]] if is_better else None,
-            marker=RATE_MARKERS[rate],
-            markersize=6 if is_better else 5,
-            markerfacecolor=colour if is_better else "white",
-            color=colour,
-            alpha=1 if is_better else 0.6,
-            capsize=2,
-        )
+    for (checkpoint, rate), (mean, lowest, highest) in ends.iterrows():
+        place, colour = order.index(checkpoint), P_T if checkpoint else RI_T
+        look = {"color": colour, "marker": RATE_MARKERS[rate]}
+        if better[checkpoint] == rate:
+            ax.errorbar(place, mean, [[mean - lowest], [highest - mean]], markersize=6, capsize=2, **look)
+        else:
+            ax.plot(place + 0.12, mean, markersize=5, markerfacecolor="white", alpha=0.6, **look)
 
 
-def _shade(ax: Axes, order: list[int], source: pd.DataFrame, last: bool) -> None:
+def _shade(ax: Axes, order: list[int], source: pd.DataFrame, labelled: bool) -> None:
     """The source's accuracy behind a panel, on an axis at its right, and where its learning rate drops."""
-    accuracy = measures.source_at(source).reindex(order)
+    accuracy = source_at(source).reindex(order)
     if accuracy.notna().any():
         behind = ax.twinx()
         behind.fill_between(range(len(order)), 0, accuracy, color=SHADE, linewidth=0)
         behind.set_ylim(0, 100 if accuracy.max() > 60 else 60 if accuracy.max() > 40 else 40)
         behind.grid(False)
-        behind.set_ylabel("source accuracy (%)" if last else "")
+        behind.set_ylabel("source accuracy (%)" if labelled else "")
         ax.set_zorder(behind.get_zorder() + 1)
         ax.patch.set_visible(False)
-    for step in measures.drops(source):
+    for step in drops(source):
         before = [place for place, epoch in enumerate(order) if epoch <= step]
         if before and before[-1] + 1 < len(order):
             ax.axvline(before[-1] + 0.5, **DROP)
 
 
-def _legend(figure: Figure, shown: pd.DataFrame, source: pd.DataFrame) -> None:
-    """What marks, shade and dotted lines mean, below the panels."""
-    mark = {"color": P_T, "linestyle": "none"}
-    handles = [
-        Line2D([], [], marker=RATE_MARKERS[rate], label=f"better rate: {rate}", **mark)
-        for rate in vocabulary.rates(shown)
-    ]
-    if len(handles) > 1:
-        handles += [Line2D([], [], marker="v", markerfacecolor="white", label="the other rate", **mark)]
+def _marks(shown: pd.DataFrame, source: pd.DataFrame) -> dict[str, Artist]:
+    """What marks, shade and dotted lines mean, by what is said of them."""
+
+    def mark(marker: str, colour: str = P_T, **how) -> Line2D:
+        return Line2D([], [], marker=marker, color=colour, linestyle="none", **how)
+
+    rates = vocabulary.rates(shown)
+    said = {f"better rate: {rate}": mark(RATE_MARKERS[rate]) for rate in rates}
+    if len(rates) > 1:
+        said["the other rate"] = mark("v", markerfacecolor="white")
     if (shown.checkpoint == 0).any():
-        handles += [Line2D([], [], marker="v", color=RI_T, linestyle="none", label="random weights")]
-    if measures.source_at(source).notna().any():
-        handles += [Patch(color=SHADE, label="source accuracy (right axis)")]
-    if measures.drops(source):
-        handles += [Line2D([], [], label="pre-training's rate drops", **DROP)]
-    _below(figure, handles)
+        said["random weights"] = mark("v", RI_T)
+    if source_at(source).notna().any():
+        said["source accuracy (right axis)"] = Patch(color=SHADE)
+    if drops(source):
+        said["pre-training's rate drops"] = Line2D([], [], **DROP)
+    return said
 
 
 def gap_to_last(behind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """How far each checkpoint is from the last one, beside the paper's, against its share of pre-training.
+    """How far each checkpoint is from the last one, with the paper's, against its share of pre-training.
 
-    ``behind`` is the table behind_last, ``paper`` the frame `tlbook.evidence.paper.figure7`. The band is the 95 %
-    interval around the last; a ring marks the first checkpoint that the last does not beat beyond noise. The
-    vertical axis is to scale near 0 only.
+    ``behind`` is the table behind_last, ``paper`` the frame `tlbook.evidence.paper.figure7`. The band is the
+    95 % interval around the last; a ring marks the first checkpoint that the last does not beat beyond noise.
+    The vertical axis is to scale near 0 only.
     """
-    roles = vocabulary.roles(behind)
-    figure, axes = _panels(len(roles), sharey=True)
-    for ax, role in zip(axes, roles, strict=True):
-        own = behind[behind.role == role].sort_values("checkpoint")
-        noise = (own.high - own.low)[:-1].max() / 2
-        if np.isfinite(noise):
+    figure, panels = style.by_role(behind, **PANEL | {"sharey": True})
+    for role, rows, ax in panels:
+        first, noise = first_good_enough(rows)
+        if first is not None:
             ax.axhspan(-noise, noise, color=SHADE, linewidth=0)
-            first = own[own.low <= 0].iloc[0]
             ax.plot(first.checkpoint_fraction, -first.value, **RING)
         theirs = paper[(paper.role == role) & (paper.metric == "accuracy")]
         if len(theirs):
             end = theirs.value[theirs.checkpoint_fraction.idxmax()]
             ax.plot(theirs.checkpoint_fraction, theirs.value - end, **style.PAPER)
+        ours = rows.sort_values("checkpoint")
         look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role]}
-        ax.plot(own.checkpoint_fraction, -own.value, linewidth=1.2, markersize=5, **look)
+        ax.plot(ours.checkpoint_fraction, -ours.value, linewidth=1.2, markersize=5, **look)
         _share_axis(ax)
-        ax.set_title(role)
         ax.set_ylabel("metric minus the last's (points)")
-    handles = [
-        Line2D([], [], color="0.3", marker="o", markersize=5, label="ours, mean over seeds"),
-        Line2D([], [], label="paper", **style.PAPER),
-        Patch(color=SHADE, label="within noise of the last (95 %)"),
-        Line2D([], [], label="first that is good enough", **RING),
-    ]
-    _below(figure, handles)
+    handles = {
+        "ours, mean over seeds": Line2D([], [], color="0.3", marker="o", markersize=5),
+        "paper": Line2D([], [], **style.PAPER),
+        "within noise of the last (95 %)": Patch(color=SHADE),
+        "first that is good enough": Line2D([], [], **RING),
+    }
+    style.legend(figure, handles, columns=2)
     words = "Test metric from each checkpoint minus the last's against the share of pre-training"
     return style.described(figure, f"{words}, ours and the paper's")
 
@@ -163,81 +155,74 @@ def saturation(table: pd.DataFrame, source: pd.DataFrame, fits: pd.DataFrame, cu
     means; the band is the power law's. A dotted line stands where one more point of source accuracy stops
     paying, if that is within what was seen.
     """
-    roles = vocabulary.roles(fits)
-    figure, axes = _panels(len(roles))
-    accuracy = measures.source_at(source)
-    for ax, role in zip(axes, roles, strict=True):
+    figure, panels = style.by_role(fits, **PANEL)
+    for role, fitted, ax in panels:
         of_role = table[table.role == role]
         metric = vocabulary.metric_of(of_role)
-        values = measures.by_seed(of_role).drop(columns=0, errors="ignore") / vocabulary.points(metric)
+        values = by_seed(of_role).drop(columns=0, errors="ignore") / vocabulary.points(metric)
+        accuracy = source_at(source).reindex(values.columns)
         look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role], "linestyle": "none"}
         for _, of_seed in values.iterrows():
-            ax.plot(accuracy.reindex(values.columns), of_seed, markersize=3, alpha=0.45, **look)
-        ax.plot(accuracy.reindex(values.columns), values.mean(), markersize=6, **look)
-        own = fits[fits.role == role].set_index(["model", "metric"])
-        _fitted(ax, curves[curves.role == role], own)
-        stops, top = own.value["power law", "stops_paying"], accuracy.reindex(values.columns).max()
-        if stops <= top:
-            ax.axvline(stops, **DROP)
-        ax.set_title(role)
+            ax.plot(accuracy, of_seed, markersize=3, alpha=0.45, **look)
+        ax.plot(accuracy, values.mean(), markersize=6, **look)
+        numbers = fitted.set_index(["model", "metric"]).value
+        _fitted(ax, curves[curves.role == role], numbers)
+        if numbers["power law", "stops_paying"] <= accuracy.max():
+            ax.axvline(numbers["power law", "stops_paying"], **DROP)
         ax.set_xlabel("source accuracy (%)")
         ax.set_ylabel(f"test {style.WORDS[metric]}")
         ax.legend(loc="lower right", fontsize="x-small", title="Akaike weight", title_fontsize="x-small")
-    figure.tight_layout()
     words = "Test metric on the target against source accuracy, a mark a checkpoint, with a constant, a line"
     return style.described(figure, f"{words} and a saturating power law fitted")
 
 
-def _fitted(ax: Axes, curves: pd.DataFrame, fits: pd.DataFrame) -> None:
+def _fitted(ax: Axes, curves: pd.DataFrame, numbers: pd.Series) -> None:
     """The fitted curves of one role, each named with its Akaike weight, and the power law's band."""
     low, high = ax.get_ylim()
     for model, (line, colour) in MODEL_LINES.items():
-        own = curves[curves.model == model]
-        label = f"{model}: {fits.value[model, 'weight']:.2f}"
-        ax.plot(own.source, own.value, linestyle=line, color=colour, linewidth=1.2, label=label)
+        curve = curves[curves.model == model]
+        label = f"{model}: {numbers[model, 'weight']:.2f}"
+        ax.plot(curve.source, curve.value, linestyle=line, color=colour, linewidth=1.2, label=label)
         if model == "power law":
-            ax.fill_between(own.source, own.low, own.high, color="0.5", alpha=0.2, linewidth=0)
+            ax.fill_between(curve.source, curve.low, curve.high, color="0.5", alpha=0.2, linewidth=0)
     spare = 0.15 * (high - low)
     ax.set_ylim(low - 2 * spare, high + spare)  # room for the legend; a wild band must not set the scale
 
 
 def constant_rate(table: pd.DataFrame, source: pd.DataFrame, constant: pd.DataFrame) -> Figure:
-    """P beside the second pre-training at a constant rate: source accuracy, then each role's test metric.
+    """P and the second pre-training at a constant rate: source accuracy, then each role's test metric.
 
     The tables finetuned, source_accuracy and constant_rate; both at the same rate of fine-tuning. Lines are
     means, bars span all seeds; dotted lines are the drops of P's rate.
     """
     rate = constant.loc[constant.rate != "-", "rate"].iloc[0]
-    same = vocabulary.headline(table[(table.rate == rate) & (table.split == "test")])
-    theirs = vocabulary.headline(constant[(constant.rate == rate) & (constant.split == "test")])
+    same, other = (
+        vocabulary.headline(rows[(rows.rate == rate) & (rows.split == "test")]) for rows in (table, constant)
+    )
     roles = vocabulary.roles(same)
-    figure, axes = _panels(len(roles) + 1)
-    first, *others = axes
-    known = measures.source_at(source)
-    known = known.reindex(range(int(known.index.max()) + 1)).dropna()
-    first.plot(known.index, known, color=P_T, linewidth=1.5)
-    second = measures.source_at(constant[constant.role == "source"])
-    first.plot(second.index, second, color=CONSTANT, linewidth=1.5)
+    figure, (first, *others) = style.panels(len(roles) + 1, **PANEL)
+    for rows, colour in ((source, P_T), (constant[constant.role == "source"], CONSTANT)):
+        known = source_at(rows)
+        first.plot(known.index, known, color=colour, linewidth=1.5)
     first.set_ylabel("source accuracy (%)")
-    first.set_title("source")
     for ax, role in zip(others, roles, strict=True):
-        for rows, colour, marker in ((same, P_T, "o"), (theirs, CONSTANT, "D")):
-            ends = rows[(rows.role == role) & (rows.checkpoint > 0)].groupby("checkpoint").value
-            ends = ends.agg(["mean", "min", "max"])
-            bars = [ends["mean"] - ends["min"], ends["max"] - ends["mean"]]
-            ax.errorbar(ends.index, ends["mean"], bars, color=colour, marker=marker, markersize=5, capsize=2)
-        ax.set_title(role)
+        for rows, colour, marker in ((same, P_T, "o"), (other, CONSTANT, "D")):
+            values = rows[(rows.role == role) & (rows.checkpoint > 0)].groupby("checkpoint").value
+            mean, lowest, highest = values.mean(), values.min(), values.max()
+            look = {"color": colour, "marker": marker, "markersize": 5, "capsize": 2}
+            ax.errorbar(mean.index, mean, [mean - lowest, highest - mean], **look)
     style.label_metric(others, same, "test")
-    for ax in axes:
+    for ax, title in zip((first, *others), ("source", *roles), strict=True):
+        ax.set_title(title)
         ax.set_xlabel("epochs of pre-training")
-        for step in measures.drops(source):
+        for step in drops(source):
             ax.axvline(step + 0.5, **DROP)
-    handles = [
-        Line2D([], [], color=P_T, marker="o", label="P: its rate drops"),
-        Line2D([], [], color=CONSTANT, marker="D", label="second pre-training: constant rate"),
-        Line2D([], [], label="P's rate drops", **DROP),
-    ]
-    _below(figure, handles)
+    handles = {
+        "P: its rate drops": Line2D([], [], color=P_T, marker="o"),
+        "second pre-training: constant rate": Line2D([], [], color=CONSTANT, marker="D"),
+        "P's rate drops": Line2D([], [], **DROP),
+    }
+    style.legend(figure, handles)
     return style.described(
         figure, f"Source accuracy and test metrics from P and from a pre-training at a constant rate ({rate})"
     )
@@ -289,11 +274,11 @@ def _endings(ax: Axes, ends: pd.DataFrame, checkpoint: int) -> None:
 
 def _on_the_source(ax: Axes, source: pd.DataFrame, checkpoint: int) -> None:
     """The source's accuracy over pre-training, the checkpoint marked."""
-    accuracy = measures.source_at(source)
+    accuracy = source_at(source)
     ax.plot(accuracy.index, accuracy, color="0.5", linewidth=1.2)
     if np.isfinite(accuracy.get(checkpoint, np.nan)):
         ax.plot(checkpoint, accuracy[checkpoint], "o", color=P_T if checkpoint else RI_T, markersize=8)
-    for step in measures.drops(source):
+    for step in drops(source):
         ax.axvline(step + 0.5, **DROP)
     ax.set_xlabel("epochs of pre-training")
     ax.set_ylabel("source accuracy (%)")
@@ -321,25 +306,6 @@ def _learning(ax: Axes, curves: pd.DataFrame, checkpoint: int, best: str) -> Non
 
 def frames(tables: dict[str, pd.DataFrame], role: str) -> dict[str, Figure]:
     """`one_checkpoint` for every checkpoint of a role, by its epochs, as a reader moves through them."""
-    three = [tables[name] for name in ("finetuned", "source_accuracy", "tuning_curves")]
-    epochs = sorted(three[0].checkpoint[three[0].role == role].unique())
-    return {str(epoch): one_checkpoint(*three, role, int(epoch)) for epoch in epochs}
-
-
-def _panels(count: int, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, two a row."""
-    style.apply()
-    columns = min(count, 2)
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.2 * columns + 0.4, 2.8 * rows + 0.4), sharey=sharey, squeeze=False
-    )
-    for ax in axes.flat[count:]:
-        ax.remove()
-    return figure, list(axes.flat[:count])
-
-
-def _below(figure: Figure, handles: list) -> None:
-    """One legend for all panels, below them."""
-    figure.tight_layout()
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=min(len(handles), 3))
+    finetuned, source, curves = (tables[name] for name in TABLES)
+    epochs = sorted(finetuned.checkpoint[finetuned.role == role].unique())
+    return {str(epoch): one_checkpoint(finetuned, source, curves, role, epoch) for epoch in epochs}

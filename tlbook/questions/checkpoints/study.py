@@ -9,7 +9,7 @@ import pandas as pd
 
 from tlbook.errors import TlbookError
 from tlbook.questions import grid
-from tlbook.questions.checkpoints import method as measures
+from tlbook.questions.checkpoints.method import behind_last, saturation
 from tlbook.questions.grid import long
 from tlbook.questions.setup import study as setup
 from tlbook.scales import SOURCE, Scale, epoch_of
@@ -45,13 +45,13 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     tuned = [(keys, ensure(spec).history()) for keys, spec in _finetuned(scale, targets, seeds)]
     finetuned = long((keys, _ended(history)) for keys, history in tuned)
     source = source_accuracy(scale)
-    fits, curves = measures.saturation(finetuned, source)
+    fits, curves = saturation(finetuned, source)
     found = {
         "finetuned": finetuned,
         "source_accuracy": source,
         "tuning_curves": _training(tuned, scale),
         "constant_rate": _constant_rate(scale, targets, seeds),
-        "behind_last": measures.behind_last(finetuned),
+        "behind_last": behind_last(finetuned),
         "saturation": fits,
         "saturation_curve": curves,
     }

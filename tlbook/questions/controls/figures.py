@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from tlbook import vocabulary
 from tlbook.evidence import style
-from tlbook.questions.controls.method.gain import at_most_images, gain_summary
-from tlbook.questions.controls.method.speed import lead_summary
-from tlbook.scales import CONTROLS, INITS, PIXELS, SOURCE
+from tlbook.evidence.curves import COLOURS, MARKERS, against_blocks, against_epochs, lines
+from tlbook.questions.controls.summaries import OVER, as_runs_see_them, gain_summary, lead_summary
+from tlbook.scales import CONTROLS, PIXELS, SOURCE
 
-INITS_SHOWN = (*INITS, *CONTROLS)
-COLOURS = style.INIT_COLOURS | style.CONTROL_COLOURS
-MARKERS = style.INIT_MARKERS | style.CONTROL_MARKERS
-PANEL = {"height": 2.9, "aspect": 1.35}
-OVER = {"end": "final metric", "whole": "mean over the run", "tenth": "mean over its first tenth"}
 POINTS = "points (AUC: hundredths)"
 
 
@@ -30,37 +22,37 @@ def curves(table: pd.DataFrame, split: str = "test") -> Figure:
 
     ``table`` is the table control_curves; roles without a control are left out, if any has one.
     """
-    style.apply()
     shown = _with_controls(vocabulary.headline(table[table.split == split]))
-    inits = _inits(shown)
-    grid = sns.relplot(
-        shown,
-        x="epoch",
-        y="value",
-        col="role",
-        col_order=vocabulary.roles(shown),
-        col_wrap=min(2, shown.role.nunique()),
-        kind="line",
-        hue="init",
-        hue_order=inits,
-        palette=COLOURS,
-        style="init",
-        style_order=inits,
-        dashes=False,
-        markers=MARKERS,
-        errorbar=style.RANGE,
-        facet_kws={"sharex": False, "sharey": False},
-        **PANEL,
-    )
-    for ax, role in zip(grid.axes.flat, vocabulary.roles(shown), strict=True):
-        style.epoch_axis(ax, shown.epoch[shown.role == role].max())
-    grid.set_axis_labels("epoch (0: before training)", "")
-    grid.set_titles("{col_name}")
-    style.label_metric(grid.axes.flat, shown, "training" if split == "train" else split)
-    grid.tight_layout()
-    return style.described(
-        grid.figure, f"{split} metric against epoch for P-T, RI-T and inits redrawn from P's weights"
-    )
+    figure = against_epochs(shown, "training" if split == "train" else split)
+    what = f"{split} metric against epoch for P-T, RI-T and inits redrawn from P's weights"
+    return style.described(figure, what)
+
+
+def shuffled(table: pd.DataFrame) -> Figure:
+    """The role's test metric of every init at a few block sizes; marks are means, bars all seeds.
+
+    ``table`` is the table control_shuffle.
+    """
+    shown = _with_controls(vocabulary.headline(table[table.split == "test"]))
+    figure = against_blocks(shown, "test", joined=False)
+    return style.described(figure, "Final test metric of four inits at a few block sizes")
+
+
+def few_images(table: pd.DataFrame, what: str = "test") -> Figure:
+    """The role's metric against the number of training images; lines are means, bars all seeds.
+
+    ``table`` is the table few_images; ``what`` is "test" (final) or "speed" (mean training metric).
+    """
+    prefix, split, words = ("mean_", "train", "mean training") if what == "speed" else ("", "test", "test")
+    shown = vocabulary.headline(table, prefix)
+    shown = shown[shown.split == split]
+    figure, panels = lines(shown, "images", err_style="bars", err_kws={"capsize": 2})
+    for _, rows, ax in panels:
+        _counted_axis(ax.xaxis, rows.images)
+        ax.set_xlabel("training images (log scale)")
+    style.label_metric([ax for *_, ax in panels], shown, words)
+    name = "mean training metric over the run" if what == "speed" else "final test metric"
+    return style.described(figure, f"{name} of P-T and RI-T against the number of training images")
 
 
 def remains(lead: pd.DataFrame, split: str = "test") -> Figure:
@@ -69,48 +61,23 @@ def remains(lead: pd.DataFrame, split: str = "test") -> Figure:
     ``lead`` is the table lead. One panel a role, one line of marks for each of `OVER`. Where there is one
     seed there is no bar.
     """
-    style.apply()
-    found = _with_controls(lead_summary(lead[lead.split == split]))
-    roles = vocabulary.roles(found)
-    figure, axes = style.panels(len(roles), width=3.7, height=2.5)
-    for ax, role in zip(axes, roles, strict=True):
+    summary = _with_controls(lead_summary(lead[lead.split == split]))
+    figure, panels = style.by_role(summary, width=3.7, height=2.5)
+    for _, rows, ax in panels:
         ax.axvline(0, color=COLOURS["RI-T"], linewidth=1.2)
-        for shift, init in zip((-0.22, 0, 0.22), (i for i in INITS_SHOWN if i != "RI-T"), strict=True):
-            own = found[(found.role == role) & (found.init == init)]
-            places = own.over.map(list(OVER).index) + shift
-            _bars(ax, own["mean"], places, own, init, label=init, horizontal=True)
-        ax.set_title(role)
+        for shift, init in zip((-0.22, 0, 0.22), vocabulary.inits(summary), strict=False):
+            shown = rows[rows.init == init]
+            places = shown.over.map(list(OVER).index) + shift
+            look = {"color": COLOURS[init], "marker": MARKERS[init], "linestyle": "none", "capsize": 2}
+            bars = _errors(shown["mean"], shown.low, shown.high)
+            ax.errorbar(shown["mean"], places, xerr=bars, label=init, **look)
         ax.set_xlabel(f"ahead of RI-T, {POINTS}")
-    axes[0].set_yticks(range(len(OVER)), OVER.values())
-    axes[0].set_ylim(len(OVER) - 0.5, -0.5)
-    _legend(figure, axes[0])
+    first = panels[0][2]
+    first.set_yticks(range(len(OVER)), OVER.values())
+    first.set_ylim(len(OVER) - 0.5, -0.5)
+    style.legend(figure)
     what = f"How far each init is ahead of RI-T in {split} metric"
     return style.described(figure, f"{what}, with 95 % intervals")
-
-
-def shuffled(table: pd.DataFrame) -> Figure:
-    """The role's test metric of every init at a few block sizes; marks are means, bars all seeds.
-
-    ``table`` is the table control_shuffle.
-    """
-    style.apply()
-    shown = _with_controls(vocabulary.headline(table[table.split == "test"]))
-    roles, order = vocabulary.roles(shown), style.block_order(shown.block_size)
-    figure, axes = style.panels(len(roles), width=3.7, height=2.6, sharey=False)
-    for ax, role in zip(axes, roles, strict=True):
-        for shift, init in zip((-0.21, -0.07, 0.07, 0.21), INITS_SHOWN, strict=True):
-            own = shown[(shown.role == role) & (shown.init == init)]
-            spread = own.groupby("block_size").value.agg(["mean", "min", "max"]).reindex(order).dropna()
-            places = np.array([order.index(size) for size in spread.index]) + shift
-            spread = spread.rename(columns={"min": "low", "max": "high"})
-            _bars(ax, places, spread["mean"], spread, init, label=init)
-        ax.set_xticks(range(len(order)), order)
-        ax.set_xlim(-0.5, len(order) - 0.5)
-        ax.set_xlabel(f"block size (pixels; {PIXELS}: all values)")
-        ax.set_title(role)
-    style.label_metric(axes, shown, "test")
-    _legend(figure, axes[0])
-    return style.described(figure, "Final test metric of four inits at a few block sizes")
 
 
 def distances(table: pd.DataFrame) -> Figure:
@@ -119,25 +86,21 @@ def distances(table: pd.DataFrame) -> Figure:
     ``table`` is the table domain_distance, of which the kernel distance as the runs see the images is drawn.
     The grey line is what other images of the source measure.
     """
-    style.apply()
-    full = at_most_images(table[(table.metric == "kernel") & (table.normalisation == "run")])
-    order = style.block_order(full.block_size)
-    figure, ax = plt.subplots(figsize=(6.2, 3.4))
+    full = as_runs_see_them(table)
+    order, roles = style.block_order(full.block_size), vocabulary.roles(full)
+    figure, (ax,) = style.panels(1, width=6.2, height=3.4)
     floor = full[full.role == SOURCE].value.mean()
     ax.axhline(floor, color=style.PAPER["color"], linewidth=1.2, linestyle=":", label="source, other images")
-    roles = vocabulary.roles(full)
     for shift, role in zip(np.linspace(-0.15, 0.15, len(roles)), roles, strict=True):
-        own = full[full.role == role].set_index("block_size").reindex(order).dropna(subset="value")
-        places = np.array([order.index(size) for size in own.index]) + shift
-        errors = [own.value - own.low, own.high - own.value]
-        look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role]}
-        ax.errorbar(places, own.value, errors, linestyle="none", capsize=2, label=role, **look)
+        shown = full[full.role == role].dropna(subset="value")
+        places = shown.block_size.map(order.index) + shift
+        bars = _errors(shown.value, shown.low, shown.high)
+        ax.errorbar(places, shown.value, bars, linestyle="none", capsize=2, label=role, **_of_role(role))
     ax.set_xticks(range(len(order)), order)
     ax.set_xlabel(f"block size (pixels; {PIXELS}: all values; {order[-1]}: unshuffled)")
     ax.set_ylabel("kernel distance from the source")
     _root_axis(ax.yaxis, full.high.max())
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    figure.tight_layout()
+    style.legend(figure, columns=5)
     what = "Distance of each domain from the source by block size"
     return style.described(figure, f"{what}, with 95 % intervals")
 
@@ -148,25 +111,19 @@ def by_images(table: pd.DataFrame) -> Figure:
     ``table`` is the table domain_distance. One panel a distance. The source against itself should be at 0,
     and is drawn as a share of the farthest role's.
     """
-    style.apply()
     whole = table[(table.block_fraction == 1) & (table.normalisation == "run")]
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3), sharex=True, sharey=True)
+    figure, axes = style.panels(2, width=3.4, height=3)
     for ax, metric, name in zip(axes, ("frechet", "kernel"), ("Fréchet", "kernel, unbiased"), strict=True):
-        own = whole[whole.metric == metric]
-        unit = at_most_images(own).value.max()
-        for role in (*vocabulary.roles(own), SOURCE):
-            line = own[own.role == role].sort_values("images")
-            colour, marker = style.ROLE_COLOURS.get(role, "0.35"), style.ROLE_MARKERS.get(role, "x")
-            ax.plot(line.images, line.value / unit, label=role, color=colour, marker=marker)
-        ax.set_xscale("log")
-        counts = sorted(set(own[own.role == SOURCE].images))
-        ax.set_xticks(counts, [str(count) for count in counts])
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlabel("images of each domain")
+        shown = whole[whole.metric == metric].sort_values("images")
+        farthest = shown.groupby("role").value.last().max()
+        for role in (*vocabulary.roles(shown), SOURCE):
+            of_role = shown[shown.role == role]
+            ax.plot(of_role.images, of_role.value / farthest, label=role, **_of_role(role))
+        _counted_axis(ax.xaxis, shown.images[shown.role == SOURCE])
+        ax.set_xlabel("images of each domain (log scale)")
         ax.set_title(name)
     axes[0].set_ylabel("distance / the farthest role's")
-    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    figure.tight_layout()
+    style.legend(figure, columns=5)
     return style.described(figure, "Fréchet and kernel distance from the source against the number of images")
 
 
@@ -176,101 +133,31 @@ def gain_by_distance(gain: pd.DataFrame, distance: pd.DataFrame) -> Figure:
     ``gain`` and ``distance`` are the tables gain and domain_distance. Filled marks are Figure 2's runs,
     hollow ones Figure 3's, one for each block size. Bars are 95 %, over seeds upright, over images sideways.
     """
-    style.apply()
-    found = gain_summary(gain, distance)
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.4))
+    summary = gain_summary(gain, distance).dropna(subset=["mean", "distance"])
+    figure, axes = style.panels(2, width=4.2, height=3.3, sharey=False)
     for ax, metric in zip(axes, ("points", "relative"), strict=True):
         ax.axhline(0, color="0.6", linewidth=0.8)
-        for role in vocabulary.roles(found):
-            for figure_number, face in (("3", "white"), ("2", style.ROLE_COLOURS[role])):
-                here = (found.role == role) & (found.metric == metric) & (found.figure == figure_number)
-                own = found[here].dropna(subset=["mean", "distance"])
-                look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role]}
+        for role in vocabulary.roles(summary):
+            for number, face in (("3", "white"), ("2", style.ROLE_COLOURS[role])):
+                here = (summary.role == role) & (summary.metric == metric) & (summary.figure == number)
+                shown = summary[here]
                 ax.errorbar(
-                    own.distance, own["mean"], _errors(own, own["mean"]),
-                    [own.distance - own.distance_low, own.distance_high - own.distance],
-                    linestyle="none", markerfacecolor=face, elinewidth=0.8, **look,
-                    label=role if figure_number == "2" else None,
-                )  # fmt: skip
-        _root_axis(ax.xaxis, found.distance_high.max())
+                    shown.distance,
+                    shown["mean"],
+                    yerr=_errors(shown["mean"], shown.low, shown.high),
+                    xerr=_errors(shown.distance, shown.distance_low, shown.distance_high),
+                    linestyle="none",
+                    elinewidth=0.8,
+                    markerfacecolor=face,
+                    label=role if number == "2" else None,
+                    **_of_role(role),
+                )
+        _root_axis(ax.xaxis, summary.distance_high.max())
         ax.set_xlabel("kernel distance from the source")
         ax.set_ylabel(f"gain, {POINTS}" if metric == "points" else "gain, % of P-T's metric")
     axes[1].plot([], [], "o", color="0.35", markerfacecolor="white", label="Figure 3, by block size")
-    axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
-    figure.tight_layout()
+    style.legend(figure, columns=5)
     return style.described(figure, "Gain of P-T over RI-T against the distance of the images from the source")
-
-
-def few_images(table: pd.DataFrame, what: str = "test") -> Figure:
-    """The role's metric against the number of training images; lines are means, bars all seeds.
-
-    ``table`` is the table few_images; ``what`` is "test" (final) or "speed" (mean training metric).
-    """
-    style.apply()
-    prefix, split = ("mean_", "train") if what == "speed" else ("", "test")
-    shown = vocabulary.headline(table, prefix)
-    shown = shown[shown.split == split]
-    roles = vocabulary.roles(shown)
-    figure, axes = style.panels(len(roles), width=3.6, height=2.6, sharey=False)
-    for ax, role in zip(axes, roles, strict=True):
-        for init in vocabulary.inits(shown):
-            own = shown[(shown.role == role) & (shown.init == init)]
-            spread = own.groupby("images").value.agg(["mean", "min", "max"]).dropna()
-            spread = spread.rename(columns={"min": "low", "max": "high"})
-            _bars(ax, spread.index, spread["mean"], spread, init, label=init, linestyle="-")
-        _images_axis(ax, shown.images[shown.role == role])
-        ax.set_title(role)
-    style.label_metric(axes, shown, "mean training" if what == "speed" else "test")
-    _legend(figure, axes[0])
-    name = "mean training metric over the run" if what == "speed" else "final test metric"
-    return style.described(figure, f"{name} of P-T and RI-T against the number of training images")
-
-
-def _root_axis(axis: Axis, highest: float) -> None:
-    """Squared distances span orders of magnitude and may be below 0: the axis shows their roots."""
-    roots = (lambda v: np.sign(v) * np.sqrt(np.abs(v)), lambda v: np.sign(v) * np.square(v))
-    scale = getattr(axis.axes, f"set_{axis.axis_name}scale")
-    scale("function", functions=roots)
-    size = 10.0 ** np.floor(np.log10(highest)) if highest > 0 else 1.0
-    axis.set_major_locator(FixedLocator([0, *(size * step for step in (0.1, 0.5, 1, 2, 5, 10, 20))]))
-    axis.set_major_formatter("{x:g}")
-
-
-def _images_axis(ax: Axes, images: pd.Series) -> None:
-    counts = sorted(set(images))
-    ax.set_xscale("log")
-    ax.set_xticks(counts, [str(count) for count in counts])
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlabel("training images (log scale)")
-
-
-def _bars(ax, x, y, spread: pd.DataFrame, init: str, label: str, horizontal=False, linestyle="none") -> None:
-    """Marks of an init with bars from ``spread.low`` to ``spread.high`` (no bar where these are NaN)."""
-    errors = _errors(spread, x if horizontal else y)
-    bars = {"xerr": errors} if horizontal else {"yerr": errors}
-    look = {"color": COLOURS[init], "marker": MARKERS[init]}
-    ax.errorbar(x, y, **bars, capsize=2, linestyle=linestyle, label=label, **look)
-
-
-def _errors(spread: pd.DataFrame, middle) -> list:
-    return [(middle - spread.low).clip(lower=0), (spread.high - middle).clip(lower=0)]
-
-
-def _with_controls(table: pd.DataFrame) -> pd.DataFrame:
-    """The roles in which a control was run; all, if none was."""
-    having = table.role[table.init.isin(CONTROLS)].unique()
-    return table[table.role.isin(having)] if len(having) else table
-
-
-def _inits(table: pd.DataFrame) -> list[str]:
-    return [init for init in INITS_SHOWN if init in set(table.init)]
-
-
-def _legend(figure: Figure, ax: Axes) -> None:
-    """One legend for all panels, to their right."""
-    figure.tight_layout()
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def filters(weights: dict[str, np.ndarray]) -> Figure:
@@ -278,14 +165,12 @@ def filters(weights: dict[str, np.ndarray]) -> Figure:
 
     ``weights`` maps a name to floats (n, 3, k, k), all drawn on one scale.
     """
-    style.apply()
-    largest = max(np.abs(own).max() for own in weights.values())
-    figure, axes = plt.subplots(1, len(weights), figsize=(2.1 * len(weights), 2.2), squeeze=False)
-    for ax, (name, own) in zip(axes.flat, weights.items(), strict=True):
-        ax.imshow(_tiles(0.5 + 0.5 * own / largest), interpolation="nearest")
+    largest = max(np.abs(values).max() for values in weights.values())
+    figure, axes = style.panels(len(weights), width=2.1, height=2.2, columns=len(weights))
+    for ax, (name, values) in zip(axes, weights.items(), strict=True):
+        ax.imshow(_tiles(0.5 + 0.5 * values / largest), interpolation="nearest")
         ax.set_title(name)
         ax.axis("off")
-    figure.tight_layout()
     return style.described(figure, f"Filters of the first layer of {', '.join(weights)}, as coloured squares")
 
 
@@ -296,3 +181,35 @@ def _tiles(filters: np.ndarray) -> np.ndarray:
     blank = np.ones((columns * -(-len(framed) // columns) - len(framed), *framed.shape[1:]))
     rows = np.concatenate([framed, blank]).reshape(-1, columns, *framed.shape[1:])
     return np.concatenate([np.concatenate(row, 1) for row in rows])
+
+
+def _of_role(role: str) -> dict[str, str]:
+    """How a role, or the source, is drawn."""
+    return {"color": style.ROLE_COLOURS.get(role, "0.35"), "marker": style.ROLE_MARKERS.get(role, "x")}
+
+
+def _errors(middle: pd.Series, low: pd.Series, high: pd.Series) -> list:
+    """The lengths of bars; none where a bound is NaN."""
+    return [(middle - low).clip(lower=0), (high - middle).clip(lower=0)]
+
+
+def _root_axis(axis: Axis, highest: float) -> None:
+    """Squared distances span orders of magnitude and may be below 0: the axis shows their roots."""
+    roots = (lambda v: np.sign(v) * np.sqrt(np.abs(v)), lambda v: np.sign(v) * np.square(v))
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("function", functions=roots)
+    size = 10.0 ** np.floor(np.log10(highest)) if highest > 0 else 1.0
+    axis.set_major_locator(FixedLocator([0, *(size * step for step in (0.1, 0.5, 1, 2, 5, 10, 20))]))
+    axis.set_major_formatter("{x:g}")
+
+
+def _counted_axis(axis: Axis, counts: pd.Series) -> None:
+    """A logarithmic axis with a tick at each of the numbers that were measured."""
+    axis.axes.set_xscale("log")
+    axis.set_ticks(sorted(set(counts)), [str(count) for count in sorted(set(counts))])
+    axis.set_minor_locator(NullLocator())
+
+
+def _with_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """The roles in which a control was run; all, if none was."""
+    having = table.role[table.init.isin(CONTROLS)].unique()
+    return table[table.role.isin(having)] if len(having) else table

@@ -30,12 +30,14 @@ from tlbook.vocabulary import at_better_rate
 HALVINGS = 3  # of the number of images, to see how a distance depends on it
 REDRAWN = {kind: name for kind, name in INIT_NAMES.items() if name in CONTROLS}
 IMAGES_SEED = 2020  # which images measure a distance, as the splits
+Planned = Iterator[tuple[dict, RunSpec]]  # a run under its keys in a table
 
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """All runs: question 1's, those of the redrawn inits, and those on few images."""
-    own = [spec for planned in (_unshuffled, _shuffled, _few) for _, spec in planned(scale, targets, seeds)]
-    return unique([*grid.of_figures_2_and_3(scale, targets, seeds), *own])
+    plans = (plan(scale, targets, seeds) for plan in (_unshuffled, _shuffled, _few))
+    ours = [spec for plan in plans for _, spec in plan]
+    return unique([*grid.of_figures_2_and_3(scale, targets, seeds), *ours])
 
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
@@ -46,83 +48,38 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     """
     alone = grid.lacks_source(scale)
     ensure_all(runs(scale, targets, seeds), **how)
-    first, shuffled = _question_1(scale, targets, seeds)
-    own = _histories(_unshuffled(scale, targets, seeds))
-    curves = at_better_rate(pd.concat([first, own]))
-    blocks = {str(size) for size in _blocks(scale)}
-    own = [(keys, final_rows(spec)) for keys, spec in _shuffled(scale, targets, seeds)]
-    controlled = shuffled[shuffled.block_size.isin(blocks)]
-    if own:
-        controlled = pd.concat([controlled, long(own).drop(columns="epoch")])
-    images = {role: len(data.load(data.request(scale, role)).train) for role in targets}
+    first = _histories(grid.unshuffled(scale, targets, seeds))
+    blocks = _ends(grid.shuffled_runs(scale, targets, seeds))
+    curves = at_better_rate(pd.concat([first, _histories(_unshuffled(scale, targets, seeds))]))
+    controlled = blocks[blocks.block_size.isin([str(size) for size in _blocks(scale)])]
+    images = {role: len(_domain(scale, role).train) for role in targets}
     return {
         "control_curves": curves,
-        "control_shuffle": at_better_rate(controlled),
+        "control_shuffle": at_better_rate(pd.concat([controlled, _ends(_shuffled(scale, targets, seeds))])),
         "time_to_level": speed.times(curves, scale.metric, images),
         "lead": speed.leads(curves, scale.metric),
         **({} if alone else {"domain_distance": distances(scale, targets, seeds[0])}),
-        "gain": gain(first, shuffled, scale.side),
+        "gain": gain(first, blocks, scale.side),
         **_few_tables(scale, targets, seeds),
     }
 
 
-def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
-    """The table domain_distance, in P's features. ``seed`` chooses the shuffles, as in a run of that seed.
-
-    The source's test images are the reference, other ones of them the role source. Unshuffled targets are
-    measured at fewer and fewer images too.
-    """
-    p = _network(scale)
-    reference, rest = _source_images(scale)
-    source = batches.View.of(_domain(scale, SOURCE), scale.side, scale.source.normalisation, Shuffle.none())
-    theirs = _features(p, reference, source)
-    halved = [len(reference) >> k for k in range(HALVINGS, -1, -1)]
-    counts = [count for count in halved[:-1] if count >= domain_distance.FEWEST] + halved[-1:]
-    keys = {"role": SOURCE, "block_size": str(scale.side), "block_fraction": 1.0, "normalisation": "run"}
-    parts = [(keys, domain_distance.distances(theirs, _features(p, rest, source), counts))]
-    for role in targets:
-        images = _some(_domain(scale, role).test, scale.controls.distance_images)
-        for size in scale.shuffles.sizes:
-            for name, view in _views(scale, role, size, seed, source).items():
-                found = domain_distance.distances(
-                    theirs, _features(p, images, view), counts if size == scale.side else counts[-1:]
-                )
-                fraction = grid.block_fraction(size, scale.side)
-                keys = {"role": role, "block_size": str(size), "block_fraction": fraction}
-                parts.append((keys | {"normalisation": name}, found))
-    return long(parts)
-
-
-def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
-    """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
-
-    A P that is not there is trained, or refused unless ``train``.
-    """
-    ensure_p(scale, train)
-    p = weights(grid.pretrained(scale))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        random = models.build(scale.network, 2).state_dict()
-    kinds = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
-    states = {"P": p} | kinds | {"RI": random}
-    first = next(name for name, value in random.items() if value.ndim == 4)
-    return {name: state[first].float().numpy() for name, state in states.items()}
-
-
-def _question_1(scale: Scale, targets, seeds) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables learning_curves and block_shuffle."""
-    curves = _histories(grid.unshuffled(scale, targets, seeds))
-    final = ((keys, final_rows(spec)) for keys, spec in grid.shuffled_runs(scale, targets, seeds))
-    return curves, long(final).drop(columns="epoch")
-
-
-def _histories(planned) -> pd.DataFrame | None:
+def _histories(planned: Planned) -> pd.DataFrame | None:
     """Whole histories under their keys; None (which `pandas.concat` passes over) where nothing is planned."""
     parts = [(keys, ensure(spec).history()) for keys, spec in planned]
     return long(parts) if parts else None
 
 
-def _controls(scale: Scale, targets, seeds) -> Iterator[dict]:
+def _ends(planned: Planned) -> pd.DataFrame | None:
+    """Last epochs under their keys; None where nothing is planned."""
+    parts = [(keys, final_rows(spec)) for keys, spec in planned]
+    return long(parts).drop(columns="epoch") if parts else None
+
+
+# Redrawn inits
+
+
+def _controls(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[dict]:
     """The kinds of run that the redrawn inits have: their keys in tables."""
     for role in targets:
         for init in CONTROLS:
@@ -130,12 +87,12 @@ def _controls(scale: Scale, targets, seeds) -> Iterator[dict]:
                 yield {"role": role, "init": init, "rate": scale.controls.rate, "seed": seed}
 
 
-def _unshuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
+def _unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
     for keys in _controls(scale, targets, seeds):
         yield keys, grid.of_init(scale, **keys)
 
 
-def _shuffled(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
+def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
     for keys in _controls(scale, targets, seeds[: scale.shuffles.seeds]):
         for size in _blocks(scale):
             more = {"block_size": str(size), "block_fraction": grid.block_fraction(size, scale.side)}
@@ -147,71 +104,116 @@ def _blocks(scale: Scale) -> list[str | int]:
     return [size for size in scale.shuffles.sizes if size in scale.controls.sizes]
 
 
+def p_and_redrawn(scale: Scale, seed: int) -> dict[str, dict[str, torch.Tensor]]:
+    """The state dicts of P, and of P redrawn: MeanVar and Permuted."""
+    p = weights(grid.pretrained(scale))
+    drawn = {name.removesuffix("-T"): models.redrawn(p, kind, seed) for kind, name in REDRAWN.items()}
+    return {"P": p} | drawn
+
+
+def first_filters(scale: Scale, train: bool = True, seed: int = 0) -> dict[str, np.ndarray]:
+    """The first convolution's filters, floats (n, 3, k, k): of P, of P redrawn with a seed, of a random init.
+
+    A P that is not there is trained, or refused unless ``train``.
+    """
+    ensure_p(scale, train)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random = models.build(scale.network, 2).state_dict()
+    states = p_and_redrawn(scale, seed) | {"RI": random}
+    first = next(name for name, value in random.items() if value.ndim == 4)
+    return {name: state[first].float().numpy() for name, state in states.items()}
+
+
 # Few images
 
 
-def _few(scale: Scale, targets, seeds) -> Iterator[tuple[dict, RunSpec]]:
+def _few(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
     """P-T and RI-T at each one's main rate, by number of training images, all with the same updates.
 
     So what changes with the number is what there is to learn from, not how long it is learned. dev and test
     images stay the same.
     """
+    epochs = scale.controls.few_images_epochs  # None: on all images they are Figure 2's runs
+    as_long = {} if epochs is None else {"epochs": epochs, "final_only": True}
     for role in targets:
         for seed in seeds[: scale.controls.seeds.get(role, 0)]:
             for init in INITS:
-                whole = _on_all_images(scale, role, init, seed)
-                fewer = [n for n in scale.controls.few_images if n < whole.examples]
-                for spec in (*(_on_few_images(scale, whole, init, seed, n) for n in fewer), whole):
-                    keys = {"role": role, "init": init, "rate": scale.main_rates[init], "seed": seed}
+                keys = {"role": role, "init": init, "rate": scale.main_rates[init], "seed": seed}
+                whole = grid.of_init(scale, **keys, **as_long)
+                fewer = [count for count in scale.controls.few_images if count < whole.examples]
+                for spec in (*(_on_few_images(scale, whole, count, **keys) for count in fewer), whole):
                     yield keys | {"images": spec.examples}, spec
 
 
-def _on_all_images(scale: Scale, role: str, init: str, seed: int) -> RunSpec:
-    """Figure 2's run, or one as long as ``few_images_epochs`` says."""
-    epochs = scale.controls.few_images_epochs
-    how = {} if epochs is None else {"epochs": epochs, "final_only": True}
-    return grid.of_init(scale, init, role, scale.main_rates[init], seed, **how)
-
-
-def _on_few_images(scale: Scale, whole: RunSpec, init: str, seed: int, count: int) -> RunSpec:
+def _on_few_images(scale: Scale, whole: RunSpec, count: int, **keys) -> RunSpec:
     """The same with ``count`` training images and as many updates; its training metric as often measured."""
     task = dataclasses.replace(scale.task(whole.role), train=count)
     fewer = scale.replace(tasks={**scale.tasks, whole.role: task})
-    epochs = round(whole.epochs * _updates(whole.examples, whole.batch) / _updates(count, whole.batch))
-    rate = scale.main_rates[init]
-    spec = grid.of_init(fewer, init, whole.role, rate, seed, epochs=epochs, final_only=True)
+    before, after = (-(-images // whole.batch) for images in (whole.examples, count))  # updates an epoch
+    epochs = round(whole.epochs * before / after)
+    spec = grid.of_init(fewer, **keys, epochs=epochs, final_only=True)
     measured = np.linspace(0, epochs, whole.epochs + 1).round().astype(int)
     return dataclasses.replace(spec, train_measured=tuple(sorted(set(measured.tolist()))))
 
 
-def _updates(images: int, batch: int) -> int:
-    """Updates of an epoch; the last, smaller batch is one too."""
-    return -(-images // batch)
-
-
-def _few_tables(scale: Scale, targets, seeds) -> dict[str, pd.DataFrame]:
+def _few_tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
     """Final metrics and times by number of images."""
     planned = list(_few(scale, targets, seeds))
     if not planned:
         return {}
-    final = long((keys, final_rows(spec)) for keys, spec in planned).drop(columns="epoch")
-    curves = _histories(planned)
     parts = [
-        speed.times(of_count.drop(columns="images"), scale.metric, {role: count}).assign(images=count)
-        for (role, count), of_count in curves.groupby(["role", "images"])
+        speed.times(curves.drop(columns="images"), scale.metric, {role: count}).assign(images=count)
+        for (role, count), curves in _histories(planned).groupby(["role", "images"])
     ]
     order = ["role", "init", "rate", "seed", "images", "unit", "low", "value", "last", "reached"]
-    return {"few_images": final, "few_images_time": pd.concat(parts, ignore_index=True)[order]}
+    return {"few_images": _ends(planned), "few_images_time": pd.concat(parts, ignore_index=True)[order]}
 
 
 # Distances
 
 
+def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
+    """The table domain_distance, in P's features. ``seed`` chooses the shuffles, as in a run of that seed.
+
+    The source's test images are the reference, other ones of them the role source. Unshuffled targets are
+    measured at fewer and fewer images too.
+    """
+    p = _network(scale)
+    reference, rest = _source_images(scale)
+    source = _view(scale, SOURCE, Shuffle.none())
+    theirs = _features(p, reference, source)
+    halved = [len(reference) >> k for k in range(HALVINGS, -1, -1)]
+    counts = [count for count in halved[:-1] if count >= domain_distance.FEWEST] + halved[-1:]
+    keys = {"role": SOURCE, "block_size": str(scale.side), "block_fraction": 1.0, "normalisation": "run"}
+    parts = [(keys, domain_distance.distances(theirs, _features(p, rest, source), counts))]
+    for role in targets:
+        images = _role_images(scale, role)
+        for size in scale.shuffles.sizes:
+            fraction = grid.block_fraction(size, scale.side)
+            at = counts if size == scale.side else counts[-1:]
+            for name, view in _views(scale, role, size, seed, source).items():
+                measured = domain_distance.distances(theirs, _features(p, images, view), at)
+                keys = {"role": role, "block_size": str(size), "block_fraction": fraction}
+                parts.append((keys | {"normalisation": name}, measured))
+    return long(parts)
+
+
+def clouds(scale: Scale, role: str) -> tuple[models.Network, Iterator, Iterator]:
+    """P, and the unshuffled test images of the source and of a role between which `distances` measures: batches
+    (images, labels) as P sees them."""
+    source, target = (
+        batches.evaluation(examples, _view(scale, name, Shuffle.none()), device())
+        for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role)))
+    )
+    return _network(scale), source, target
+
+
 def _network(scale: Scale) -> torch.nn.Module:
     """P, its head included (which nothing here uses)."""
-    own = weights(grid.pretrained(scale))
-    model = models.build(scale.network, models.classes(scale.network, own))
-    return models.start_from(model, own, head=True).to(device()).eval()
+    state = weights(grid.pretrained(scale))
+    model = models.build(scale.network, models.classes(scale.network, state))
+    return models.start_from(model, state, head=True).to(device()).eval()
 
 
 def _domain(scale: Scale, role: str) -> data.Domain:
@@ -221,25 +223,33 @@ def _domain(scale: Scale, role: str) -> data.Domain:
 def _source_images(scale: Scale) -> tuple[data.Examples, data.Examples]:
     """Two sets of the source's test images without a common one, each of at most ``distance_images``."""
     test = _domain(scale, SOURCE).test
-    each = min(scale.controls.distance_images, len(test) // 2)
-    both = _some(test, 2 * each)
-    places = torch.arange(2 * each)
-    return both.some(places[:each]), both.some(places[each:])
+    each, order = min(scale.controls.distance_images, len(test) // 2), _order(test)
+    return test.some(order[:each]), test.some(order[each : 2 * each])
 
 
-def _some(examples: data.Examples, count: int) -> data.Examples:
-    """At most ``count`` examples in an order drawn once, since many sets are sorted by class."""
-    order = np.random.RandomState(IMAGES_SEED).permutation(len(examples))
-    return examples.some(order[:count])
+def _role_images(scale: Scale, role: str) -> data.Examples:
+    """At most ``distance_images`` of a role's test images."""
+    test = _domain(scale, role).test
+    return test.some(_order(test)[: scale.controls.distance_images])
 
 
-def _views(scale: Scale, role: str, size, seed: int, source: batches.View) -> dict[str, batches.View]:
+def _order(examples: data.Examples) -> np.ndarray:
+    """An order of examples, drawn once, since many sets are sorted by class."""
+    return np.random.RandomState(IMAGES_SEED).permutation(len(examples))
+
+
+def _view(scale: Scale, role: str, shuffle: Shuffle) -> batches.View:
+    return batches.View.of(_domain(scale, role), scale.side, scale.task(role).normalisation, shuffle)
+
+
+def _views(
+    scale: Scale, role: str, size: str | int, seed: int, source: batches.View
+) -> dict[str, batches.View]:
     """What P sees of a role: as its runs do, and, where that differs, normalised as the source is."""
     shuffle = Shuffle.of(size, scale.side, grid.SHUFFLE_SEED + seed)
-    own = batches.View.of(_domain(scale, role), scale.side, scale.task(role).normalisation, shuffle)
-    as_source = dataclasses.replace(source, shuffle=shuffle)
-    same = torch.equal(own.mean, source.mean) and torch.equal(own.std, source.std)
-    return {"run": own} if same else {"run": own, "source": as_source}
+    view, as_source = _view(scale, role, shuffle), dataclasses.replace(source, shuffle=shuffle)
+    same = torch.equal(view.mean, source.mean) and torch.equal(view.std, source.std)
+    return {"run": view} if same else {"run": view, "source": as_source}
 
 
 def _features(model: torch.nn.Module, examples: data.Examples, view: batches.View) -> np.ndarray:

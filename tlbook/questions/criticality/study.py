@@ -5,6 +5,7 @@ It trains nothing of its own: the runs are those of Figure 2, with their kept ch
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,14 +14,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tlbook import data, models
-from tlbook.data import Domain, Examples, batches
+from tlbook import data, metrics, models
+from tlbook.data import Domain, batches
 from tlbook.errors import TlbookError
 from tlbook.models.symmetry import rescaled
 from tlbook.questions import grid
-from tlbook.questions.criticality.method import criticality as analysis
+from tlbook.questions.criticality.method import criticality as method
 from tlbook.questions.criticality.method.criticality import network_criticality
-from tlbook.questions.criticality.method.suffix import Chain, Suffix, chain, walk
+from tlbook.questions.criticality.method.suffix import Chain, Suffix, Weights, chain, plainly, walk
 from tlbook.questions.grid import unshuffled
 from tlbook.scales import Scale
 from tlbook.training import runs as trained
@@ -38,18 +39,20 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
     ensure_all(runs(scale, targets, seeds), **how)
-    found: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
+    parts: dict[str, list[pd.DataFrame]] = {"rewind": [], "paths": [], "criticality": []}
     for keys, spec in unshuffled(scale, targets, seeds):
         run = open_run(spec)
-        parts = {
-            "rewind": _rewound(scale, run, keys["seed"] in seeds[: scale.criticality.whole_seeds]),
-            "paths": _paths(scale, run, keys, seeds),
-            "criticality": _criticality(scale, run, keys, seeds),
-        }
-        for name, rows in parts.items():
-            if len(rows):
-                found[name].append(rows.assign(**keys)[[*keys, *rows.columns]])
-    made = {name: pd.concat(frames, ignore_index=True) for name, frames in found.items()}
+        first = keys["seed"] in seeds[: scale.criticality.whole_seeds]
+        measured = {"rewind": _rewound(scale, run, everything=first)}
+        if keys["rate"] == scale.main_rates[keys["init"]]:
+            measured["paths"] = _paths(
+                scale, run, every_module=keys["seed"] in seeds[: scale.criticality.map_seeds]
+            )
+        if first:
+            measured["criticality"] = _criticality(scale, run)
+        for name, rows in measured.items():
+            parts[name].append(rows.assign(**keys)[[*keys, *rows.columns]])
+    made = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
     return made | {"network_criticality": network_criticality(made["criticality"], made["rewind"])}
 
 
@@ -65,15 +68,56 @@ class Opened:
     where: str
 
     @property
-    def final(self) -> Mapping[str, Tensor]:
+    def modules(self) -> tuple[str, ...]:
+        """Its network's modules from input to output."""
+        return self.chain.modules
+
+    @property
+    def start(self) -> Weights:
+        """The weights that it started from."""
+        return self.checkpoints[0]
+
+    @property
+    def final(self) -> Weights:
         """The final weights."""
         return self.checkpoints[self.spec.epochs]
 
-    def batches(self, examples: Examples, most: int = 0) -> list[tuple[Tensor, Tensor]]:
-        """(images, labels) ready for the network: all, or ``most`` of them spread evenly over the split."""
+    def batches(self, split: str, most: int = 0) -> tuple[list[Tensor], Tensor]:
+        """Images ready for the network, in batches, and all their labels (on the CPU): of a whole split, or
+        of ``most`` images spread evenly over it."""
+        examples = getattr(self.domain, split)
         if most and most < len(examples):
             examples = examples.some(np.linspace(0, len(examples) - 1, most).round().astype(int))
-        return list(batches.evaluation(examples, self.view, self.where))
+        images, labels = zip(*batches.evaluation(examples, self.view, self.where), strict=True)
+        return list(images), torch.cat(labels).cpu()
+
+    def measure(self, weights: Weights, split: str = "test", most: int = 0) -> dict[str, float]:
+        """Metrics of the whole network with these weights, "wrong" (0 to 1) among them; images as `batches`.
+
+        It shares nothing with what the tables are made by but the metrics: a page computes by hand with it.
+        """
+        images, labels = self.batches(split, most)
+        logits = plainly(self.chain, images, weights)
+        return metrics.measure(logits, labels, self.spec.metric) | {"wrong": method.wrong(logits, labels)}
+
+    def noises(self, module: str, draws: int) -> list[Weights]:
+        """Draws of standard normal noise for a module: others for other runs of a kind."""
+        last, place = method.part(self.chain, self.final, [module]), self.modules.index(module)
+        return [method.gaussian(last, (self.spec.order_seed, place, draw)) for draw in range(draws)]
+
+    def paths(self, module: str, points: int) -> dict[str, method.Path]:
+        """A module's two paths by name, each of at most that many points."""
+        epochs = spread(list(self.checkpoints), points)
+        weights = {epoch: method.part(self.chain, self.checkpoints[epoch], [module]) for epoch in epochs}
+        return {
+            "direct": method.direct_path(weights[epochs[0]], weights[epochs[-1]], points),
+            "optimisation": method.optimisation_path(weights),
+        }
+
+
+def opened(scale: Scale, init: str, role: str, seed: int) -> Opened:
+    """P-T or RI-T of a role at its main rate, opened."""
+    return open_run(grid.of_init(scale, init, role, scale.main_rates[init], seed))
 
 
 def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
@@ -84,7 +128,9 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     """
     run = trained.find(spec.id)
     if run is None:
-        raise TlbookError(f"Run {spec.id} ({spec.label}) is not trained yet; {_how(spec)} trains it.")
+        how = f"or `tlbook train` with role {spec.role} and seed {spec.order_seed}, trains it."
+        name = f"Run {spec.id} ({spec.label})"
+        raise TlbookError(f"{name} is not trained yet; tlbook.training.runs.ensure(spec), {how}")
     missing = sorted(set(epochs) - set(run.kept()))
     if missing:
         there = ", ".join(map(str, run.kept()))
@@ -103,11 +149,6 @@ def open_run(spec: RunSpec, epochs: Sequence[int] = ()) -> Opened:
     return Opened(spec, chain(model, spec.precision, training), states, domain, view, where)
 
 
-def _how(spec: RunSpec) -> str:
-    """The call that trains a run."""
-    return f"tlbook.training.runs.ensure(spec), or `tlbook train` with role {spec.role} and seed {spec.order_seed},"
-
-
 def spread(epochs: Sequence[int], most: int) -> list[int]:
     """At most that many of some epochs, evenly by place; the first and the last, if there is room."""
     epochs = sorted(epochs)
@@ -115,17 +156,16 @@ def spread(epochs: Sequence[int], most: int) -> list[int]:
     return [epochs[place] for place in dict.fromkeys(places.tolist())]
 
 
-def _rewound(scale: Scale, run: Opened, whole: bool) -> pd.DataFrame:
-    """Figure 5, on test: to epoch 0, if ``whole`` to later epochs and fresh draws too; on train the network
-    itself only."""
+def _rewound(scale: Scale, run: Opened, *, everything: bool) -> pd.DataFrame:
+    """Figure 5, on test: to epoch 0, and if ``everything`` to later epochs and fresh draws too; on train the
+    network itself only."""
     before = [epoch for epoch in run.checkpoints if epoch != run.spec.epochs]
-    epochs = spread(before, scale.criticality.rewind_epochs if whole else 1)
+    epochs = spread(before, scale.criticality.rewind_epochs if everything else 1)
     earlier = {epoch: run.checkpoints[epoch] for epoch in epochs}
-    fresh = [redrawn(run, number) for number in range(scale.criticality.redraws if whole else 0)]
+    fresh = [redrawn(run, number) for number in range(scale.criticality.redraws if everything else 0)]
     parts = []
-    for split, back, anew in (("train", {}, []), ("test", earlier, fresh)):
-        examples = run.batches(getattr(run.domain, split))
-        rows = analysis.rewind(run.chain, examples, run.spec.metric, back, anew)
+    for split, states in (("train", ({}, ())), ("test", (earlier, fresh))):
+        rows = method.rewind(run.chain, *run.batches(split), run.spec.metric, *states)
         parts.append(rows.assign(split=split))
     columns = ["module", "method", "to_epoch", "split", "metric", "value"]
     return pd.concat(parts, ignore_index=True)[columns]
@@ -139,70 +179,44 @@ def redrawn(run: Opened, number: int) -> dict[str, Tensor]:
     return {name: value.to(run.where) for name, value in state.items()}
 
 
-def places(scale: Scale, run: Opened, module: str) -> dict[str, list[analysis.Place]]:
-    """A module's two paths by name, each of at most ``path_points`` points."""
-    epochs = spread(list(run.checkpoints), scale.criticality.points)
-    own = {epoch: analysis.part(run.chain, run.checkpoints[epoch], [module]) for epoch in epochs}
-    start, end = own[epochs[0]], own[epochs[-1]]
-    return {
-        "direct": analysis.direct_path(start, end, scale.criticality.points),
-        "optimisation": analysis.optimisation_path(own),
-    }
-
-
-def noises(scale: Scale, run: Opened, suffix: Suffix) -> list[Mapping[str, Tensor]]:
-    """Draws of standard normal noise for a module: others for other runs of a kind."""
-    own = analysis.part(run.chain, run.final, [suffix.module])
-    number = run.chain.place(suffix.module)
-    return [
-        analysis.gaussian(own, (run.spec.order_seed, number, draw))
-        for draw in range(scale.criticality.noise_draws)
-    ]
-
-
-def _paths(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
-    """Figure 6, of runs at the main rates: the first module on training images, and for the first seeds every
-    module, on test images too."""
-    if keys["rate"] != scale.main_rates[keys["init"]]:
-        return pd.DataFrame()
-    whole = keys["seed"] in seeds[: scale.criticality.map_seeds]
+def _paths(scale: Scale, run: Opened, *, every_module: bool) -> pd.DataFrame:
+    """Figure 6: the first module on training images, or every one, on test images too."""
     parts = []
-    for split in ("train", "test") if whole else ("train",):
-        examples = run.batches(getattr(run.domain, split), scale.criticality.images)
-        labels = torch.cat([answers for _, answers in examples]).cpu()
-        for suffix in walk(run.chain, [images for images, _ in examples]):
-            if not whole and suffix.module != run.chain.modules[0]:
+    for split in ("train", "test") if every_module else ("train",):
+        images, labels = run.batches(split, scale.criticality.images)
+        for suffix in walk(run.chain, images):
+            if suffix.module != run.modules[0] and not every_module:
                 break
-            drawn = noises(scale, run, suffix)
-            for path, points in places(scale, run, suffix.module).items():
-                at_end = scale.criticality.end_noise if path == "direct" else ()
-                rows = analysis.noise_map(
-                    suffix, labels, run.spec.metric, points, scale.criticality.noise, drawn, at_end
-                )
-                parts.append(rows.assign(module=suffix.module, path=path, split=split))
+            noises = run.noises(suffix.module, scale.criticality.noise_draws)
+            for name, path in run.paths(suffix.module, scale.criticality.points).items():
+                factors = scale.criticality.noise, scale.criticality.end_noise if name == "direct" else ()
+                rows = method.noise_map(suffix, labels, run.spec.metric, path, noises, *factors)
+                parts.append(rows.assign(module=suffix.module, path=name, split=split))
     columns = ["module", "path", "fraction", "distance", "noise", "split", "metric", "value"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _criticality(scale: Scale, run: Opened, keys: Mapping, seeds: Sequence[int]) -> pd.DataFrame:
-    """The criticality of every module of the first seeds' runs, on training images."""
-    if keys["seed"] not in seeds[: scale.criticality.whole_seeds]:
-        return pd.DataFrame()
-    examples = run.batches(run.domain.train, scale.criticality.images)
-    labels = torch.cat([answers for _, answers in examples]).cpu()
+def _criticality(scale: Scale, run: Opened) -> pd.DataFrame:
+    """The criticality of every module, on training images."""
+    images, labels = run.batches("train", scale.criticality.images)
+    at = {"epsilon": method.EPSILON, "images": len(labels), "draws": scale.criticality.noise_draws}
     rows = []
-    for suffix in walk(run.chain, [images for images, _ in examples]):
-        drawn = noises(scale, run, suffix)
-        for path, points in places(scale, run, suffix.module).items():
-            for norm in ("raw", "relative"):
-                found = analysis.criticality_of(suffix, labels, points, drawn, norm == "relative")
-                at = points[found.place].fraction if found.place >= 0 else np.nan
-                rows.append(
-                    {"module": suffix.module, "path": path, "norm": norm, "value": found.value,
-                     "lowest": found.lowest, "highest": found.highest, "fraction": at, "noise": found.noise,
-                     "epsilon": analysis.EPSILON, "images": len(labels), "draws": len(drawn)}
-                )  # fmt: skip
+    for suffix in walk(run.chain, images):
+        for (path, norm), found in _both_norms(scale, run, suffix, labels).items():
+            rows.append({"module": suffix.module, "path": path, "norm": norm} | found._asdict() | at)
     return pd.DataFrame(rows)
+
+
+def _both_norms(
+    scale: Scale, run: Opened, suffix: Suffix, labels: Tensor
+) -> dict[tuple[str, str], method.Criticality]:
+    """A module's criticality by path and norm."""
+    noises = run.noises(suffix.module, scale.criticality.noise_draws)
+    return {
+        (name, norm): method.criticality_of(suffix, labels, path, noises, norm)
+        for name, path in run.paths(suffix.module, scale.criticality.points).items()
+        for norm in ("raw", "relative")
+    }
 
 
 def rescaled_twin(
@@ -213,25 +227,19 @@ def rescaled_twin(
 
     Rows network (as trained, rescaled); columns network, logits_differ, raw, relative.
     """
-    run = open_run(grid.of_init(scale, init, role, scale.main_rates[init], seed))
-    run.chain.place(block)
-    examples = run.batches(run.domain.train, scale.criticality.images)
-    labels = torch.cat([answers for _, answers in examples]).cpu()
+    run = opened(scale, init, role, seed)
+    rescalings = run.chain.model.rescalings()
+    states = {epoch: rescaled(state, rescalings, block, factor) for epoch, state in run.checkpoints.items()}
+    twin = dataclasses.replace(run, checkpoints=states)
+    images, labels = run.batches("train", scale.criticality.images)
     rows, before = [], None
-    for name in ("as trained", "rescaled"):
-        states = dict(run.checkpoints)
-        if name == "rescaled":
-            scalings = run.chain.model.rescalings()
-            states = {epoch: rescaled(state, scalings, block, factor) for epoch, state in states.items()}
-        run.chain.model.load_state_dict(states[run.spec.epochs])
-        own = Opened(run.spec, run.chain, states, run.domain, run.view, run.where)
-        suffix = next(s for s in walk(own.chain, [images for images, _ in examples]) if s.module == block)
+    for name, network in {"as trained": run, "rescaled": twin}.items():
+        network.chain.model.load_state_dict(network.final)
+        suffix = next(suffix for suffix in walk(network.chain, images) if suffix.module == block)
         (logits,) = suffix.logits([{}])
         before = logits if before is None else before
-        points, drawn = places(scale, own, block)["direct"], noises(scale, own, suffix)
-        raw, relative = (
-            analysis.criticality_of(suffix, labels, points, drawn, norm).value for norm in (False, True)
-        )
+        measured = _both_norms(scale, network, suffix, labels)
+        raw, relative = (measured["direct", norm].value for norm in ("raw", "relative"))
         differ = float((logits - before).abs().max())
         rows.append({"network": name, "logits_differ": differ, "raw": raw, "relative": relative})
     return pd.DataFrame(rows)

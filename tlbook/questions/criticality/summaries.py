@@ -5,14 +5,11 @@ Frames in, frames out; no network is needed.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from tlbook.scales import INITS, RATES, TARGETS
-from tlbook.vocabulary import RUN, headline, modules
-
-KINDS = ("all", *INITS)
+from tlbook.scales import INITS
+from tlbook.vocabulary import RUN, headline, in_book_order, modules, roles
 
 
 def losses(rewind: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -28,26 +25,23 @@ def losses(rewind: pd.DataFrame, split: str = "test") -> pd.DataFrame:
 
 
 def compared(rewind: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """Losses by rewinding to epoch 0 per module: mean and range over seeds, and the paper's loss, if it has
-    a module of that name (`tlbook.evidence.paper.figure5`; xray). Columns role, init, rate, module, n, lost, lowest,
-    highest, redrawn, paper."""
+    """Losses by rewinding to epoch 0 per module: mean and range over seeds, and the paper's loss, if it has a
+    module of that name (`tlbook.evidence.paper.figure5`; xray).
+
+    Columns role, init, rate, module, n, lost, lowest, highest, redrawn, paper.
+    """
+    keys = ["role", "init", "rate", "module"]
     lost = losses(rewind)
-    lost = lost[lost.to_epoch == 0]
-    theirs = paper.set_index(["init", "rate", "module"]).value
-    rows = []
-    order = {name: place for place, name in enumerate((*TARGETS, *INITS, *RATES))}
-    kinds = lost.groupby(["role", "init", "rate"])
-    for (role, init, rate), own in sorted(kinds, key=lambda kind: [order[name] for name in kind[0]]):
-        for module in modules(own.module):
-            back = own[(own.module == module) & (own.method == "rewind")].lost
-            fresh = own[(own.module == module) & (own.method == "redraw")].lost
-            known = role == "xray" and (init, rate, module) in theirs.index
-            rows.append(
-                {"role": role, "init": init, "rate": rate, "module": module, "n": len(back),
-                 "lost": back.mean(), "lowest": back.min(), "highest": back.max(), "redrawn": fresh.mean(),
-                 "paper": theirs[init, rate, "none"] - theirs[init, rate, module] if known else np.nan}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+    names = modules(lost.module)
+    lost = lost[(lost.to_epoch == 0) & lost.module.isin(names)]
+    back = lost[lost.method == "rewind"].groupby(keys).lost
+    table = back.agg(n="size", lost="mean", lowest="min", highest="max")
+    table["redrawn"] = lost[lost.method == "redraw"].groupby(keys).lost.mean()
+    whole = paper[paper.module == "none"].set_index(["init", "rate"]).value.rename("whole")
+    theirs = paper.join(whole, on=["init", "rate"])
+    theirs = theirs.assign(role="xray", paper=theirs.whole - theirs.value)[[*keys, "paper"]]
+    table = table.reset_index().merge(theirs, "left", keys)
+    return in_book_order(table, keys, names)
 
 
 def ranks_gap(network: pd.DataFrame) -> pd.DataFrame:
@@ -59,14 +53,13 @@ def ranks_gap(network: pd.DataFrame) -> pd.DataFrame:
     """
     both = network[network.path == "direct"].dropna(subset=["value", "gap"])
     rows = []
-    for role in [role for role in TARGETS if role in set(both.role)]:
+    for role in roles(both):
         for norm in ("raw", "relative"):
-            own = both[(both.role == role) & (both.norm == norm)]
-            for kind in KINDS:
-                runs = own if kind == "all" else own[own.init == kind]
-                found = {"n": len(runs), "spearman": rank(runs)}
-                rows.append({"role": role, "norm": norm, "runs": kind} | found)
-    return pd.DataFrame(rows)
+            every = both[(both.role == role) & (both.norm == norm)]
+            for kind in ("all", *INITS):
+                runs = every if kind == "all" else every[every.init == kind]
+                rows.append((role, norm, kind, len(runs), rank(runs)))
+    return pd.DataFrame(rows, columns=["role", "norm", "runs", "n", "spearman"])
 
 
 def rank(runs: pd.DataFrame) -> float:

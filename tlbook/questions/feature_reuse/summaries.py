@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
+from tlbook.evidence.claims.rules import MINIMUM_RUNS, TRAINED
 from tlbook.intervals import student
-from tlbook.scales import INITS
-from tlbook.vocabulary import at_last_epoch, better_rate, headline, in_book_order, metric_of, roles
+from tlbook.scales import FOLDER
+from tlbook.vocabulary import (
+    RUN,
+    at_better_rate,
+    at_last_epoch,
+    headline,
+    in_book_order,
+    metric_of,
+    p_t_and_ri_t,
+    roles,
+)
+
+
+def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """How unshuffled runs end: role, init, rate, n, test mean and range over seeds, training, the paper's.
+
+    ``curves`` is the table learning_curves, ``paper`` the frame `tlbook.evidence.paper.figure2` (NaN where it
+    shows none). Accuracies are percent, AUC 0 to 1. Roles in the book's order, P-T and the low rate first.
+    """
+    kinds = ["role", "init", "rate", "metric"]
+    final = headline(at_last_epoch(curves))
+    of_split = {split: rows.groupby(kinds).value for split, rows in final.groupby("split")}
+    ends = of_split["test"].agg(n="size", test="mean", lowest="min", highest="max")
+    ends["training"] = of_split["train"].mean()
+    theirs = paper[paper.checkpoint == "final"].set_index(kinds).value.rename("paper")
+    ends = ends.join(theirs).reset_index().drop(columns="metric")
+    return in_book_order(ends, ["role", "init", "rate"])
+
+
+def drop_by_seed(table: pd.DataFrame) -> pd.DataFrame:
+    """The relative drop in percent: columns role, block_size, block_fraction, seed, value.
+
+    ``table`` is block_shuffle. A seed that lacks a run at one of the better rates has no drop, nor has a P-T
+    that gets nothing right.
+    """
+    ends = p_t_and_ri_t(table)
+    drop = 100 * (ends["P-T"] - ends["RI-T"]) / ends["P-T"].where(ends["P-T"] > 0)
+    return drop.rename("value").dropna().reset_index()
 
 
 def worth(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame) -> pd.DataFrame:
@@ -18,57 +57,49 @@ def worth(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame
     metric: below 90 % it had not fitted its images. ``sooner`` is the share of its training after which P-T
     passed RI-T's end, NaN if a run never did. Of ``domains``: dataset, classes, chance, train (images).
     """
-    about = domains.set_index("role")
+    test, training = p_t_and_ri_t(curves), p_t_and_ri_t(curves, "train")
+    passed = convergence[(convergence.reference == "final") & (convergence.metric == "fraction")]
+    passed = passed[passed.init == "P-T"].merge(at_better_rate(curves)[RUN].drop_duplicates())
     rows = []
     for role in roles(curves):
-        own = headline(curves[curves.role == role])
-        metric = own.metric.iloc[0]
-        rates = {init: better_rate(own[own.init == init]) for init in INITS}
-        ends = {init: _ends(own, init, rate) for init, rate in rates.items()}
-        gaps = (ends["P-T"].test - ends["RI-T"].test).dropna()  # of the seeds that both have
-        gain, low, high = student(gaps)
-        when = convergence.query("role == @role and reference == 'final' and metric == 'fraction'")
-        when = when[(when.init == "P-T") & (when.rate == rates["P-T"])]
-        rows.append(
-            {"role": role, **about.loc[role, ["dataset", "classes", "train", "chance"]], "metric": metric,
-             "p_t": ends["P-T"].test.mean(), "ri_t": ends["RI-T"].test.mean(),
-             "n": len(gaps), "gain": gain, "low": low, "high": high, "training": ends["RI-T"].train.mean(),
-             "sooner": when.value.mean() if when.reached.all() else float("nan")}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+        ends, times = test.loc[role], passed[passed.role == role]
+        gaps = (ends["P-T"] - ends["RI-T"]).dropna()  # of the seeds that both have
+        row = {"role": role, "metric": metric_of(curves[curves.role == role]), "n": len(gaps)}
+        row |= dict(zip(("gain", "low", "high"), student(gaps), strict=True))
+        row |= {"p_t": ends["P-T"].mean(), "ri_t": ends["RI-T"].mean()}
+        row |= {"training": training.loc[role, "RI-T"].mean()}
+        rows.append(row | {"sooner": times.value.mean() if times.reached.all() else float("nan")})
+    return pd.DataFrame(rows).merge(domains[["role", "dataset", "classes", "train", "chance"]])
 
 
-def _ends(curves: pd.DataFrame, init: str, rate: str) -> pd.DataFrame:
-    """Final metric by seed (rows) and split (columns)."""
-    final = at_last_epoch(curves[(curves.init == init) & (curves.rate == rate)])
-    return final.pivot(index="seed", columns="split", values="value")
+def what_p_gave(curves: pd.DataFrame, domains: pd.DataFrame, convergence: pd.DataFrame) -> list[str]:
+    """`worth` in words, a sentence or two for each target."""
+    return [in_words(row) for row in worth(curves, domains, convergence).itertuples()]
 
 
-def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
-    """How unshuffled runs end: role, init, rate, n, test mean and range over seeds, training, the paper's.
+def in_words(row) -> str:
+    """A row of `worth` as a reader wants to be told it."""
+    auc = row.metric == "auc"
 
-    ``curves`` is the table learning_curves, ``paper`` the frame `tlbook.evidence.paper.figure2` (NaN where it shows
-    none). Accuracies are percent, AUC 0 to 1. Roles in the book's order, P-T and the low rate first.
-    """
-    final = at_last_epoch(curves)
-    rows = []
-    for (role, init, rate), runs in final.groupby(["role", "init", "rate"]):
-        metric = metric_of(runs)
-        test = runs[(runs.split == "test") & (runs.metric == metric)].value
-        train = runs[(runs.split == "train") & (runs.metric == metric)].value
-        theirs = paper.query("role == @role and init == @init and rate == @rate and metric == @metric")
-        theirs = theirs[theirs.checkpoint == "final"].value
-        rows.append(
-            {
-                "role": role,
-                "init": init,
-                "rate": rate,
-                "n": len(test),
-                "test": test.mean(),
-                "lowest": test.min(),
-                "highest": test.max(),
-                "training": train.mean(),
-                "paper": theirs.iloc[0] if len(theirs) else float("nan"),
-            }
+    def said(value: float, digits: int = 1) -> str:
+        return f"AUC {value:.3f}" if auc else f"{value:.{digits}f}\N{NO-BREAK SPACE}%"
+
+    name = Path(row.dataset).name if row.dataset.startswith(FOLDER) else row.dataset
+    digits = 3 if auc else 1
+    spread = f"{row.n} run(s) of each, too few for an interval"
+    if row.n >= MINIMUM_RUNS:
+        spread = f"95 % interval {row.low:.{digits}f} to {row.high:.{digits}f}, {row.n} runs of each"
+    sentences = [
+        f"{row.role} · {name} ({row.classes} classes, {row.train} training images, chance "
+        f"{said(row.chance, 0)}): P-T ends at {said(row.p_t)}, RI-T at {said(row.ri_t)}.",
+        f"P gave {row.gain:+.{digits}f} {'of AUC' if auc else 'points'} ({spread}).",
+    ]
+    if row.sooner == row.sooner:
+        share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
+        sentences.append(f"P-T passed RI-T's end after {share} of its training.")
+    if row.training < TRAINED[row.metric]:
+        sentences.append(
+            f"But RI-T had reached only {said(row.training)} on its own training images: some of this may "
+            "only mean that it needed longer."
         )
-    return in_book_order(pd.DataFrame(rows), ["role", "init", "rate"])
+    return " ".join(sentences)

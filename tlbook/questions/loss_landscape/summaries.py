@@ -1,54 +1,125 @@
-"""Question 3 in numbers: barriers, basins, rescaled twins and soups, as small tables for the page.
+"""Question 3 in words and numbers: what kinds of pairs are called, and barriers, basins, rescaled twins and
+soups as small tables for the page.
 
-Intervals are 95 % over runs: delete-one-run jackknife (`tlbook.evidence.claims.rules`), Student's t within one run.
+Intervals are 95 % over runs: delete-one-run jackknife, Student's t within one run.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from tlbook import vocabulary
 from tlbook.evidence.claims.rules import Sample, jackknife, leave_one_out, sample
-from tlbook.questions.loss_landscape.figures import EVERY_NAME, KINDS, measured, pair_names
 
+KINDS = (
+    "P-T & P-T",
+    "P-T & RI-T",
+    "RI-T & RI-T",
+    "RI-T & RI-T, same init",
+)  # what the paper's figures compare
+CONTROLS = {
+    "order": "P-T & P-T: other order only",
+    "head": "P-T & P-T: other head only",
+    "rate": "P-T & P-T: other rate only",
+    "other_source": "P-T & P-T: other P only",
+}
+ORDER = (
+    "P-T & P-T",
+    "P-T & P-T, both high",
+    *CONTROLS.values(),
+    "P-T & RI-T",
+    "P-T & RI-T, both low",
+    "P-T & RI-T, both high",
+    "RI-T & RI-T, same init",
+    "RI-T & RI-T",
+    "RI-T & RI-T, both low",
+)
+SPLITS = {"metric": "test", "loss": "test", "calibrated_loss": "test", "training_loss": "train"}
 REACH = 0.1  # the relative length of a step at which twins are compared, as in claim 21
+
+
+def measured(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Rows of one measure: "metric" (the role's, on test), "loss" or "calibrated_loss" (test), or
+    "training_loss"."""
+    rows = table[table.split == SPLITS[what]]
+    if what == "metric":
+        return vocabulary.headline(rows)
+    return rows[rows.metric == what.removeprefix("training_")]
+
+
+def with_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a column ``pair``, what their kind is called: the paper's by their inits and what they
+    share, others with their rates or as `CONTROLS`. A table without pairings holds independent pairs."""
+    named = table if "pairing" in table else table.assign(pairing="independent")
+    return table.assign(pair=pd.Series(map(_name, named.itertuples()), index=table.index, dtype=object))
+
+
+def _name(row) -> str:
+    if row.pairing in CONTROLS:
+        return CONTROLS[row.pairing]
+    name = f"{row.init} & {row.init_b}"
+    if row.pairing != "independent":
+        return f"{name}, {row.pairing.replace('_', ' ')}"
+    if (row.rate, row.rate_b) == tuple(vocabulary.PAPER_RATES[init] for init in (row.init, row.init_b)):
+        return name
+    return f"{name}, both {row.rate}" if row.rate == row.rate_b else f"{name}, {row.rate} & {row.rate_b}"
+
+
+def final(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of pairs of final models."""
+    return table[(table.checkpoint == "final") & (table.checkpoint_b == "final")]
+
+
+def in_order(pairs: pd.Series) -> list[str]:
+    """The kinds of pairs that there are, as in `ORDER`, others after them."""
+    return sorted(set(pairs), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def _by_pair(named: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(role, kind of pair, their rows) in the book's order."""
+    for role in vocabulary.roles(named):
+        of_role = named[named.role == role]
+        for pair in in_order(of_role.pair):
+            yield role, pair, of_role[of_role.pair == pair]
 
 
 def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """Height, place and width of the barriers by kind of pair, beside the paper's lowest points.
 
-    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16` under each
-    other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over pairs.
+    ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16`, one
+    under the other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over
+    pairs.
     """
-    named = table.assign(pair=_with_checkpoints(table, pair_names(table)))
+    rates = {
+        "rate": paper.init.map(vocabulary.PAPER_RATES),
+        "rate_b": paper.init_b.map(vocabulary.PAPER_RATES),
+    }
+    theirs = _with_checkpoints(paper.assign(**rates)[paper.quantity == "minimum"])
+    theirs = theirs.groupby(["role", "pair"]).value.first()
     rows = []
-    for role in vocabulary.roles(named):
-        own = named[named.role == role]
-        for pair in sorted(set(own.pair), key=_place):
-            of = own[own.pair == pair]
-            height = of[of.quantity == "height"]
-            metric = measured(height, "metric")
-            row = {"role": role, "pair": pair, "pairs": len(metric), "height": metric.value.mean()}
-            row["95 % interval"] = interval(_sample(metric))
-            for name in ("place", "width", "lowest"):
-                row[name] = measured(of[of.quantity == name], "metric").value.mean()
-            row["paper's lowest"] = _theirs(paper, role, pair)
-            row["height, loss"] = measured(height, "loss").value.mean()
-            row["height, calibrated loss"] = measured(height, "calibrated_loss").value.mean()
-            rows.append(row)
+    for role, pair, of_pair in _by_pair(_with_checkpoints(table)):
+        metric = measured(of_pair, "metric")
+        means = metric.groupby("quantity").value.mean()
+        heights = of_pair[of_pair.quantity == "height"]
+        in_metric = measured(heights, "metric")
+        row = {"role": role, "pair": pair, "pairs": len(in_metric), "height": means["height"]}
+        row["95 % interval"] = _interval(_sample(in_metric))
+        row |= {quantity: means[quantity] for quantity in ("place", "width", "lowest")}
+        row["paper's lowest"] = theirs.get((role, pair), np.nan)
+        row["height, loss"] = measured(heights, "loss").value.mean()
+        row["height, calibrated loss"] = measured(heights, "calibrated_loss").value.mean()
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _with_checkpoints(table: pd.DataFrame, names: pd.Series) -> pd.Series:
-    """Names of pairs, with their checkpoints where they are not both final."""
+def _with_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
+    """`with_pairs`, and with their checkpoints where they are not both final."""
+    named = with_pairs(table)
     at = table.checkpoint + " & " + table.checkpoint_b
-    return names.where(at == "final & final", names + ", " + at)
-
-
-def _place(name: str) -> tuple[int, str]:
-    known = [index for index, own in enumerate(EVERY_NAME) if name == own]
-    return (known[0] if known else len(EVERY_NAME), name)
+    return named.assign(pair=named.pair.where(at == "final & final", named.pair + ", " + at))
 
 
 def _sample(rows: pd.DataFrame) -> Sample:
@@ -60,27 +131,10 @@ def _sample(rows: pd.DataFrame) -> Sample:
     return leave_one_out([rows], lambda groups: float(groups[0].value.mean()))
 
 
-def interval(found: Sample) -> str:
+def _interval(of: Sample) -> str:
     """The 95 % interval in words; a dash where fewer than three runs say nothing about it."""
-    if len(found.values) < 3:
-        return "–"
-    _, low, high = found.interval()
-    return f"{low:.3g} to {high:.3g}"
-
-
-def _theirs(paper: pd.DataFrame, role: str, pair: str) -> float:
-    """The lowest point in the paper's figure; NaN where it shows none."""
-    parts = pair.split(", ")
-    at = parts.pop().split(" & ") if parts[-1].split(" & ")[0] in ("best", "final") else ["final", "final"]
-    same_run = parts[-1] == "same run"
-    name = ", ".join(parts[:-1] if same_run else parts)
-    if name not in KINDS:
-        return float("nan")
-    init, init_b, pairing = KINDS[name]
-    rows = paper[(paper.role == role) & (paper.init == init) & (paper.init_b == init_b)]
-    rows = rows[(rows.pairing == ("same_run" if same_run else pairing)) & (rows.quantity == "minimum")]
-    rows = rows[(rows.checkpoint == at[0]) & (rows.checkpoint_b == at[1])]
-    return float(rows.value.iloc[0]) if len(rows) else float("nan")
+    _, low, high = of.interval()
+    return f"{low:.3g} to {high:.3g}" if len(of.values) >= 3 else "–"
 
 
 def basins(table: pd.DataFrame) -> pd.DataFrame:
@@ -89,24 +143,17 @@ def basins(table: pd.DataFrame) -> pd.DataFrame:
     ``table`` is the table basins. A pair is in one basin for every epsilon from the spread inside to half of
     the smaller rise outside, so for some epsilon if the first is below the second.
     """
-    named = table.assign(pair=pair_names(table))
-    keys = ["role", "pair", "delta", *_RUNS]
-    wide = named.pivot(index=keys, columns="quantity", values="value").reset_index()
+    keys = ["pair", "delta", *vocabulary.PAIR]
+    wide = with_pairs(table).pivot(index=keys, columns="quantity", values="value").reset_index()
     rows = []
-    for role in vocabulary.roles(wide):
-        own = wide[wide.role == role]
-        for pair in sorted(set(own.pair), key=_place):
-            of = own[own.pair == pair]
-            row = {"role": role, "pair": pair, "distance": of.distance.mean(), "spread": of.spread.mean()}
-            for delta, at in of.groupby("delta"):
-                row[f"rise/2, δ = {delta:g}"] = at.epsilon_high.mean()
-                held = int((at.epsilon_low <= at.epsilon_high).sum())
-                row[f"one basin, δ = {delta:g}"] = f"{held} of {len(at)}"
-            rows.append(row)
+    for role, pair, of_pair in _by_pair(wide):
+        means = of_pair[["distance", "spread"]].mean()
+        row = {"role": role, "pair": pair, **means}
+        for delta, at in of_pair.groupby("delta"):
+            row[f"rise/2, δ = {delta:g}"] = at.epsilon_high.mean()
+            row[f"one basin, δ = {delta:g}"] = f"{(at.epsilon_low <= at.epsilon_high).sum()} of {len(at)}"
+        rows.append(row)
     return pd.DataFrame(rows)
-
-
-_RUNS = ["init", "rate", "seed", "init_b", "rate_b", "seed_b"]
 
 
 def twins(table: pd.DataFrame) -> pd.DataFrame:
@@ -115,19 +162,14 @@ def twins(table: pd.DataFrame) -> pd.DataFrame:
     ``table`` is the table twins. Rise: the training loss after steps of the recorded length nearest 0.1,
     minus that of the model itself, in nats.
     """
-    rows = measured(table, "training_loss")
-    reach = min(rows.distance[rows.distance > 0], key=lambda distance: abs(distance - REACH))
-    wide = rows.pivot_table(
-        index=["role", "init", "normalisation", "factor"], columns="distance", values="value"
-    )
-    rise = (wide[reach] - wide[0.0]).rename("rise").reset_index()
-    found = []
-    for role in vocabulary.roles(rise):
-        for (init, normalisation), own in rise[rise.role == role].groupby(["init", "normalisation"]):
-            model, twin = (own[own.factor == 1].rise, own[own.factor != 1].rise)
-            row = {"role": role, "init": init, "steps": normalisation}
-            found.append(row | {"rise": model.iloc[0], "rise of the twin": twin.iloc[0]})
-    return pd.DataFrame(found)
+    losses = measured(table, "training_loss")
+    reach = min(losses.distance[losses.distance > 0], key=lambda distance: abs(distance - REACH))
+    keys = ["role", "init", "normalisation"]
+    wide = losses.pivot_table(index=[*keys, "factor"], columns="distance", values="value")
+    rise = (wide[reach] - wide[0.0]).unstack("factor")  # the factor 1 is the model itself
+    twin = rise.drop(columns=1.0).iloc[:, 0]
+    named = pd.DataFrame({"rise": rise[1.0], "rise of the twin": twin}).reset_index()
+    return vocabulary.in_book_order(named, ["role"]).rename(columns={"normalisation": "steps"})
 
 
 def soups(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,20 +181,20 @@ def soups(table: pd.DataFrame) -> pd.DataFrame:
     shown = vocabulary.headline(table)
     rows = []
     for role in vocabulary.roles(shown):
-        own = shown[shown.role == role]
-        for (init, rate, pairing), group in own.groupby(["init", "rate", "pairing"], sort=False):
-            wide = group.pivot_table(index="left_out", columns="kind", values="value")
-            if "-" not in wide.index:
+        of_role = shown[shown.role == role]
+        for (init, rate, pairing), group in of_role.groupby(["init", "rate", "pairing"], sort=False):
+            by_kind = group.pivot_table(index="left_out", columns="kind", values="value")
+            if "-" not in by_kind.index:
                 continue
+            whole, gain = by_kind.loc["-"], by_kind.soup - by_kind.members
+            left_out = gain.drop("-")
             row = {"role": role, "averaged": _group_name(init, rate, pairing)}
             row["models"] = int(group[group.left_out == "-"].members.iloc[0])
-            row |= {name: wide.loc["-", name] for name in ("soup", "members", "best", "ensemble")}
-            gain = wide.soup - wide.members
-            row |= {"soup - members": gain["-"], "95 % interval": "–"}
-            if len(gain) > 3:
-                _, low, high = jackknife(gain["-"], gain.drop("-"))
-                row["95 % interval"] = f"{low:.3g} to {high:.3g}"
-            rows.append(row | {"soup - best": wide.loc["-", "soup"] - wide.loc["-", "best"]})
+            row |= {kind: whole[kind] for kind in ("soup", "members", "best", "ensemble")}
+            _, low, high = jackknife(gain["-"], left_out)
+            row["soup - members"] = gain["-"]
+            row["95 % interval"] = f"{low:.3g} to {high:.3g}" if len(left_out) >= 3 else "–"
+            rows.append(row | {"soup - best": whole.soup - whole.best})
     return pd.DataFrame(rows)
 
 

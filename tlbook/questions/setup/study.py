@@ -12,13 +12,10 @@ from tlbook import data
 from tlbook.data import augment, shuffles
 from tlbook.errors import TlbookError
 from tlbook.questions import grid
-from tlbook.questions.grid import domains
 from tlbook.scales import RATES, Scale
 from tlbook.training import runs, weight_files
 from tlbook.training.executors import ensure_all
 from tlbook.training.loop import initial
-
-__all__ = ["domains", "pictures", "samples", "source_accuracy", "start_of_p_t"]
 
 
 def samples(scale: Scale, role: str, block_sizes: Sequence[str | int] = (), count: int = 8, seed: int = 0):
@@ -57,20 +54,17 @@ def start_of_p_t(scale: Scale, role: str, train: bool = True, seeds: Sequence[in
     data.load(data.request(scale, role))  # the images say how many classes the head has
     ensure_p(scale, train)
     p = runs.weights(grid.pretrained(scale))
-    models = [initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds]
-    first, second = (model.state_dict() for model in models)
+    first, second = (initial(grid.p_t(scale, role, RATES[0], seed), p).model for seed in seeds)
+    pairs = {
+        "first_to_p": (first.state_dict(), p),
+        "second_to_p": (second.state_dict(), p),
+        "first_to_second": (first.state_dict(), second.state_dict()),
+    }
     rows = []
-    for module, parameters in models[0].members().items():
-        shared = module != models[0].head
-        rows.append(
-            {
-                "module": module,
-                "first_to_p": _distance(first, p, parameters) if shared else np.nan,
-                "second_to_p": _distance(second, p, parameters) if shared else np.nan,
-                "first_to_second": _distance(first, second, parameters),
-            }
-        )
-    return pd.DataFrame(rows)
+    for module, parameters in first.members().items():
+        compared = list(pairs)[2:] if module == first.head else pairs
+        rows.append({"module": module} | {name: _distance(*pairs[name], parameters) for name in compared})
+    return pd.DataFrame(rows, columns=["module", *pairs])
 
 
 def source_accuracy(scale: Scale, train: bool = True) -> pd.DataFrame:

@@ -7,9 +7,11 @@ chains of modules (`tlbook.questions.criticality.method.suffix`).
 
 from __future__ import annotations
 
+import functools
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from tlbook.models.interpolation import interpolate
 from tlbook.questions.criticality.method.suffix import Chain, Suffix, Weights, evaluate
 from tlbook.vocabulary import RUN, headline
 
+Path = Mapping[float, Weights]  # a module's weights by fraction of the way: 0 initial, 1 final, in order
 EPSILON = 0.05  # what the training error may rise by: 5 of 100 images
 OCTAVES = 12  # noise between 2^-12 and 1 is searched
 STEPS_PER_OCTAVE = 4  # so a noise found is at most 2^(1/4) too small, a criticality 2^(1/2) too large
@@ -42,45 +45,35 @@ def groups(chain: Chain) -> dict[str, tuple[str, ...]]:
 
 def rewind(
     chain: Chain,
-    batches: Sequence[tuple[Tensor, Tensor]],
+    images: Sequence[Tensor],
+    labels: Tensor,
     metric: str,
     earlier: Mapping[int, Weights],
     redrawn: Sequence[Weights] = (),
 ) -> pd.DataFrame:
     """What a network measures after each module, or stage, is set back.
 
-    ``batches`` are (images, labels); ``earlier`` maps epochs to whole state dicts to rewind to, ``redrawn``
-    are fresh draws of the init, over which "redraw" is the mean (to epoch 0). Columns module, method,
-    to_epoch, metric, value; module "none" is the network as it is. Where a stage is one block, it has the
-    block's values.
+    ``images`` are batches, ``labels`` those of all; ``earlier`` maps epochs to whole state dicts to rewind
+    to, ``redrawn`` are fresh draws of the init, over which "redraw" is the mean (to epoch 0). Columns module,
+    method, to_epoch, metric, value; module "none" is the network as it is. Where a stage is one block, it has
+    the block's values.
     """
-    sources = [("rewind", epoch, state) for epoch, state in earlier.items()]
-    sources += [("redraw", 0, state) for state in redrawn]
-    named = groups(chain)
-    changes = list(dict.fromkeys(named.values()))  # a stage of one block is that block
-    variants: dict[str, list[Weights]] = {module: [] for module in chain.modules}
-    where: dict[tuple, tuple[str, list[int]]] = {}
-    for modules in changes:
-        start = variants[modules[0]]
-        where[modules] = modules[0], list(range(len(start), len(start) + len(sources)))
-        start += [part(chain, state, modules) for _, _, state in sources]
-    last = chain.modules[-1]
-    variants[last].append({})  # the network itself
-    logits = evaluate(chain, (images for images, _ in batches), variants)
-    labels = torch.cat([answers for _, answers in batches]).cpu()
+    states = [("rewind", epoch, state) for epoch, state in earlier.items()]
+    states += [("redraw", 0, state) for state in redrawn]
+    variants: dict[tuple, Weights] = {(): {}}  # the network itself, then what is set back to which state
+    for modules in groups(chain).values():  # a stage of one block is that block: computed once
+        variants |= {
+            (modules, number): part(chain, state, modules) for number, (*_, state) in enumerate(states)
+        }
+    logits = evaluate(chain, images, variants)
+    measured = {variant: metrics.measure(values, labels, metric) for variant, values in logits.items()}
 
-    def rows(module: str, method: str, epoch: int, values: Tensor) -> list[dict]:
-        keys = {"module": module, "method": method, "to_epoch": epoch}
-        measured = metrics.measure(values, labels, metric)
-        return [keys | {"metric": name, "value": value} for name, value in measured.items()]
-
-    found = rows("none", "rewind", 0, logits[last][-1])
-    for name, modules in named.items():
-        start, places = where[modules]
-        for place, (method, epoch, _) in zip(places, sources, strict=True):
-            found += rows(name, method, epoch, logits[start][place])
-    keys = ["module", "method", "to_epoch", "metric"]
-    return pd.DataFrame(found).groupby(keys, sort=False).value.mean().reset_index()
+    keys = ["module", "method", "to_epoch", "metric", "value"]
+    rows = [("none", "rewind", 0, *pair) for pair in measured[()].items()]
+    for name, modules in groups(chain).items():
+        for number, (method, epoch, _) in enumerate(states):
+            rows += [(name, method, epoch, *pair) for pair in measured[modules, number].items()]
+    return pd.DataFrame(rows, columns=keys).groupby(keys[:-1], sort=False).value.mean().reset_index()
 
 
 def part(chain: Chain, state: Weights, modules: Sequence[str]) -> dict[str, Tensor]:
@@ -92,50 +85,44 @@ def part(chain: Chain, state: Weights, modules: Sequence[str]) -> dict[str, Tens
 # Paths and noise (Figure 6)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A point of a module's path: how far along (0 initial, 1 final), and the module's weights there."""
-
-    fraction: float
-    weights: Weights
-
-
-def direct_path(start: Weights, end: Weights, points: int) -> list[Place]:
+def direct_path(start: Weights, end: Weights, points: int) -> Path:
     """(1 - a) start + a end for ``points`` values of a, evenly from 0 to 1; the ends are exact."""
     if points < 2:
         raise TlbookError(f"A path needs at least 2 points, its ends, not {points}.")
-    return [Place(a, interpolate(start, end, a)) for a in np.linspace(0, 1, points).tolist()]
+    return {a: interpolate(start, end, a) for a in np.linspace(0, 1, points).tolist()}
 
 
-def optimisation_path(checkpoints: Mapping[int, Weights]) -> list[Place]:
+def optimisation_path(checkpoints: Mapping[int, Weights]) -> Path:
     """Through a module's weights at each epoch; the fraction is that of the epochs."""
     last = max(checkpoints)
-    return [Place(epoch / last, checkpoints[epoch]) for epoch in sorted(checkpoints)]
+    return {epoch / last: checkpoints[epoch] for epoch in sorted(checkpoints)}
 
 
-def distance(one: Weights, other: Weights, units: Mapping[str, float] | None = None) -> float:
-    """l2 between two sets of weights with the same names, each tensor in its unit (default 1).
+def units(end: Weights, norm: str) -> dict[str, float]:
+    """What each tensor of a module is measured in, for distance and noise: 1, if ``norm`` is "raw".
 
-    A tensor whose unit is 0 does not count.
+    If it is "relative": the root mean square of each weight tensor at the end. Scaling a tensor, as a
+    rescaling that preserves the function does (Dinh et al. 2017), scales its unit. Biases and scales, whose
+    sizes can be 0, have unit 0: they follow the path without noise, and do not count for the distance.
     """
-    total = 0.0
-    for name in one:
-        unit = 1.0 if units is None else units.get(name, 0.0)
-        if unit:
-            total += float((one[name].double() - other[name].double()).square().sum()) / unit**2
-    return math.sqrt(total)
+    if norm == "raw":
+        return dict.fromkeys(end, 1.0)
+    sizes = {name: float(value.double().square().mean().sqrt()) for name, value in end.items()}
+    return {name: size if end[name].ndim > 1 else 0.0 for name, size in sizes.items()}
 
 
-def relative_units(end: Weights) -> dict[str, float]:
-    """The root mean square of each weight tensor of a module, in which noise and distance are norm-relative.
-
-    Scaling a tensor, as a rescaling that preserves the function does (Dinh et al. 2017), scales its unit.
-    Biases and scales, whose sizes can be 0, have unit 0: they follow the path without noise.
-    """
-    return {
-        name: float(value.double().square().mean().sqrt()) if value.ndim > 1 else 0.0
-        for name, value in end.items()
-    }
+def distances(path: Path, units: Mapping[str, float]) -> dict[float, float]:
+    """The l2 distance of each point of a path from its beginning, each tensor in its unit."""
+    start = next(iter(path.values()))
+    found = {}
+    for fraction, weights in path.items():
+        squares = {
+            name: float((weights[name].double() - start[name].double()).square().sum()) for name in start
+        }
+        found[fraction] = math.sqrt(
+            sum(square / units[name] ** 2 for name, square in squares.items() if units[name])
+        )
+    return found
 
 
 def gaussian(weights: Weights, seed: Sequence[int]) -> dict[str, Tensor]:
@@ -147,21 +134,18 @@ def gaussian(weights: Weights, seed: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
-def noisy(
-    weights: Weights, noise: Weights, factor: float, units: Mapping[str, float] | None = None
-) -> Weights:
-    """weights + factor * noise, each tensor's noise in its unit (default 1)."""
-    size = dict.fromkeys(weights, 1.0) if units is None else units
-    return {name: value + factor * size[name] * noise[name] for name, value in weights.items()}
+def noisy(weights: Weights, noise: Weights, factor: float, units: Mapping[str, float]) -> Weights:
+    """weights + factor * noise, each tensor's noise in its unit."""
+    return {name: value + factor * units[name] * noise[name] for name, value in weights.items()}
 
 
 def noise_map(
     suffix: Suffix,
     labels: Tensor,
     metric: str,
-    places: Sequence[Place],
-    factors: Sequence[float],
+    path: Path,
     noises: Sequence[Weights],
+    factors: Sequence[float],
     last_factors: Sequence[float] = (),
 ) -> pd.DataFrame:
     """Metrics along a path under noise times signed factors: rows fraction, distance, noise, metric, value.
@@ -170,95 +154,90 @@ def noise_map(
     ones at the path's end only. Values are means over ``noises`` (standard normal draws); ``distance`` is l2
     from the path's beginning. Metrics are the role's ``metric`` and the loss.
     """
+    raw = units(path[1.0], "raw")
+    moved = distances(path, raw)
     rows = []
-    for place in places:
-        sizes = sorted({*factors, *(last_factors if place is places[-1] else ())})
+    for fraction, weights in path.items():
+        sizes = sorted({*factors, *(last_factors if fraction == 1 else ())})
         signed = [sign * size for sign in (-1, 1) for size in sizes]
-        variants = [noisy(place.weights, noise, factor) for factor in signed for noise in noises]
-        logits = suffix.logits([place.weights, *variants])
-        measured = [metrics.measure(each, labels, metric) for each in logits]
-        at = {"fraction": place.fraction, "distance": distance(place.weights, places[0].weights)}
-        for name in (metric, "loss"):
-            values = np.array([each[name] for each in measured])
-            means = [values[0], *values[1:].reshape(len(signed), len(noises)).mean(1)]
-            for factor, value in zip([0.0, *signed], means, strict=True):
-                rows.append(at | {"noise": factor, "metric": name, "value": float(value)})
-    return pd.DataFrame(rows)
+        variants = {(0.0, None): weights}  # by factor and draw; without noise there is one
+        variants |= {
+            (f, draw): noisy(weights, noise, f, raw) for f in signed for draw, noise in enumerate(noises)
+        }
+        logits = suffix.logits(list(variants.values()))
+        for (factor, _), values in zip(variants, logits, strict=True):
+            measured = metrics.measure(values, labels, metric)
+            at = fraction, moved[fraction], factor
+            rows += [(*at, name, measured[name]) for name in (metric, "loss")]
+    keys = ["fraction", "distance", "noise", "metric"]
+    by_draw = pd.DataFrame(rows, columns=[*keys, "value"]).groupby(keys, sort=False, dropna=False)
+    return by_draw.value.agg(
+        lambda values: values.mean(skipna=False)
+    ).reset_index()  # one broken draw is told
 
 
 # Criticality as a number
 
 
-@dataclass(frozen=True)
-class Criticality:
-    """The smallest distance^2 / noise^2 that keeps the error, where it is, and its range over single draws.
-
-    ``place`` counts the points of the path; ``noise`` is the noise there. All are NaN (place -1) if no point
-    bears the smallest noise.
-    """
+class Criticality(NamedTuple):
+    """The smallest distance^2 / noise^2 that keeps the error, its range over single draws, and where it is:
+    the fraction of the path, and the noise. All are NaN if no point bears the smallest noise."""
 
     value: float
     lowest: float
     highest: float
-    place: int
+    fraction: float
     noise: float
 
 
-NOT_FOUND = Criticality(math.nan, math.nan, math.nan, -1, math.nan)
+NOT_FOUND = Criticality(*[math.nan] * 5)
 
 
 def ladder() -> np.ndarray:
-    """The noise sizes that are searched, ascending to 1."""
-    return 2.0 ** (np.arange(-OCTAVES * STEPS_PER_OCTAVE, 1) / STEPS_PER_OCTAVE)
+    """The noise sizes that are searched, from 1 down."""
+    return 2.0 ** (-np.arange(OCTAVES * STEPS_PER_OCTAVE + 1) / STEPS_PER_OCTAVE)
 
 
 def criticality(
-    error: Callable[[int, float], np.ndarray], distances: Sequence[float], allowed: float
+    error: Callable[[float, float], np.ndarray], distances: Mapping[float, float], allowed: float
 ) -> Criticality:
     """The module criticality of Chatterji, Neyshabur & Sedghi (2020), by search.
 
-    mu = min over points p of the path and noise s of (distances[p] / s)^2 such that the mean over draws of
-    ``error(p, s)`` (one value a draw) is at most ``allowed``. s is searched on `ladder` by bisection, taking
+    mu = min over points a of the path and noise s of (distances[a] / s)^2 such that the mean over draws of
+    ``error(a, s)`` (one value a draw) is at most ``allowed``. s is searched on `ladder` by bisection, taking
     the error to grow with s; points that cannot be better than the best so far cost one look. A path that
     bears the smallest noise at its beginning (distance 0) has 0, and no more is searched. The range is that
     over single draws at the best point.
     """
     sizes = ladder()
-    seen: dict[tuple[int, int], np.ndarray] = {}
+    smallest = len(sizes) - 1
+    looked = functools.cache(lambda a, rung: error(a, float(sizes[rung])))
 
-    def borne(place: int, rung: int, draw: int | None = None) -> bool:
-        if (place, rung) not in seen:
-            seen[place, rung] = np.atleast_1d(error(place, float(sizes[rung])))
-        errors = seen[place, rung]
-        return bool((errors.mean() if draw is None else errors[draw]) <= allowed)
+    def borne(a: float, rung: int, draws: int | slice = slice(None)) -> bool:
+        return bool(looked(a, rung)[draws].mean() <= allowed)
 
-    def highest(place: int, least: int = 0, draw: int | None = None) -> int:
-        """The highest rung that is borne, ``least`` or above; -1 if that one is not."""
-        if not borne(place, least, draw):
-            return -1
-        low, high = least, len(sizes)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if borne(place, middle, draw) else (low, middle)
-        return low
+    def largest(a: float, last: int, draws: int | slice = slice(None)) -> int | None:
+        """The rung of the largest noise that a point bears, down to rung ``last``; None if not even that."""
+        if last < 0 or not borne(a, last, draws):
+            return None
+        return bisect_left(range(last), True, key=lambda rung: borne(a, rung, draws))
 
-    starts = [place for place, d in enumerate(distances) if d == 0 and borne(place, 0)]
-    if starts:
-        return Criticality(0.0, 0.0, 0.0, starts[0], float(sizes[0]))
-    best, best_place, best_rung = math.inf, -1, -1
-    for place in reversed(range(len(distances))):
-        # the first rung at which this point would beat the best one so far
-        least = int(np.searchsorted(sizes, distances[place] / math.sqrt(best), "right"))
-        rung = highest(place, least) if distances[place] > 0 and least < len(sizes) else -1
-        if rung >= 0:
-            best, best_place, best_rung = float(distances[place] / sizes[rung]) ** 2, place, rung
-    if best_place < 0:
+    for a, distance in distances.items():
+        if distance == 0 and borne(a, smallest):
+            return Criticality(0.0, 0.0, 0.0, a, float(sizes[smallest]))
+    best, where = math.inf, None
+    for a, distance in reversed(distances.items()):
+        better = (
+            int((sizes > distance / math.sqrt(best)).sum()) - 1
+        )  # the least noise that would beat the best
+        if distance > 0 and (rung := largest(a, better)) is not None:
+            best, where = float(distance / sizes[rung]) ** 2, (a, rung)
+    if where is None:
         return NOT_FOUND
-    draws = range(len(seen[best_place, best_rung]))
-    rungs = [max(highest(best_place, draw=draw), 0) for draw in draws]
-    singles = [float(distances[best_place] / sizes[rung]) ** 2 for rung in rungs]
-    lowest, highest_value = min([best, *singles]), max([best, *singles])
-    return Criticality(best, lowest, highest_value, best_place, float(sizes[best_rung]))
+    a, rung = where
+    singles = [largest(a, smallest, draw) for draw in range(len(looked(a, rung)))]
+    values = [float(distances[a] / sizes[smallest if one is None else one]) ** 2 for one in singles]
+    return Criticality(best, min([best, *values]), max([best, *values]), a, float(sizes[rung]))
 
 
 def wrong(logits: Tensor, labels: Tensor) -> float:
@@ -271,25 +250,24 @@ def wrong(logits: Tensor, labels: Tensor) -> float:
 def criticality_of(
     suffix: Suffix,
     labels: Tensor,
-    places: Sequence[Place],
+    path: Path,
     noises: Sequence[Weights],
-    relative: bool = False,
+    norm: str = "raw",
     epsilon: float = EPSILON,
 ) -> Criticality:
     """`criticality` of a module along a path: the error is `wrong` on the suffix's images, and may rise by
-    ``epsilon`` above that at the path's end. ``relative``: noise and distance in `relative_units`. A network
-    that diverged has none."""
-    units = relative_units(places[-1].weights) if relative else None
-    distances = [distance(place.weights, places[0].weights, units) for place in places]
+    ``epsilon`` above that at the path's end. Noise and distance are in `units` ("raw" or "relative"). A
+    network that diverged has none."""
+    sizes = units(path[1.0], norm)
 
-    def error(place: int, size: float) -> np.ndarray:
-        variants = [noisy(places[place].weights, noise, size, units) for noise in noises]
+    def error(a: float, size: float) -> np.ndarray:
+        variants = [noisy(path[a], noise, size, sizes) for noise in noises]
         return np.array([wrong(logits, labels) for logits in suffix.logits(variants)])
 
-    (end,) = suffix.logits([places[-1].weights])
+    (end,) = suffix.logits([path[1.0]])
     if not torch.isfinite(end).all():
         return NOT_FOUND
-    return criticality(error, distances, wrong(end, labels) + epsilon)
+    return criticality(error, distances(path, sizes), wrong(end, labels) + epsilon)
 
 
 def network_criticality(criticality: pd.DataFrame, rewind: pd.DataFrame) -> pd.DataFrame:

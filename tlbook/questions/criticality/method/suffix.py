@@ -6,7 +6,7 @@ computed once for all variants of that module (Zhang, Bengio & Singer 2019 rewin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,15 +53,11 @@ class Chain:
         members = self.model.members() if of_family else below(self.model, self.modules)
         return {module: frozenset(names) for module, names in members.items()}
 
-    def after(self, module: str) -> list[Step]:
-        """The steps behind a module. A module that does not exist is refused, naming those that do."""
-        return list(self.steps.values())[self.place(module) + 1 :]
-
-    def place(self, module: str) -> int:
-        """A module's place in the chain, from 0. One that does not exist is refused, naming those that do."""
-        if module not in self.steps:
-            raise TlbookError(f"The network has no module {module!r}; it has {', '.join(self.modules)}.")
-        return self.modules.index(module)
+    def first_changed(self, weights: Weights) -> str:
+        """The first module that other weights change: the last one if they change nothing, the very first if
+        they hold a parameter that belongs to no module."""
+        places = {name: at for at, module in enumerate(self.modules) for name in self.members[module]}
+        return self.modules[min((places.get(name, 0) for name in weights), default=-1)]
 
 
 def chain(model: Network, precision: str = "fp32", training: Iterable[tuple[Tensor, Tensor]] = ()) -> Chain:
@@ -101,22 +97,32 @@ def _copy(into: Weights, values: Weights) -> None:
         into[name].copy_(value)
 
 
+@torch.no_grad()
+def plainly(chain: Chain, images: Iterable[Tensor], weights: Weights) -> Tensor:
+    """Logits (n, k) of a network with other values of some parameters, without any of what follows: a whole
+    state dict is loaded, and the whole network is run. `evaluate` must give the same."""
+    before = {name: value.clone() for name, value in chain.model.state_dict().items()}
+    chain.model.load_state_dict(before | dict(weights))
+    try:
+        if chain.re_estimate:
+            chain.re_estimate()
+        with metrics.autocast(next(iter(before.values())).device.type, chain.precision):
+            return torch.cat([chain.model(batch).float() for batch in images]).cpu()
+    finally:
+        chain.model.load_state_dict(before)
+
+
 @dataclass(frozen=True)
 class Suffix:
     """A module and everything behind it, with what the module reads for all images.
 
     ``inputs`` are batches: the images themselves for the first module, else activations. They are kept as
-    long as this object is: `bytes` says how much memory that takes.
+    long as this object is.
     """
 
     chain: Chain
     module: str
     inputs: tuple[Tensor, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Memory of the activations kept."""
-        return sum(batch.numel() * batch.element_size() for batch in self.inputs)
 
     def logits(self, variants: Sequence[Weights], together: int | None = None) -> Tensor:
         """Logits float32 (variants, n, k) on the CPU, of the network with each variant's weights.
@@ -125,75 +131,64 @@ class Suffix:
         module only and nothing is re-estimated, ``together`` of them pass what lies behind it as one batch
         (default: as many as `TOGETHER` images allow), which pays where batches are small.
         """
-        rest = self.chain.after(self.module)
         within = all(variant.keys() <= self.chain.members[self.module] for variant in variants)
         alone = not within or self.chain.re_estimate is not None
         parts = []
         for batch in self.inputs:
             at_once = 1 if alone else together or max(1, TOGETHER // max(len(batch), 1))
             groups = [variants[i : i + at_once] for i in range(0, len(variants), at_once)]
-            parts.append(torch.cat([self._group(batch, group, rest) for group in groups]))
+            parts.append(torch.cat([self._group(batch, group) for group in groups]))
         return torch.cat(parts, dim=1)
 
     @torch.no_grad()
-    def _group(self, batch: Tensor, group: Sequence[Weights], rest: Sequence[Step]) -> Tensor:
-        """Logits (variants, n, k) of one batch."""
-        step = self.chain.steps[self.module]
+    def _group(self, batch: Tensor, group: Sequence[Weights]) -> Tensor:
+        """Logits (variants, n, k) of one batch. What lies behind the module has the first variant's weights:
+        the others, if any, change the module only."""
+        steps = list(self.chain.steps.values())
+        place = self.chain.modules.index(self.module)
+        outputs = []
         with metrics.autocast(batch.device.type, self.chain.precision):
-            if len(group) == 1:
-                with replaced(self.chain, group[0]):
-                    out = _through([step, *rest], batch)
-            else:
-                outputs = []
-                for variant in group:
-                    with replaced(self.chain, variant):
-                        outputs.append(step(batch))
-                out = _through(rest, torch.cat(outputs))
+            for variant in group[1:]:
+                with replaced(self.chain, variant):
+                    outputs.append(steps[place](batch))
+            with replaced(self.chain, group[0]):
+                out = torch.cat([steps[place](batch), *outputs])
+                for step in steps[place + 1 :]:
+                    out = step(out)
         return out.float().cpu().unflatten(0, (len(group), len(batch)))
 
-    @torch.no_grad()
-    def advance(self) -> Suffix | None:
-        """The next module's suffix, under the network's own weights; None behind the last module."""
-        place = self.chain.place(self.module) + 1
-        if place == len(self.chain.modules):
-            return None
-        with metrics.autocast(self.inputs[0].device.type, self.chain.precision):
-            outputs = tuple(self.chain.steps[self.module](batch) for batch in self.inputs)
-        return Suffix(self.chain, self.chain.modules[place], outputs)
 
-
-def _through(steps: Iterable[Callable], x: Tensor) -> Tensor:
-    for step in steps:
-        x = step(x)
-    return x
-
-
+@torch.no_grad()
 def walk(chain: Chain, images: Iterable[Tensor]) -> Iterator[Suffix]:
     """Each module's suffix from the first to the last: one pass of the network in all.
 
     Only the activations of one boundary between modules are kept, for all ``images`` (batches of
     (n, c, side, side)).
     """
-    suffix: Suffix | None = Suffix(chain, chain.modules[0], tuple(images))
-    while suffix is not None:
-        yield suffix
-        suffix = suffix.advance()
+    inputs = tuple(images)
+    for module, step in chain.steps.items():
+        yield Suffix(chain, module, inputs)
+        with metrics.autocast(inputs[0].device.type, chain.precision):
+            inputs = tuple(step(batch) for batch in inputs)
 
 
 def evaluate(
-    chain: Chain, images: Iterable[Tensor], variants: Mapping[str, Sequence[Weights]]
-) -> dict[str, Tensor]:
-    """Logits (variants, n, k) by the first module that the variants change, of any number of images.
+    chain: Chain, images: Iterable[Tensor], variants: Mapping[Hashable, Weights]
+) -> dict[Hashable, Tensor]:
+    """Logits (n, k) by name of the network with each variant's weights, of any number of images.
 
-    One batch after another, so that memory is that of one batch's activations. Modules in front of the last
-    one with variants cost their share of one pass; a module that does not exist is refused, naming those that
-    do.
+    One batch after another, so that memory is that of one batch's activations. What lies in front of the
+    first module that a variant changes is computed once for all.
     """
-    found: dict[str, list[Tensor]] = {module: [] for module, those in variants.items() if those}
-    places = {module: chain.place(module) for module in variants}  # refuses
-    last = max((places[module] for module in found), default=-1)
+    first: dict[str, list[Hashable]] = {}
+    for name, weights in variants.items():
+        first.setdefault(chain.first_changed(weights), []).append(name)
+    last = max(map(chain.modules.index, first), default=-1)
+    found: dict[Hashable, list[Tensor]] = {name: [] for name in variants}
     for batch in images:
         for suffix in islice(walk(chain, [batch]), last + 1):
-            if suffix.module in found:
-                found[suffix.module].append(suffix.logits(variants[suffix.module]))
-    return {module: torch.cat(parts, dim=1) for module, parts in found.items()}
+            names = first.get(suffix.module, [])
+            logits = suffix.logits([variants[name] for name in names]) if names else []
+            for name, of_batch in zip(names, logits, strict=True):
+                found[name].append(of_batch)
+    return {name: torch.cat(parts) for name, parts in found.items()}

@@ -4,7 +4,7 @@ without batch norm (Jordan et al. 2023).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from tlbook.models.interpolation import check_pair, interpolate
 from tlbook.models.symmetry import Table, group_sizes, permuted
-from tlbook.questions.loss_landscape.method.evaluation import Evaluator
+from tlbook.questions.loss_landscape.method.barrier import along
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator, Measured, tabulated
 
 ROUNDS = 100  # at most so many passes over the groups; a handful is usual
 METHODS = ("raw", "raw_repaired", "aligned", "repaired")
@@ -35,14 +36,13 @@ def matching(
     sizes = group_sizes(first, table)
     order = {group: torch.arange(size) for group, size in sizes.items()}
     generator = torch.Generator().manual_seed(seed)
-    uses = {group: _uses(table, group) for group in sizes}
     first = {name: first[name].detach().double().cpu() for name in table}
     second = {name: second[name].detach().double().cpu() for name in table}
     for _ in range(ROUNDS):
         gained = False
         for k in torch.randperm(len(sizes), generator=generator).tolist():
             group = list(sizes)[k]
-            gain = _agreement(first, second, table, order, group, uses[group])
+            gain = _agreement(first, second, table, order, group)
             _, best = linear_sum_assignment(gain.numpy(), maximize=True)
             best = torch.from_numpy(best)
             rows = torch.arange(len(best))
@@ -54,19 +54,16 @@ def matching(
     return order
 
 
-def _uses(table: Table, group: str) -> list[tuple[str, int]]:
-    return [(name, axis) for name, groups in table.items() for axis, g in enumerate(groups) if g == group]
-
-
-def _agreement(first, second, table: Table, order, group: str, uses) -> Tensor:
+def _agreement(first, second, table: Table, order, group: str) -> Tensor:
     """(n, n): inner product of the first's unit i with the second's unit j over all weights that they touch,
     the other axis of the second in its present order."""
     total = 0.0
-    for name, axis in uses:
-        other = {g: order[g] for g in table[name] if g is not None and g != group}
-        there = permuted({name: second[name]}, {name: table[name]}, other)[name]
-        flat = [t.movedim(axis, 0).flatten(1) for t in (first[name], there)]
-        total = total + flat[0] @ flat[1].T
+    for name, groups in table.items():
+        for axis in (axis for axis, units in enumerate(groups) if units == group):
+            other = {g: order[g] for g in groups if g is not None and g != group}
+            there = permuted({name: second[name]}, {name: groups}, other)[name]
+            one, two = (t.movedim(axis, 0).flatten(1) for t in (first[name], there))
+            total = total + one @ two.T
     return total
 
 
@@ -84,24 +81,24 @@ class _Convolutions(TorchFunctionMode):
         self.after, self.number = after, 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         if func is F.conv2d:
             self.number += 1
-            return self.after(self.number - 1, found)
-        return found
+            return self.after(self.number - 1, output)
+        return output
 
 
 def statistics(model: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation of each channel of each convolution's output over images (n, 3, s, s)."""
-    found: list[tuple[Tensor, Tensor]] = []
+    moments: list[tuple[Tensor, Tensor]] = []
 
     def note(_, output: Tensor) -> Tensor:
-        found.append(_moments(output))
+        moments.append(_moments(output))
         return output
 
     with torch.no_grad(), _Convolutions(note):
         model(images)
-    return found
+    return moments
 
 
 class Repaired(nn.Module):
@@ -171,15 +168,22 @@ def up_to_permutation(
     the same two lines with the statistics of `Repaired`, measured on ``images`` (training images, one batch).
     """
     aligned = permuted(second, table, matching(first, second, table))
-    rows = []
+    tables = []
     for method in methods:
         other = second if method.startswith("raw") else aligned
-        repair = method.endswith("repaired")
-        ends = [statistics(evaluator.load(state), images) for state in (first, other)] if repair else None
-        for alpha in places:
-            model = evaluator.load(interpolate(first, other, alpha))
-            if ends and alpha not in (0, 1):
-                model = Repaired(model, images, between(*ends, alpha))
-            found = evaluator.measure_model(model, splits)
-            rows += [(method, float(alpha), split, m, value) for (split, m), value in found.items()]
-    return pd.DataFrame(rows, columns=["method", "alpha", "split", "metric", "value"])
+        if method.endswith("repaired"):
+            line = tabulated("alpha", _repaired(evaluator, first, other, places, images, splits))
+        else:
+            line = along(evaluator, first, other, places, splits)
+        tables.append(line.assign(method=method))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _repaired(evaluator, first, second, places, images, splits) -> Iterator[tuple[float, Measured]]:
+    """Places on a line, and what a `Repaired` network measures there; the ends are left as they are."""
+    ends = [statistics(evaluator.load(state), images) for state in (first, second)]
+    for alpha in map(float, places):
+        model = evaluator.load(interpolate(first, second, alpha))
+        if alpha not in (0, 1):
+            model = Repaired(model, images, between(*ends, alpha))
+        yield alpha, evaluator.measure_model(model, splits)

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from tlbook.errors import TlbookError
 from tlbook.models.interpolation import check_pair, interpolate
-from tlbook.questions.loss_landscape.method.evaluation import Evaluator
+from tlbook.questions.loss_landscape.method.evaluation import Evaluator, Measured, tabulated
 
 PLACES = 6  # decimals of alpha, so that tables and records name the same points
 REACH = 0.5  # how far a line is followed beyond its ends, as a share of its length
 LOWER_IS_BETTER = ("loss", "calibrated_loss")
-Measured = Mapping[tuple[str, str], float]
 
 
 def alphas(points: int, outside: int = 0) -> np.ndarray:
@@ -46,14 +45,16 @@ def along(
     """
     check_pair(first, second)
     known = dict(zip((0.0, 1.0), ends, strict=True)) if ends else {}
-    rows = []
-    for place in map(float, places):
-        values = known.get(place) or evaluator.measure(interpolate(first, second, place), splits)
-        rows += [(place, split, metric, value) for (split, metric), value in values.items()]
-    return pd.DataFrame(rows, columns=["alpha", "split", "metric", "value"])
+    return tabulated(
+        "alpha",
+        (
+            (alpha, known.get(alpha) or evaluator.measure(interpolate(first, second, alpha), splits))
+            for alpha in map(float, places)
+        ),
+    )
 
 
-def barrier(place: Sequence[float], value: Sequence[float], metric: str = "accuracy") -> dict[str, float]:
+def barrier(places: Sequence[float], values: Sequence[float], metric: str = "accuracy") -> dict[str, float]:
     """What stands in the way on one line, 0 <= alpha <= 1; points beyond are left out.
 
     height: the largest drop below the straight line between the two ends (for a loss: rise above it), 0 if
@@ -61,7 +62,7 @@ def barrier(place: Sequence[float], value: Sequence[float], metric: str = "accur
     the drop exceeds half of its height, between points in a straight line; lowest: the worst point (for a
     loss the highest). Metrics in their unit, alpha 0 to 1. NaN values make all of it NaN.
     """
-    at, values = np.asarray(place, float), np.asarray(value, float)
+    at, values = np.asarray(places, float), np.asarray(values, float)
     order = np.argsort(at)
     at, values = at[order], values[order]
     inside = (at >= 0) & (at <= 1)
@@ -100,6 +101,6 @@ def barriers(lines: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, line in lines.groupby(keys, sort=False):
         named = dict(zip(keys, key, strict=True))
-        found = barrier(line.alpha, line.value, named["metric"])
-        rows += [named | {"quantity": name, "value": value} for name, value in found.items()]
+        measures = barrier(line.alpha, line.value, named["metric"])
+        rows += [named | {"quantity": name, "value": value} for name, value in measures.items()]
     return pd.DataFrame(rows)

@@ -37,10 +37,10 @@ def basin(
     """The three quantities of the definition for the segment between two models.
 
     ``loss`` maps weights to a number; ``delta`` is a length in weight space. ``on_line`` are losses at evenly
-    spaced points of the segment, both ends among them, if they are known. Returns mean (mu), spread (what 1
-    bounds), noise_rise and beyond_rise (what 2 and 3 bound), and epsilon_low and epsilon_high: the pair is in
-    one basin for each epsilon between them, for none if epsilon_low is the larger. Equal models span no
-    segment: beyond_rise is then NaN.
+    spaced points of the segment, both ends among them, if they are known. Returns distance (l2), mean (mu),
+    spread (what 1 bounds), noise_rise and beyond_rise (what 2 and 3 bound), and epsilon_low and epsilon_high:
+    the pair is in one basin for each epsilon between them, for none if epsilon_low is the larger. Equal
+    models span no segment: beyond_rise is then NaN.
     """
     check_pair(first, second)
     if on_line is None:
@@ -50,9 +50,11 @@ def basin(
     mean = float(np.average(on_line, weights=weights))
     spread = float(np.average(np.abs(np.asarray(on_line) - mean), weights=weights))
     noise = np.mean([loss(state) for end in (first, second) for state in _noisy(end, delta, draws)])
-    beyond = _beyond(loss, first, second, delta, draws)
+    distance = norm(difference(first, second))
+    beyond = _beyond(loss, first, second, delta / distance, draws) if distance else float("nan")
     rises = float(noise - mean), float(beyond - mean)
     return {
+        "distance": distance,
         "mean": mean,
         "spread": spread,
         "noise_rise": rises[0],
@@ -72,12 +74,10 @@ def _noisy(state: Mapping[str, Tensor], delta: float, draws: int):
         yield moved(state, noise, scale)
 
 
-def _beyond(loss, first, second, delta: float, draws: int) -> float:
-    """Mean loss past both ends, |N(0, delta^2)| further on: at the means of equal shares of that law."""
-    length = norm(difference(first, second))
-    if length == 0:
-        return float("nan")
-    shares = torch.tensor([(k + 0.5) / draws for k in range(draws)], dtype=torch.float64)
-    steps = delta * 2**0.5 * torch.erfinv(shares) / length  # quantiles of |N(0, 1)|
+def _beyond(loss, first, second, share: float, draws: int) -> float:
+    """Mean loss past both ends, |N(0, 1)| times that share of the segment further on: at the means of equal
+    shares of that law."""
+    parts = torch.tensor([(k + 0.5) / draws for k in range(draws)], dtype=torch.float64)
+    steps = share * 2**0.5 * torch.erfinv(parts)  # quantiles of |N(0, 1)|
     places = [place for step in steps.tolist() for place in (-step, 1 + step)]
     return float(np.mean([loss(interpolate(first, second, place)) for place in places]))

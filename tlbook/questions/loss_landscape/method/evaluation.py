@@ -6,9 +6,10 @@ forward pass (`benchmarks/interpolation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ RESIDENT_BYTES = 2 * 1024**3  # prepared images that may stay in memory; more ar
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 State = Mapping[str, Tensor]
-Measured = dict[tuple[str, str], float]  # (split, metric) -> value
+Measured = Mapping[tuple[str, str], float]  # (split, metric) -> value
 
 
 class Resident:
@@ -72,12 +73,8 @@ class Evaluator:
             self.model.re_estimate(self.splits["train"])
         return self.model
 
-    def logits(self, state: State, split: str) -> tuple[Tensor, Tensor]:
-        """Logits float32 (n, k) and labels of a split, on the CPU."""
-        return self.predict(self.load(state), split)
-
     def predict(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
-        """As `logits`, of any model that reads the same images."""
+        """Logits float32 (n, k) and labels of a split, on the CPU; of any model that reads the same images."""
         return metrics.predict(model, self.splits[split], self.precision)
 
     def measure(self, state: State, splits: Iterable[str] = ()) -> Measured:
@@ -89,13 +86,33 @@ class Evaluator:
 
     def measure_model(self, model: nn.Module, splits: Iterable[str] = ()) -> Measured:
         """As `measure`, of any model that reads the same images."""
-        found, values = {}, {}
+        predicted, values = {}, {}
         for split in splits or self.splits:
-            logits, labels = found[split] = self.predict(model, split)
+            logits, labels = predicted[split] = self.predict(model, split)
             values |= {(split, m): v for m, v in metrics.measure(logits, labels, self.metric).items()}
-        if {"dev", "test"} <= set(found):
-            values["test", "calibrated_loss"] = calibrated_loss(*found["dev"], *found["test"])
+        if {"dev", "test"} <= set(predicted):
+            values["test", "calibrated_loss"] = calibrated_loss(*predicted["dev"], *predicted["test"])
         return values
+
+
+def tabulated(column: str, measured: Iterable[tuple[object, Measured]]) -> pd.DataFrame:
+    """What was measured at some places as a table: the place under ``column``, then split, metric, value."""
+    rows = [
+        (place, split, metric, value)
+        for place, values in measured
+        for (split, metric), value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=[column, "split", "metric", "value"])
+
+
+def mean(measured: Sequence[Measured]) -> Measured:
+    """The means of the same metrics, measured several times; NaN where one is."""
+    return pd.DataFrame(measured).mean(skipna=False).to_dict()
+
+
+def unmeasured(measured: Measured) -> Measured:
+    """The same metrics, all NaN: what is recorded of a model that diverged."""
+    return dict.fromkeys(measured, float("nan"))
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
@@ -103,9 +120,9 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     NaN for logits that are not finite, or none."""
     if not len(logits) or not torch.isfinite(logits).all():
         return float("nan")
-    doubles = logits.double()
-    at = lambda log_t: metrics.loss(doubles / np.exp(log_t), _answers(labels)).item()  # noqa: E731
-    return float(np.exp(minimize_scalar(at, bounds=(np.log(0.01), np.log(100)), method="bounded").x))
+    bounds = np.log(0.01), np.log(100)
+    best = minimize_scalar(lambda t: _loss_at(np.exp(t), logits, labels), bounds=bounds, method="bounded")
+    return float(np.exp(best.x))
 
 
 def calibrated_loss(dev_logits: Tensor, dev_labels: Tensor, logits: Tensor, labels: Tensor) -> float:
@@ -114,9 +131,10 @@ def calibrated_loss(dev_logits: Tensor, dev_labels: Tensor, logits: Tensor, labe
     A network that is sure of its mistakes has a high loss where its accuracy is fine; one number, fitted on
     other images, takes that away.
     """
-    scale = temperature(dev_logits, dev_labels)
-    return metrics.loss(logits.double() / scale, _answers(labels)).item()
+    return _loss_at(temperature(dev_logits, dev_labels), logits, labels)
 
 
-def _answers(labels: Tensor) -> Tensor:
-    return labels.double() if labels.ndim == 2 else labels
+def _loss_at(temperature: float, logits: Tensor, labels: Tensor) -> float:
+    """The loss of logits / temperature, in double precision."""
+    answers = labels.double() if labels.ndim == 2 else labels
+    return metrics.loss(logits.double() / temperature, answers).item()

@@ -7,7 +7,7 @@ turn computes the same and scores otherwise (Dinh et al. 2017). Steps relative t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -15,9 +15,15 @@ from torch import Tensor
 
 from tlbook.errors import TlbookError
 from tlbook.models import skeleton
-from tlbook.models.interpolation import difference, moved, norm
+from tlbook.models.interpolation import difference, interpolate, moved, norm, not_finite
 from tlbook.models.symmetry import rescaled
-from tlbook.questions.loss_landscape.method.evaluation import Evaluator
+from tlbook.questions.loss_landscape.method.evaluation import (
+    Evaluator,
+    Measured,
+    mean,
+    tabulated,
+    unmeasured,
+)
 
 NORMALISATIONS = ("raw", "filter")
 SEED = 0  # of the random directions, the same for every model
@@ -51,6 +57,22 @@ def _like_filters(weight: Tensor, step: Tensor) -> Tensor:
     return step * ratio.view(-1, *[1] * (step.ndim - 1))
 
 
+def stepped(
+    evaluator: Evaluator,
+    state: Mapping[str, Tensor],
+    normalisation: str,
+    lengths: Sequence[float],
+    directions: int,
+    splits: Sequence[str],
+) -> Iterator[Measured]:
+    """Metrics after random steps of each length, mean over directions; length 0 is the model itself."""
+    generator = torch.Generator().manual_seed(SEED)
+    steps = [direction(state, normalisation, generator) for _ in range(directions)]
+    for length in lengths:
+        some = steps if length else steps[:1]
+        yield mean([evaluator.measure(moved(state, step, length), splits) for step in some])
+
+
 def flatness(
     evaluator: Evaluator,
     state: Mapping[str, Tensor],
@@ -61,24 +83,21 @@ def flatness(
     """Metrics after random steps, mean over directions.
 
     Columns normalisation, distance, split, metric, value. ``distances`` are relative (see `direction`); 0,
-    the model itself, is always among them. Every model is moved along the same draws.
+    the model itself, is always among them. Every model is moved along the same draws. A model that diverged
+    has NaN everywhere.
     """
     if directions < 1:
         raise TlbookError(f"The number of directions must be at least 1, not {directions}.")
-    rows = []
+    lengths = sorted({0.0, *map(float, distances)})
+    tables = []
     for normalisation in NORMALISATIONS:
-        at = {0.0: pd.Series(evaluator.measure(state, splits))}
-        generator = torch.Generator().manual_seed(SEED)
-        steps = [direction(state, normalisation, generator) for _ in range(directions)]
-        for distance in sorted({float(d) for d in distances} - {0.0}):
-            found = [evaluator.measure(moved(state, step, distance), splits) for step in steps]
-            at[distance] = pd.DataFrame(found).mean(skipna=False)
-        rows += [
-            (normalisation, distance, split, metric, value)
-            for distance, values in at.items()
-            for (split, metric), value in values.items()
-        ]
-    return pd.DataFrame(rows, columns=["normalisation", "distance", "split", "metric", "value"])
+        if not_finite(state):
+            measured = [unmeasured(evaluator.measure(state, splits))] * len(lengths)
+        else:
+            measured = stepped(evaluator, state, normalisation, lengths, directions, splits)
+        table = tabulated("distance", zip(lengths, measured, strict=True))
+        tables.append(table.assign(normalisation=normalisation))
+    return pd.concat(tables, ignore_index=True)
 
 
 def rescaled_twin(state: Mapping[str, Tensor], network: str, factor: float) -> dict[str, Tensor]:
@@ -102,22 +121,22 @@ def around(
     directions: int = 4,
     splits: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Random steps as long as parts of the line between two models: how far does the basin reach off it?
+    """Steps from either end as long as parts of the line between two models: how far does the basin reach?
 
-    Columns end (first, second), fraction (length of the step / distance between the two), split, metric,
-    value: mean over ``directions`` raw Gaussian directions.
+    Columns direction (line: on along the line, past the end; random: mean over ``directions`` raw Gaussian
+    directions), end (first, second), fraction (length of the step / distance between the two), split, metric,
+    value.
     """
-    length = norm(difference(first, second))
-    rows = []
+    distance = norm(difference(first, second))
+    tables = []
     for end, state in (("first", first), ("second", second)):
-        generator = torch.Generator().manual_seed(SEED)
-        steps = [direction(state, "raw", generator) for _ in range(directions)]
-        own = norm(state)
-        for fraction in fractions:
-            some = steps if fraction else steps[:1]
-            found = [evaluator.measure(moved(state, step, fraction * length / own), splits) for step in some]
-            rows += [
-                {"end": end, "fraction": float(fraction), "split": split, "metric": metric, "value": value}
-                for (split, metric), value in pd.DataFrame(found).mean(skipna=False).items()
-            ]
-    return pd.DataFrame(rows)
+        places = [-fraction if end == "first" else 1 + fraction for fraction in fractions]
+        lengths = [fraction * distance / norm(state) for fraction in fractions]
+        by_direction = {
+            "line": (evaluator.measure(interpolate(first, second, place), splits) for place in places),
+            "random": stepped(evaluator, state, "raw", lengths, directions, splits),
+        }
+        for name, measured in by_direction.items():
+            table = tabulated("fraction", zip(map(float, fractions), measured, strict=True))
+            tables.append(table.assign(direction=name, end=end))
+    return pd.concat(tables, ignore_index=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tlbook import metrics
 from tlbook.errors import TlbookError
-from tlbook.models.interpolation import average
+from tlbook.models.interpolation import average, not_finite
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator
 
 KINDS = ("soup", "members", "best", "ensemble")
@@ -21,7 +21,7 @@ Predicted = Mapping[str, tuple[Tensor, Tensor]]  # dev and test -> logits, label
 
 
 def predicted(evaluator: Evaluator, state: Mapping[str, Tensor]) -> Predicted:
-    """What a member predicts on dev and test, to be reused in several soups."""
+    """What a member predicts on dev and test."""
     model = evaluator.load(state)
     return {split: evaluator.predict(model, split) for split in ("dev", "test")}
 
@@ -42,19 +42,41 @@ def soup(
     if len(members) < 2:
         raise TlbookError(f"A soup needs at least two models, not {len(members)}.")
     known = known or [predicted(evaluator, state) for state in members]
-    own = pd.DataFrame([metrics.measure(*one["test"], metric) for one in known])
+    on_test = pd.DataFrame([metrics.measure(*one["test"], metric) for one in known])
     on_dev = [metrics.measure(*one["dev"], metric)[metric] for one in known]
     labels = known[0]["test"][1]
     together = _mean_probability([one["test"][0] for one in known], labels.ndim == 2)
-    mixed = evaluator.measure(average(members), ("test",))
-    found = {
-        "soup": {name: value for (_, name), value in mixed.items()},
-        "members": own.mean(skipna=False).to_dict(),
-        "best": own.iloc[int(np.argmax(on_dev))].to_dict(),
+    averaged = evaluator.measure(average(members), ("test",))
+    by_kind = {
+        "soup": {name: value for (_, name), value in averaged.items()},
+        "members": on_test.mean(skipna=False).to_dict(),
+        "best": on_test.iloc[int(np.argmax(on_dev))].to_dict(),
         "ensemble": metrics.measure(together, labels, metric),
     }
-    rows = [(kind, "test", name, value) for kind, values in found.items() for name, value in values.items()]
+    rows = [
+        (kind, "test", name, value) for kind, of_kind in by_kind.items() for name, value in of_kind.items()
+    ]
     return pd.DataFrame(rows, columns=["kind", "split", "metric", "value"])
+
+
+def leave_one_out(
+    evaluator: Evaluator, members: Sequence[tuple[int, Mapping[str, Tensor]]], metric: str
+) -> pd.DataFrame:
+    """`soup` of all members (seed, weights), and with each seed left out.
+
+    Columns left_out ("-": none), members (how many), and those of `soup`. A soup with a member that diverged,
+    or of one alone, is not made.
+    """
+    known = [predicted(evaluator, state) for _, state in members]
+    diverged = [not_finite(state) is not None for _, state in members]
+    tables = []
+    for left_out in (None, *sorted({seed for seed, _ in members})):
+        kept = [k for k, (seed, _) in enumerate(members) if seed != left_out]
+        if len(kept) < 2 or any(diverged[k] for k in kept):
+            continue
+        table = soup(evaluator, [members[k][1] for k in kept], metric, [known[k] for k in kept])
+        tables.append(table.assign(left_out="-" if left_out is None else str(left_out), members=len(kept)))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _mean_probability(logits: Sequence[Tensor], several_labels: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which pairs of models question 3 draws lines between, and the runs behind them.
+"""Which pairs of models question 3 draws lines between: one line of `KINDS` for each kind of pair.
 
 Independent pairs at the paper's rates are question 1's runs. Controls vary one thing at a time: a pairing's
 name says what the two models differ in (order, head, rate, other_source), or what they share beyond the
@@ -7,20 +7,97 @@ usual (same_init, same_run).
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import pandas as pd
 
 from tlbook.questions import grid
-from tlbook.scales import INITS, Scale
+from tlbook.scales import INITS, TARGETS, Scale
 from tlbook.training.specs import Checkpoint, Init, RunSpec, unique
 
-BEST_TOO = ("xray",)  # roles on which best checkpoints are compared too (Figure 4, right)
-FINAL = ("final", "final")
-PAIR = ("init", "rate", "seed", "init_b", "rate_b", "seed_b")
+
+@dataclass(frozen=True)
+class End:
+    """What stands at one end of a line, for any seed: P-T or RI-T, at its rate in the paper or at the other
+    init's; from P or from the other P; at which checkpoint. Seeds (init_seed, head_seed, order_seed) that are
+    ``shared`` are those of the first run, so such models differ in the rest only."""
+
+    init: str
+    other_rate: bool = False
+    at: str = "final"
+    shared: tuple[str, ...] = ()
+    other_source: bool = False
+
+    def rate(self, scale: Scale) -> str:
+        """Its rate at a scale, "low" or "high"."""
+        other = INITS[1 - INITS.index(self.init)]
+        return scale.main_rates[other if self.other_rate else self.init]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of pair: what its models share, its two ends, for which roles, on how many seeds (a scale's
+    count by role; empty: all of them), and whether the paper's figures show it.
+
+    Equal ends are paired each with each. Others belong to the same seed, or, where they are ``apart``, to
+    different ones: their heads and orders too are then different.
+    """
+
+    pairing: str
+    first: End
+    second: End
+    roles: tuple[str, ...] = TARGETS
+    seeds: str = ""
+    papers: bool = False
+    apart: bool = False
+
+    @property
+    def final(self) -> bool:
+        """Whether both ends are final models."""
+        return self.first.at == self.second.at == "final"
+
+
+P_T, RI_T = (End(init) for init in INITS)
+P_T_HIGH, RI_T_LOW = (End(init, other_rate=True) for init in INITS)
+P_T_BEST, RI_T_BEST = (End(init, at="best") for init in INITS)
+P_T_ONE_HEAD, P_T_ONE_ORDER = (End("P-T", shared=(seed,)) for seed in ("head_seed", "order_seed"))
+P_T_OTHER_P = End("P-T", other_source=True)
+RI_T_ONE_INIT = End("RI-T", shared=("init_seed", "head_seed"))
+
+XRAY = ("xray",)  # where best checkpoints are compared too (Figure 4, right)
+TWO_P_T = Kind("independent", P_T, P_T, papers=True)
+TWO_RI_T = Kind("independent", RI_T, RI_T, papers=True)
+ONE_OF_EACH = Kind("independent", P_T, RI_T, papers=True, apart=True)
+KINDS = (
+    TWO_P_T,
+    TWO_RI_T,
+    ONE_OF_EACH,
+    Kind("independent", P_T_BEST, P_T_BEST, XRAY, papers=True),
+    Kind("independent", RI_T_BEST, RI_T_BEST, XRAY, papers=True),
+    Kind("independent", P_T_BEST, RI_T_BEST, XRAY, papers=True, apart=True),
+    Kind("same_run", P_T_BEST, P_T, XRAY, papers=True),
+    Kind("same_run", RI_T_BEST, RI_T, XRAY, papers=True),
+    Kind("same_init", RI_T_ONE_INIT, RI_T_ONE_INIT, seeds="landscape.same_init_seeds", papers=True),
+    Kind("independent", P_T_HIGH, P_T_HIGH, seeds="second_rate_seeds"),
+    Kind("independent", RI_T_LOW, RI_T_LOW, seeds="second_rate_seeds"),
+    Kind("independent", P_T, RI_T_LOW, seeds="second_rate_seeds", apart=True),
+    Kind("independent", P_T_HIGH, RI_T, seeds="second_rate_seeds", apart=True),
+    Kind("rate", P_T, P_T_HIGH, seeds="second_rate_seeds"),
+    Kind("order", P_T_ONE_HEAD, P_T_ONE_HEAD, seeds="landscape.control_seeds"),
+    Kind("head", P_T_ONE_ORDER, P_T_ONE_ORDER, seeds="landscape.control_seeds"),
+    Kind("other_source", P_T, P_T_OTHER_P, seeds="landscape.control_seeds"),
+)
+# Whose weights are averaged: what they share, which models of each seed, on how many seeds.
+SOUPS = (
+    ("independent", (P_T,), ""),
+    ("independent", (RI_T,), ""),
+    ("independent", (P_T_HIGH,), "second_rate_seeds"),
+    ("rate", (P_T, P_T_HIGH), "second_rate_seeds"),
+    ("same_init", (RI_T_ONE_INIT,), "landscape.same_init_seeds"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,37 +117,19 @@ class Model:
 
 @dataclass(frozen=True)
 class Line:
-    """A pair of models and what they share."""
+    """Two models of a role, and the kind of pair that they are."""
 
     role: str
-    pairing: str
+    kind: Kind
     first: Model
     second: Model
-    papers: bool = False  # whether the paper's figures show such a line
-
-    @property
-    def keys(self) -> dict:
-        """The columns that name the pair."""
-        names = [getattr(model, name) for model in (self.first, self.second) for name in PAIR[:3]]
-        return {"role": self.role} | dict(zip(PAIR, names, strict=True))
-
-    @property
-    def kind(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Init and rate of the two."""
-        return (self.first.init, self.first.rate), (self.second.init, self.second.rate)
 
     def named(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows under the columns that name this line."""
-        own = {"pairing": self.pairing, "checkpoint": self.first.at, "checkpoint_b": self.second.at}
-        return rows.assign(**self.keys, **own)
-
-    @property
-    def final(self) -> bool:
-        """Whether both ends are final models."""
-        return (self.first.at, self.second.at) == FINAL
-
-
-# Which runs, which pairs
+        second = self.second
+        named = self.first.named(self.role, rows).assign(pairing=self.kind.pairing)
+        named = named.assign(init_b=second.init, rate_b=second.rate, seed_b=second.seed)
+        return named.assign(checkpoint=self.first.at, checkpoint_b=second.at)
 
 
 def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
@@ -78,15 +137,13 @@ def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Ru
     sources = list(grid.pretraining(scale))
     if has_other_source(scale) and any(scale.landscape.control_seeds.get(role, 0) for role in targets):
         sources.append(grid.constant_source(scale))
-    used = [
-        model.spec
-        for role in targets
-        for line in lines(scale, role, seeds)
-        for model in (line.first, line.second)
-    ]
-    # with one seed there are no pairs of a kind, but flatness is still measured
-    used += [model.spec for role in targets for model in main_models(scale, role, seeds)]
-    return unique([*sources, *used])
+    models = []
+    for role in targets:
+        models += [end for line in lines(scale, role, seeds) for end in (line.first, line.second)]
+        models += main_models(
+            scale, role, seeds
+        )  # with one seed there are no pairs; flatness is still measured
+    return unique([*sources, *(model.spec for model in models)])
 
 
 def has_other_source(scale: Scale) -> bool:
@@ -95,115 +152,61 @@ def has_other_source(scale: Scale) -> bool:
     return ours and not (scale.own_images and grid.lacks_source(scale))
 
 
-def model(scale: Scale, role: str, init: str, rate: str, seed: int, at: str = "final") -> Model:
-    """One of question 1's models."""
-    return Model(init, rate, seed, grid.of_init(scale, init, role, rate, seed), at)
+def models(scale: Scale, role: str, end: End, seeds: Sequence[int], some: str = "") -> list[Model]:
+    """The models of one end, one a seed; ``some`` names the scale's count of them, as `Kind.seeds` does."""
+    rate = end.rate(scale)
+    found = []
+    for seed in seeds[: attrgetter(some)(scale).get(role, 0)] if some else seeds:
+        if end.other_source:
+            other = Init("from", Checkpoint(grid.constant_source(scale).id, scale.constant_epochs))
+            spec = grid.target(scale, role, other, rate, seed, final_only=True)
+        else:
+            first = dict.fromkeys(end.shared, seeds[0])  # with its own seeds the first is question 1's run
+            final_only = bool(end.shared) and seed != seeds[0]
+            spec = grid.of_init(scale, end.init, role, rate, seed, final_only=final_only, **first)
+        found.append(Model(end.init, rate, seed, spec, end.at))
+    return found
 
 
-def main_models(scale: Scale, role: str, seeds: Sequence[int], at: str = "final") -> list[Model]:
+def main_models(scale: Scale, role: str, seeds: Sequence[int]) -> list[Model]:
     """P-T and RI-T of every seed at the paper's rates."""
-    return [model(scale, role, init, scale.main_rates[init], seed, at) for init in INITS for seed in seeds]
+    return [model for end in (P_T, RI_T) for model in models(scale, role, end, seeds)]
 
 
 def lines(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
     """All pairs of a role: the paper's, those that cross init and rate, and the controls."""
-    found = _of_checkpoint(scale, role, seeds, "final")
-    if role in BEST_TOO:
-        found += _of_checkpoint(scale, role, seeds, "best")
-        for init, seed in itertools.product(INITS, seeds):
-            ends = [model(scale, role, init, scale.main_rates[init], seed, at) for at in ("best", "final")]
-            found.append(Line(role, "same_run", *ends))
-    found = [dataclasses.replace(line, papers=True) for line in [*found, *_same_init(scale, role, seeds)]]
-    return [*found, *_other_rates(scale, role, seeds), *_controls(scale, role, seeds)]
+    kinds = [kind for kind in KINDS if role in kind.roles]
+    if not has_other_source(scale):
+        kinds = [kind for kind in kinds if not kind.second.other_source]
+    return [Line(role, kind, *pair) for kind in kinds for pair in _pairs(scale, role, kind, seeds)]
 
 
-def _pairs(role: str, pairing: str, group: Sequence[Model]) -> list[Line]:
-    return [Line(role, pairing, *pair) for pair in itertools.combinations(group, 2)]
+def _pairs(scale: Scale, role: str, kind: Kind, seeds: Sequence[int]) -> Iterator[tuple[Model, Model]]:
+    first = models(scale, role, kind.first, seeds, kind.seeds)
+    if kind.first == kind.second:
+        return itertools.combinations(first, 2)
+    second = models(scale, role, kind.second, seeds, kind.seeds)
+    if kind.apart:
+        return _of_other_seeds(first, second, scale.landscape.partners if kind.papers else 1)
+    return zip(first, second, strict=True)
 
 
-def _mixed(role: str, first: Sequence[Model], second: Sequence[Model], partners: int) -> list[Line]:
-    """Each of the first with ``partners`` of the second, of other seeds (head and order) if there are any."""
-    found = []
+def _of_other_seeds(
+    first: Sequence[Model], second: Sequence[Model], partners: int
+) -> Iterator[tuple[Model, Model]]:
+    """Each of the first with ``partners`` of the second, of other seeds if there are any."""
     for number, one in enumerate(first):
         turned = [*second[number + 1 :], *second[: number + 1]]
         others = [other for other in turned if other.seed != one.seed] or turned
-        found += [Line(role, "independent", one, other) for other in others[:partners]]
-    return found
+        yield from ((one, other) for other in others[:partners])
 
 
-def _of_checkpoint(scale: Scale, role: str, seeds: Sequence[int], at: str) -> list[Line]:
-    p_t, ri_t = (
-        [model(scale, role, init, scale.main_rates[init], seed, at) for seed in seeds] for init in INITS
-    )
-    pairs = [*_pairs(role, "independent", p_t), *_pairs(role, "independent", ri_t)]
-    return pairs + _mixed(role, p_t, ri_t, scale.landscape.partners)
-
-
-def _other_rates(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
-    """Init and rate crossed, as far as the second rate was run: P-T at RI-T's rate and the other way round;
-    and, of one P-T each, the two rates."""
-    some = seeds[: scale.second_rate_seeds.get(role, 0)]
-    at = {
-        (init, rate): [model(scale, role, init, rate, seed) for seed in some]
-        for init in INITS
-        for rate in scale.main_rates.values()
-    }
-    low, high = (scale.main_rates[init] for init in INITS)
-    if low == high:
-        return []
-    found = _pairs(role, "independent", at["P-T", high]) + _pairs(role, "independent", at["RI-T", low])
-    for rate in (low, high):
-        found += _mixed(role, at["P-T", rate], at["RI-T", rate], 1)
-    return found + [Line(role, "rate", *two) for two in zip(at["P-T", low], at["P-T", high], strict=True)]
-
-
-def _same_init(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
-    return _pairs(role, "same_init", same_init(scale, role, seeds))
-
-
-def same_init(scale: Scale, role: str, seeds: Sequence[int]) -> list[Model]:
-    """RI-T that share body and head and differ in the order of batches only; the first is question 1's."""
-    rate, first = scale.main_rates["RI-T"], seeds[0]
-    how = {"init_seed": first, "head_seed": first}
-    some = seeds[: scale.landscape.same_init_seeds.get(role, 0)]
-    return [Model("RI-T", rate, seed, _varied(scale, role, "RI-T", seed, first, **how)) for seed in some]
-
-
-def controls(scale: Scale, role: str, seeds: Sequence[int], what: str) -> list[Model]:
-    """P-T that differ in one thing, ``what`` ("order" or "head"); the first is question 1's."""
-    rate, first = scale.main_rates["P-T"], seeds[0]
-    how = {"order": "head_seed", "head": "order_seed"}[what]
-    some = seeds[: scale.landscape.control_seeds.get(role, 0)]
-    return [Model("P-T", rate, s, _varied(scale, role, "P-T", s, first, **{how: first})) for s in some]
-
-
-def _varied(scale: Scale, role: str, init: str, seed: int, first: int, **seeds) -> RunSpec:
-    rate = scale.main_rates[init]
-    return grid.of_init(scale, init, role, rate, seed, final_only=seed != first, **seeds)
-
-
-def _controls(scale: Scale, role: str, seeds: Sequence[int]) -> Iterator[Line]:
-    for what in ("order", "head"):
-        yield from _pairs(role, what, controls(scale, role, seeds, what))
-    if not has_other_source(scale):
-        return
-    other = Init("from", Checkpoint(grid.constant_source(scale).id, scale.constant_epochs))
-    rate = scale.main_rates["P-T"]
-    for seed in seeds[: scale.landscape.control_seeds.get(role, 0)]:
-        second = grid.target(scale, role, other, rate, seed, final_only=True)
-        yield Line(
-            role, "other_source", model(scale, role, "P-T", rate, seed), Model("P-T", rate, seed, second)
-        )
-
-
-def groups(scale: Scale, role: str, seeds: Sequence[int]) -> Iterator[tuple[dict, list[Model]]]:
+def soups(scale: Scale, role: str, seeds: Sequence[int]) -> Iterator[tuple[dict, list[Model]]]:
     """(init, rate and pairing, models) of every group whose weights are averaged."""
-    some = seeds[: scale.second_rate_seeds.get(role, 0)]
-    p_t, ri_t = (scale.main_rates[init] for init in INITS)
-    for init, rate, which in (("P-T", p_t, seeds), ("RI-T", ri_t, seeds), ("P-T", ri_t, some)):
-        keys = {"init": init, "rate": rate, "pairing": "independent"}
-        yield keys, [model(scale, role, init, rate, seed) for seed in which]
-    both = [model(scale, role, "P-T", rate, seed) for seed in some for rate in (p_t, ri_t)]
-    yield {"init": "P-T", "rate": "both", "pairing": "rate"}, both
-    keys = {"init": "RI-T", "rate": ri_t, "pairing": "same_init"}
-    yield keys, same_init(scale, role, seeds)
+    for pairing, ends, some in SOUPS:
+        rate = ends[0].rate(scale) if len(ends) == 1 else "both"
+        of_seeds = zip(*(models(scale, role, end, seeds, some) for end in ends), strict=True)
+        yield (
+            {"init": ends[0].init, "rate": rate, "pairing": pairing},
+            [model for of_seed in of_seeds for model in of_seed],
+        )

@@ -1,4 +1,4 @@
-"""What models on a line say of a few test images (for the page's explorer)."""
+"""What models on a line say of a few test images, for the page's explorer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ def said_on_the_way(
     second: Mapping[str, Tensor],
     places: Sequence[float],
 ) -> pd.DataFrame:
-    """Predictions along a line for the images on which they change, as the table predictions.
+    """Predictions along a line for the images on which they change: columns alpha, path, sha256, label,
+    prediction, confidence (0 to 1).
 
     ``places`` are thinned to `PLACES`. Where an image has several labels, the finding rated highest.
     """
     check_pair(first, second)
-    places = np.asarray(places)[np.linspace(0, len(places) - 1, min(PLACES, len(places))).round().astype(int)]
+    thinned = np.asarray(places)[
+        np.linspace(0, len(places) - 1, min(PLACES, len(places))).round().astype(int)
+    ]
     several = domain.test.labels.ndim == 2
     answers = []
-    for place in places:
-        logits, _ = evaluator.logits(interpolate(first, second, float(place)), "test")
+    for place in thinned:
+        model = evaluator.load(interpolate(first, second, float(place)))
+        logits, _ = evaluator.predict(model, "test")
         answers.append((logits.double().sigmoid() if several else logits.double().softmax(1)).max(1))
     said = np.stack([best.indices.numpy() for best in answers])
     rows = [
@@ -44,7 +48,7 @@ def said_on_the_way(
             "confidence": float(best.values[number]),
         }
         for number in changing(said, IMAGES)
-        for place, best in zip(places, answers, strict=True)
+        for place, best in zip(thinned, answers, strict=True)
     ]
     return pd.DataFrame(rows)
 
@@ -62,8 +66,8 @@ def changing(said: np.ndarray, count: int) -> list[int]:
 
 def label(domain: data.Domain, number: int) -> str:
     """What is right for a test image: its class, or its findings joined by " + ", or "none"."""
-    own = domain.test.labels[number]
-    if own.ndim == 0:
-        return domain.classes[int(own)]
-    held = [name for name, value in zip(domain.classes, own.tolist(), strict=True) if value]
+    answer = domain.test.labels[number]
+    if answer.ndim == 0:
+        return domain.classes[int(answer)]
+    held = [name for name, value in zip(domain.classes, answer.tolist(), strict=True) if value]
     return " + ".join(held) or "none"
