@@ -9,32 +9,30 @@ from hypothesis import strategies as st
 
 from tlbook.data.embedded import CLASSES, SPLITS, chest, generate
 from tlbook.data.embedded.canvas import Dice, Pose, coverage, placed
-from tlbook.data.embedded.objects import COLOURS, SOURCE_THINGS, TARGET_THINGS
-from tlbook.data.embedded.parts import (
-    Above,
-    Below,
-    Both,
-    Box,
-    Circle,
-    Ellipse,
-    Line,
-    Minus,
-    Petals,
-    Polygon,
-    Ring,
-    Union,
+from tlbook.data.embedded.shapes import (
+    box,
+    circle,
+    ellipse,
+    line,
+    mirrored,
+    petals,
+    polygon,
+    ring,
+    union,
+    within,
 )
+from tlbook.data.embedded.things import COLOURS, SOURCE_THINGS, TARGET_THINGS, Thing
 from tlbook.errors import TlbookError
 
 ROLES = tuple(CLASSES)
 THINGS = SOURCE_THINGS + TARGET_THINGS
-SQUARE = Polygon((-1, -1), (1, -1), (1, 1), (-1, 1))
+SQUARE = polygon(-1, -1, 1, -1, 1, 1, -1, 1)
 
 
 def at(shape, x, y):
     """The shape's distance at one point, computed in double precision."""
     sheet = torch.ones(1, 1, 1, dtype=torch.float64)
-    return shape.distance(x * sheet, y * sheet).item()
+    return shape(x * sheet, y * sheet).item()
 
 
 def dice(n, seed=0):
@@ -47,29 +45,28 @@ def dice(n, seed=0):
 @pytest.mark.parametrize(
     "shape, point, distance",
     [
-        (Circle(1, 2, 0.5), (1, 2), -0.5),
-        (Circle(1, 2, 0.5), (4, 6), 4.5),
-        (Ring(0, 0, 1, 0.1), (0, 0), 0.9),
-        (Ring(0, 0, 1, 0.1), (0, -1), -0.1),
-        (Box(0, 0, 2, 1), (0, 0), -1),
-        (Box(0, 0, 2, 1), (1.5, 0), -0.5),
-        (Box(0, 0, 2, 1), (5, 5), 5),
-        (Box(0, 0, 2, 1, turn=math.pi / 2), (0, 3), 1),
-        (Box(0, 0, 1, 1, corner=1), (3, 4), 4),  # a box of corners alone is a circle
-        (Line(0, 0, 4, 0, 0.5), (2, 1), 0.5),
-        (Line(0, 0, 4, 0, 0.5), (7, 4), 4.5),
-        (Line(0, 0, 4, 0, 0.5), (-3, -4), 4.5),
+        (circle(1, 2, 0.5), (1, 2), -0.5),
+        (circle(1, 2, 0.5), (4, 6), 4.5),
+        (ring(0, 0, 1, 0.1), (0, 0), 0.9),
+        (ring(0, 0, 1, 0.1), (0, -1), -0.1),
+        (box(0, 0, 2, 1), (0, 0), -1),
+        (box(0, 0, 2, 1), (1.5, 0), -0.5),
+        (box(0, 0, 2, 1), (5, 5), 5),
+        (box(0, 0, 2, 1, turn=math.pi / 2), (0, 3), 1),
+        (box(0, 0, 1, 1, corner=1), (3, 4), 4),  # a box of corners alone is a circle
+        (line(0, 0, 4, 0, 0.5), (2, 1), 0.5),
+        (line(0, 0, 4, 0, 0.5), (7, 4), 4.5),
+        (line(0, 0, 4, 0, 0.5), (-3, -4), 4.5),
         (SQUARE, (0.25, 0), -0.75),
         (SQUARE, (3, 0), 2),
-        (Above(1), (9, 3), -2),
-        (Below(1), (9, 3), 2),
-        (Union(Circle(0, 0, 1), Circle(5, 0, 1)), (3, 0), 1),
-        (Both(Circle(0, 0, 1), Above(0)), (0, 0.4), -0.4),
-        (Minus(Circle(0, 0, 1), Circle(0, 0, 0.5)), (0, 0), 0.5),
-        (Ellipse(0, 0, 2, 0.5), (2, 0), 0),
-        (Ellipse(0, 0, 2, 0.5, turn=math.pi / 2), (0, 2), 0),
-        (Petals(0, 0, 1, 5, 0.2), (1, 0), 0),  # the tip of a petal
-        (Petals(0, 0, 1, 5, 0.2), (-0.6, 0), 0),  # between two
+        (union(circle(0, 0, 1), circle(5, 0, 1)), (3, 0), 1),
+        (within(circle(0, 0, 1), box(0, 1, 1, 1)), (0, 0.4), -0.4),
+        (mirrored(circle(2, 0, 1)), (-2, 0), -1),
+        (mirrored(circle(2, 0, 1)), (0, 0), 1),
+        (ellipse(0, 0, 2, 0.5), (2, 0), 0),
+        (ellipse(0, 0, 2, 0.5, turn=math.pi / 2), (0, 2), 0),
+        (petals(0, 0, 1, 5, 0.2), (1, 0), 0),  # the tip of a petal
+        (petals(0, 0, 1, 5, 0.2), (-0.6, 0), 0),  # between two
     ],
 )
 def test_distance_at_known_points(shape, point, distance):
@@ -84,10 +81,10 @@ size = st.floats(0.05, 1.5)
 def true_shapes(draw):
     """A shape whose distance may nowhere change faster than the point moves."""
     x, y, a, b = draw(coordinate), draw(coordinate), draw(size), draw(size)
-    turned_box = Box(x, y, a, b, corner=min(a, b) / 2, turn=draw(st.floats(0, 3)))
-    kinds = [Circle(x, y, a), Ring(x, y, a, b), turned_box, Line(x, y, x + a, y - b, 0.2), SQUARE]
+    turned_box = box(x, y, a, b, corner=min(a, b) / 2, turn=draw(st.floats(0, 3)))
+    kinds = [circle(x, y, a), ring(x, y, a, b), turned_box, line(x, y, x + a, y - b, 0.2), SQUARE]
     first, second = draw(st.sampled_from(kinds)), draw(st.sampled_from(kinds))
-    return draw(st.sampled_from([first, Union(first, second), Both(first, second), Minus(first, second)]))
+    return draw(st.sampled_from([first, union(first, second), within(first, second), mirrored(first)]))
 
 
 @settings(max_examples=100, deadline=None)
@@ -106,7 +103,7 @@ def test_ellipse_is_right_to_first_order_at_its_edge(across, up, angle, turn):
     outside = edge[0] + step * normal[0], edge[1] + step * normal[1]
     cos, sin = math.cos(turn), math.sin(turn)
     turned = cos * outside[0] - sin * outside[1], sin * outside[0] + cos * outside[1]
-    assert at(Ellipse(0, 0, across, up, turn), *turned) == pytest.approx(
+    assert at(ellipse(0, 0, across, up, turn), *turned) == pytest.approx(
         step * math.hypot(*normal), rel=0.02, abs=4e-6
     )
 
@@ -114,13 +111,13 @@ def test_ellipse_is_right_to_first_order_at_its_edge(across, up, angle, turn):
 def test_numbers_may_differ_from_image_to_image():
     radius = torch.tensor([0.2, 0.6])[:, None, None]
     x = torch.full((2, 1, 1), 1.0)
-    assert Circle(0, 0, radius).distance(x, 0 * x).flatten().tolist() == pytest.approx([0.8, 0.4])
+    assert circle(0, 0, radius)(x, 0 * x).flatten().tolist() == pytest.approx([0.8, 0.4])
 
 
 @pytest.mark.parametrize("side", [32, 64])
 def test_coverage_adds_up_to_the_area(side):
     frame = placed(dice(1), side, Pose(turn=0, size=(0.8, 0.8), squeeze=0, wobble=0))
-    covered = frame.coverage(Circle(0, 0, 1).distance(frame.x, frame.y)).sum() * (2 / side) ** 2
+    covered = frame.coverage(circle(0, 0, 1)(frame.x, frame.y)).sum() * (2 / side) ** 2
     assert covered.item() == pytest.approx(math.pi * 0.8**2, rel=0.01)
     assert coverage(torch.tensor([-1.0, 0.0, 1.0]), 0.1).tolist() == [1, 0.5, 0]
 
@@ -138,7 +135,7 @@ def grid(n, half_width, points=121):
 @pytest.mark.parametrize("thing", THINGS, ids=lambda thing: thing.name)
 def test_every_part_lies_in_the_disc_and_shows(thing):
     x, y = grid(12, 1.2)
-    parts = [(part.name, part.shape.distance(x, y) < 0) for part in thing.parts(dice(12).between)]
+    parts = [(part.name, part.shape(x, y) < 0) for part in thing.parts(dice(12).between)]
     beyond = x**2 + y**2 > 1
     for name, inside in parts:
         assert not (inside & beyond).any(), f"the {name} leaves the disc"
@@ -149,9 +146,23 @@ def test_every_part_lies_in_the_disc_and_shows(thing):
 
 def test_source_and_targets_share_no_thing_and_name_known_colours():
     names = [thing.name for thing in THINGS]
-    assert len(set(names)) == len(names) == 30
+    assert len(set(names)) == len(names) == 26
     for palette in (palette for thing in THINGS for palette in thing.palettes):
         assert len(palette.split()) == 3 and set(palette.split()) <= set(COLOURS)
+
+
+def test_a_part_is_a_line_of_words():
+    """A range is another number in each image, and the same one where it stands twice."""
+    lines = (
+        "main body circle 0 0 0.2~0.6",
+        "accent eyes circle 0.3 0 0.1 box 0 0 0.2~0.6 1 mirrored in body",
+    )
+    body, eyes = Thing("x", (), lines).parts(lambda low, high: torch.tensor([low, high])[:, None, None])
+    assert (body.name, body.slot, eyes.slot) == ("body", 0, 2)
+    x, y = torch.tensor([0.5, -0.5, 0.1]), torch.zeros(3)
+    x, y = x.expand(2, 1, 3), y.expand(2, 1, 3)
+    assert (body.shape(x, y) < 0)[:, 0].tolist() == [[False, False, True], [True, True, True]]
+    assert (eyes.shape(x, y) < 0)[:, 0].tolist() == [[False, False, True], [True, True, True]]
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,8 +1,8 @@
 """The embedded family: a source and four targets, generated from a seed in seconds, without a download.
 
-Things are made of parts (`parts`, `objects`); a domain is a way of drawing them (`styles`). The source shows
-20 things as shaded pictures; `real`, `clipart` and `quickdraw` show the same 10 other things shaded, flat
-with outlines, and as strokes; `xray` (`chest`) shows a chest with several findings at once.
+Things are made of parts (`shapes`, ``things.toml``); a domain is a way of drawing them (`styles`). The source
+shows 16 things as shaded pictures; `real`, `clipart` and `quickdraw` show the same 10 other things shaded,
+flat with outlines, and as strokes; `xray` (`chest`) shows a chest with several findings at once.
 """
 
 import functools
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from tlbook.data.embedded import chest
 from tlbook.data.embedded.canvas import Dice
-from tlbook.data.embedded.objects import SOURCE_THINGS, TARGET_THINGS
-from tlbook.data.embedded.styles import Flat, Shaded, Strokes
+from tlbook.data.embedded.styles import flat, shaded, strokes
+from tlbook.data.embedded.things import SOURCE_THINGS, TARGET_THINGS
 from tlbook.errors import TlbookError
 
-VERSION = 1  # raised by hand when what is drawn changes
+VERSION = 2  # raised by hand when what is drawn changes
 SPLITS = ("train", "dev", "test")
 SMALLEST_SIDE = 16
 CHUNK = 128  # images drawn at once: their sheets stay in the processor's cache
 
 _DRAWN = {  # role: its things and their style
-    "source": (SOURCE_THINGS, Shaded()),
-    "real": (TARGET_THINGS, Shaded()),
-    "clipart": (TARGET_THINGS, Flat()),
-    "quickdraw": (TARGET_THINGS, Strokes()),
+    "source": (SOURCE_THINGS, shaded),
+    "real": (TARGET_THINGS, shaded),
+    "clipart": (TARGET_THINGS, flat),
+    "quickdraw": (TARGET_THINGS, strokes),
 }
 CLASSES: dict[str, tuple[str, ...]] = {
     **{role: tuple(thing.name for thing in things) for role, (things, _) in _DRAWN.items()},
@@ -35,7 +35,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 def generate(role: str, split: str, count: int, side: int = 32) -> tuple[Tensor, Tensor]:
-    """`count` images of a role and their labels, the same at every call.
+    """``count`` images of a role and their labels, the same at every call.
 
     role: "source", "real", "clipart", "quickdraw" or "xray". split: "train", "dev" or "test", drawn from
     different seeds. side: height and width, 16 pixels or more. Returns images, uint8 (count, 3, side, side),
@@ -85,7 +85,7 @@ def _things(role: str, truth: Tensor, side: int, generator: torch.Generator) -> 
     images = torch.empty(len(truth), 3, side, side, dtype=torch.uint8)
     for label in truth.unique().tolist():
         for chunk in (truth == label).nonzero().flatten().split(CHUNK):
-            images[chunk] = _as_bytes(style.draw(things[label], Dice(generator, len(chunk)), side))
+            images[chunk] = _as_bytes(style(things[label], Dice(generator, len(chunk)), side))
     return images
 
 

@@ -5,7 +5,6 @@ finding changes the densities of a chest; its random numbers are drawn whether i
 the same seed gives the same chest with and without it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import pi
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tlbook.data.embedded.canvas import Dice, axes
-from tlbook.data.embedded.parts import Box, Circle, Ellipse, Line, Union
+from tlbook.data.embedded.shapes import box, circle, ellipse, line, mirrored
 
 PREVALENCE = 0.35
 GRAIN = 0.025
@@ -34,9 +33,9 @@ class Chest:
     def lung(self, side: Tensor | float) -> Tensor:
         """Signed distance of the lung on one side (-1 left, 1 right in the image)."""
         middle = side * self.lung_middle
-        lobe = Ellipse(middle, 0.04, self.lung_width, self.lung_height)
+        lobe = ellipse(middle, 0.04, self.lung_width, self.lung_height)(self.x, self.y)
         below_dome = self.floor - 0.9 * (self.x - middle) ** 2 - self.y
-        return torch.maximum(lobe.distance(self.x, self.y), below_dome)
+        return torch.maximum(lobe, below_dome)
 
 
 def soft(distance: Tensor, blur: float = 0.06) -> Tensor:
@@ -64,17 +63,17 @@ def anatomy(dice: Dice, side: int) -> Chest:
 def healthy(chest: Chest, dice: Dice) -> Tensor:
     """Densities of the chest itself: (n, side, side)."""
     x, y = chest.x, chest.y
-    body = soft(Box(0, -0.15, 0.95, 1.25, 0.55).distance(x, y), 0.12)
+    body = soft(box(0, -0.15, 0.95, 1.25, 0.55)(x, y), 0.12)
     lungs = soft(torch.minimum(chest.lung(-1), chest.lung(1)))
     density = 0.04 + 0.58 * body - dice.between(0.38, 0.46) * lungs
     ribs = torch.cos(2 * pi * (y * dice.between(2.7, 3.2) - 1.1 * x.abs() + dice.between(0, 1))).clamp(min=0)
     density = density + 0.10 * ribs * body * (x.abs() > 0.12)
     spine = soft(x.abs() - 0.10, 0.10) * (1 + 0.2 * torch.cos(24 * y))
     density = density + 0.16 * spine * body
-    collar = Union(Line(0.10, 0.60, 0.78, 0.80, 0.04), Line(-0.10, 0.60, -0.78, 0.80, 0.04))
-    density = density + 0.14 * soft(collar.distance(x, y))
-    heart = Ellipse(0.08 + 0.5 * (chest.heart_width - 0.22), -0.26, chest.heart_width, 0.34, 0.35)
-    return torch.maximum(density, 0.66 * soft(heart.distance(x, y), 0.10))
+    collar = mirrored(line(0.10, 0.60, 0.78, 0.80, 0.04))
+    density = density + 0.14 * soft(collar(x, y))
+    heart = ellipse(0.08 + 0.5 * (chest.heart_width - 0.22), -0.26, chest.heart_width, 0.34, 0.35)
+    return torch.maximum(density, 0.66 * soft(heart(x, y), 0.10))
 
 
 def effusion(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
@@ -88,15 +87,15 @@ def effusion(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
 def nodule(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
     """A small round shadow in one lung."""
     side, size = dice.sign(), dice.between(0.08, 0.13)
-    spot = Circle(side * dice.between(0.32, 0.60), dice.between(-0.20, 0.45), size)
-    return density + dice.between(0.32, 0.46) * soft(spot.distance(chest.x, chest.y))
+    spot = circle(side * dice.between(0.32, 0.60), dice.between(-0.20, 0.45), size)
+    return density + dice.between(0.32, 0.46) * soft(spot(chest.x, chest.y))
 
 
 def pneumothorax(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
     """Air between chest wall and lung: a dark rim without markings, and the collapsed lung's thin edge."""
     side, shrink = dice.sign(), dice.between(0.12, 0.24)
     middle, height = side * (chest.lung_middle - shrink), chest.lung_height - 0.5 * shrink
-    collapsed = Ellipse(middle, -0.06, chest.lung_width, height).distance(chest.x, chest.y)
+    collapsed = ellipse(middle, -0.06, chest.lung_width, height)(chest.x, chest.y)
     lung = soft(chest.lung(side))
     air = lung * (1 - soft(collapsed))
     edge = lung * torch.exp(-((collapsed / 0.05) ** 2))
@@ -116,18 +115,12 @@ def infiltrate(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
 def pacemaker(chest: Chest, density: Tensor, dice: Dice) -> Tensor:
     """A metal case below a collar bone, and its lead to the heart."""
     side, x, y = dice.sign(), dice.between(0.48, 0.60), dice.between(0.46, 0.58)
-    case = soft(Box(side * x, y, 0.10, 0.08, 0.04).distance(chest.x, chest.y), 0.04)
-    lead = soft(Line(side * x, y, 0.06, -0.20, 0.015).distance(chest.x, chest.y), 0.05)
+    case = soft(box(side * x, y, 0.10, 0.08, 0.04)(chest.x, chest.y), 0.04)
+    lead = soft(line(side * x, y, 0.06, -0.20, 0.015)(chest.x, chest.y), 0.05)
     return density + dice.between(0.25, 0.40) * torch.maximum(case, 0.7 * lead)
 
 
-LESIONS: dict[str, Callable[[Chest, Tensor, Dice], Tensor]] = {
-    "effusion": effusion,
-    "nodule": nodule,
-    "pneumothorax": pneumothorax,
-    "infiltrate": infiltrate,
-    "pacemaker": pacemaker,
-}
+LESIONS = {lesion.__name__: lesion for lesion in (effusion, nodule, pneumothorax, infiltrate, pacemaker)}
 FINDINGS = ("large heart", *LESIONS)
 
 
