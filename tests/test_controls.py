@@ -17,7 +17,7 @@ from tlbook.questions.feature_reuse import study as feature_reuse
 from tlbook.questions.loss_landscape.study import pairs as landscape_lines
 from tlbook.scales import CONTROLS, INITS
 from tlbook.training import runs
-from tlbook.training.loop import initial
+from tlbook.training.loop import initial, stream
 
 TARGETS = ("real", "xray")
 
@@ -189,7 +189,7 @@ def test_a_redrawn_init_is_p_redrawn_with_a_fresh_head(init, scale):
     p = models.build(scale.network, 16).state_dict()
     spec = grid.of_init(scale.replace(pretrained="train"), init, "real", "high", 1)
     start = initial(spec, p).model.state_dict()
-    expected = models.redrawn(p, spec.init.kind, 1)
+    expected = models.redrawn(p, spec.init.kind, stream("redraw", 1))
     for name, value in start.items():
         if not name.startswith("fc."):
             assert torch.equal(value, expected[name])

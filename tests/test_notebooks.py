@@ -242,7 +242,7 @@ def test_second_question_compares_the_runs_it_was_asked_for(tmp_path):
         "pretrained": str(tmp_path / "P.safetensors"),
     }  # fmt: skip
     pages = [BeautifulSoup(html, "html.parser") for html in run_cells(source(DIFFERENCES), given)]
-    assert all(page.select("img, table, .tlb-text") for page in pages)
+    assert all(page.select("img, table, .tlb-text, .tlb-code, li") for page in pages)
     assert len(runs.every()) == 4  # both inits at both rates
     low = [run for run in runs.every() if run.spec["identity"]["rate"] == scales.get("smoke").rates["low"]]
     ends = {run.spec["identity"]["init"]["kind"]: run.weights("final") for run in low}

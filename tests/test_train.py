@@ -92,7 +92,8 @@ def test_a_step_descends_the_mixed_loss(official, spec, mixup):
     logits = torch.from_numpy(official["pred"]).float()
     model = Fixed(logits)
     state = train.State(model, torch.optim.SGD(model.parameters(), lr=2.0))
-    train.step(dataclasses.replace(spec, mixup=mixup), state, images, labels, Drawn(share, official["index"]))
+    whole = dataclasses.replace(spec, mixup=mixup, batch=len(images))
+    train.step(whole, state, images, labels, Drawn(share, official["index"]))
     own = torch.eye(5)[labels]
     wanted = share * own + (1 - share) * own[partner] if mixup else own
     moved = -2.0 * (logits.softmax(1) - wanted) / 6
@@ -256,3 +257,52 @@ def test_denormals_are_flushed_in_every_thread():
         "assert (torch.full((400_000,), 1e-30) * 1e-10 == 0).all()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+# Every image weighs the same
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 15, 16, 17])
+def test_an_epoch_moves_along_the_sum_of_all_images_gradients(spec, count):
+    """At a small rate and without momentum an epoch moves the weights by -rate / batch times the sum over
+    images, however many are left for the last batch."""
+    batch, rate = 8, 1e-3
+    domain = data.load(spec.images)
+    few = dataclasses.replace(domain, train=domain.train.some(range(count)))
+    plain = dataclasses.replace(
+        spec, augmentation="none", mixup=0.0, momentum=0.0, weight_decay=0.0, rate=rate, batch=batch,
+        epochs=1, steps=(), examples=count,
+    )  # fmt: skip
+    state = train.initial(plain, None)
+    view = batches.View.of(few, plain.side, plain.normalisation, plain.shuffle)
+    (images, labels), *_ = batches.evaluation(few.train, view, "cpu")
+    total = torch.nn.functional.cross_entropy(state.model(images), labels, reduction="sum")
+    gradient = torch.autograd.grad(total, state.model.fc.weight)[0]
+    before = state.model.fc.weight.detach().clone()
+    train.train(plain, few, state)
+    moved = state.model.fc.weight.detach() - before
+    expected = -rate / min(batch, count) * gradient
+    assert float((moved - expected).norm() / expected.norm()) < 0.05
+
+
+def test_streams_of_one_seed_share_no_numbers(spec):
+    draws = [tuple(train.stream(name, 3).random(4)) for name in train.STREAMS]
+    assert len(set(draws)) == len(draws) and draws[0] == tuple(train.stream("body", 3).random(4))
+    assert train.stream("order", 3, 1).random() != train.stream("order", 3, 2).random()
+    model = train.initial(dataclasses.replace(spec, init_seed=5, head_seed=5), None).model
+    drawn = [p.detach().flatten() for p in (model.conv1.weight, model.fc.weight)]
+    scaled = [p / p.abs().max() for p in drawn]
+    shorter = min(map(len, scaled))
+    assert not torch.allclose(scaled[0][:shorter], scaled[1][:shorter], atol=0.1)
+
+
+def test_how_many_threads_a_machine_has_does_not_move_p(tiny, monkeypatch):
+    """P's id says how many threads add up its sums, and training takes as many."""
+    source = dataclasses.replace(grid.source(tiny), epochs=1, measured=(), train_measured=(), kept=(1,))
+    assert source.threads == 2 and grid.ri_t(tiny, "real", "low", 0).threads == 1
+    weights = []
+    for threads in (1, 2):
+        with runs.threads(threads):
+            weights.append(runs.ensure(source, retrain=True).weights(1))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert dataclasses.replace(source, threads=1).id != source.id

@@ -110,7 +110,7 @@ def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(state)
 
 
-def redrawn(state: Mapping[str, Tensor], kind: str, seed: int) -> dict[str, Tensor]:
+def redrawn(state: Mapping[str, Tensor], kind: str, seed: int | np.random.Generator) -> dict[str, Tensor]:
     """A state dict with the size of its weights and none of their structure, the same for the same seed.
 
     ``kind`` "mean_var" draws every tensor from a Gaussian with the mean and (population) variance of its

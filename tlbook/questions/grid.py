@@ -19,6 +19,7 @@ from tlbook.training.specs import ABSENT, INIT_NAMES, Checkpoint, File, Init, Ru
 from tlbook.vocabulary import at_end
 
 SOURCE_SEED = 0
+SOURCE_THREADS = 2  # pre-training is one long run at a time
 CONSTANT_SEED = 1  # of the second pre-training: another draw, another order
 SHUFFLE_SEED = 1234  # seed i of a study shuffles with 1234 + i (the official seeds are 1234, 1235, 1236)
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
@@ -53,6 +54,7 @@ def _pretraining_run(scale: Scale, seed: int, epochs: int, steps: tuple[float, .
         train_measured=(epochs,),
         kept=tuple(range(epochs + 1)),
         keep_best=False,
+        threads=SOURCE_THREADS,
         **protocol,
     )
 

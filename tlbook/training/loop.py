@@ -1,7 +1,8 @@
 """One training loop: the paper's protocol (section 2, appendix; official code), deterministic on a CPU.
 
-All randomness of an epoch comes from ``(order seed, epoch)``, so a run that was cut off goes on from the end
-of any epoch to the same weights.
+Body, head, order and redrawn weights draw from streams of their own (`stream`), so that equal seeds of two
+of them share no numbers. All randomness of an epoch comes from ``(order seed, epoch)``, so a run that was cut
+off goes on from the end of any epoch to the same weights.
 """
 
 from __future__ import annotations
@@ -17,6 +18,17 @@ from tlbook import metrics
 from tlbook.data import Domain, batches
 from tlbook.models import Network, build, learned, redrawn, start_from
 from tlbook.training.specs import RunSpec
+
+STREAMS = ("body", "head", "order", "redraw")
+
+
+def stream(name: str, *numbers: int) -> np.random.Generator:
+    """The random numbers of one of `STREAMS` for a seed (and an epoch): independent of every other stream."""
+    return np.random.default_rng([STREAMS.index(name), *numbers])
+
+
+def _seed_torch(name: str, seed: int) -> None:
+    torch.manual_seed(int(stream(name, seed).integers(2**63)))
 
 
 @dataclass
@@ -51,12 +63,13 @@ def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu
     Where the spec's init redraws the weights, ``init_seed`` does that too.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.init_seed or 0)
+        _seed_torch("body", spec.init_seed or 0)
         model = build(spec.network, spec.classes)
-        torch.manual_seed(spec.head_seed)
+        _seed_torch("head", spec.head_seed)
         model.get_submodule(model.head).reset_parameters()
     if weights is not None and spec.init.kind != "from":
-        weights = weights | redrawn(learned(spec.network, weights), spec.init.kind, spec.init_seed)
+        drawn = redrawn(learned(spec.network, weights), spec.init.kind, stream("redraw", spec.init_seed))
+        weights = weights | drawn
     if weights is not None:
         start_from(model, weights)
     model = model.to(device, memory_format=torch.channels_last)
@@ -82,8 +95,16 @@ def mix(images: Tensor, mixup: float, rng: np.random.Generator) -> tuple[Tensor,
     return share * images + (1 - share) * images[partner], partner, share
 
 
+def weight(count: int, spec: RunSpec) -> float:
+    """What the loss of a batch of ``count`` images counts: 1 for a whole batch, and as much less as the last
+    batch of an epoch is smaller, so that every image weighs the same. (The official code has the last batch
+    count in full, which at its 50,000 images and batches of 32 is one update of 1,563; where images are few,
+    a last batch of one image at the full rate throws a run back to chance.)"""
+    return count / min(spec.batch, spec.examples)
+
+
 def step(spec: RunSpec, state: State, images: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
-    """One update on one batch; mixup only where the spec has it."""
+    """One update on one batch, which counts as `weight` says; mixup only where the spec has it."""
     with metrics.autocast(images.device.type, spec.precision):
         if spec.mixup:
             mixed, partner, share = mix(images, spec.mixup, rng)
@@ -92,7 +113,7 @@ def step(spec: RunSpec, state: State, images: Tensor, labels: Tensor, rng: np.ra
         else:
             loss = metrics.loss(state.model(images).float(), labels)
     state.optimizer.zero_grad()
-    loss.backward()
+    (loss * weight(len(images), spec)).backward()
     state.optimizer.step()
 
 
@@ -113,7 +134,7 @@ def train(
         finish_epoch(spec, domain, view, state, device)
         after_epoch(state)
     for epoch in range(state.epoch + 1, spec.epochs + 1):
-        rng = np.random.default_rng([spec.order_seed, epoch])
+        rng = stream("order", spec.order_seed, epoch)
         for group in state.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(epoch, spec.steps)
         epoch_batches = batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device)

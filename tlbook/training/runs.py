@@ -26,7 +26,6 @@ from tqdm import tqdm
 from tlbook import code_state, data, models
 from tlbook.data.decode import cache_folder, whole
 from tlbook.errors import TlbookError
-from tlbook.scales import SOURCE
 from tlbook.training import weight_files
 from tlbook.training.loop import State, initial, prepare, train
 from tlbook.training.specs import Checkpoint, File, RunSpec, Weights, unique
@@ -264,8 +263,8 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     final, partial = root() / spec.id, root() / f"{spec.id}.partial"
     if anew:
         shutil.rmtree(partial, ignore_errors=True)
-    # One thread for all but sources, wherever they run: the order of sums, and so the bits, are the same.
-    with threads(torch.get_num_threads() if spec.role == SOURCE else 1):
+    # As many threads as the spec says, wherever it runs: the order of sums, and so the bits, are the same.
+    with threads(spec.threads):
         prepare()
         start = None if spec.init.weights is None else weights_path(spec.init.weights)
         state, seconds = _begin(spec, partial, start)

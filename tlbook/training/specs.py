@@ -17,7 +17,7 @@ from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.scales import LARGEST_SEED, SOURCE
 
-PROTOCOL = 2  # raised by hand when training semantics change
+PROTOCOL = 3  # raised by hand when training semantics change
 ID_LENGTH = 12
 PRECISIONS = ("fp32", "bf16")
 # What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
@@ -75,7 +75,8 @@ class RunSpec:
     ``order_seed`` orders batches, augments and mixes. ``rate`` is raw, for ``batch``; ``steps`` are the
     epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
     ``digest`` identifies them, ``evaluated`` the dev and test images: they choose the best epoch's weights,
-    and what was measured on others is another run's.
+    and what was measured on others is another run's. ``threads`` is how many add up its sums, whose order
+    moves the last bits.
     """
 
     role: str
@@ -102,6 +103,7 @@ class RunSpec:
     momentum: float
     weight_decay: float
     precision: str
+    threads: int = 1
     protocol: int = PROTOCOL
     metric: str = _beside()
     held_out: int = _beside()  # dev and test images

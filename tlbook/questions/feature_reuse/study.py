@@ -71,7 +71,7 @@ def beginning(scale: Scale, role: str, seed: int, count: int) -> tuple[RunSpec, 
     spec = grid.p_t(scale, role, scale.main_rates["P-T"], seed)
     state = loop.initial(spec, store.weights(grid.pretrained(scale)), store.device())
     domain, view = _seen(scale, spec)
-    drawn = np.random.default_rng([spec.order_seed, 1])
+    drawn = loop.stream("order", spec.order_seed, 1)
     epoch = batches.training(domain.train, view, spec.augmentation, spec.batch, drawn, store.device())
     return spec, state, list(islice(epoch, count))
 
