@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP) ## Make .venv and install everything (the other targets do it when needed).
 
 book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
-	@$(BIN)/python -m tlbook.book.build --scale $(SCALE)
+	@$(BIN)/python -m tlbook.build --scale $(SCALE)
 
 test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from tlbook import questions, scales
 from tlbook.book import parameters as schema
-from tlbook.book.build import gate, keys, stage
+from tlbook.build import gate, keys, stage
 from tlbook.errors import TlbookError
 
 QUIET = 5.0  # seconds between two lines of a notebook's progress

@@ -1,4 +1,4 @@
-"""``python -m tlbook.book.build --scale smoke``."""
+"""``python -m tlbook.build --scale smoke``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from tlbook.book.build import make
+from tlbook.build import make
 from tlbook.errors import TlbookError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0 when the book was made, 1 with the reason on stderr when it was not."""
-    parser = argparse.ArgumentParser(prog="python -m tlbook.book.build", description="Build the tlbook book.")
+    parser = argparse.ArgumentParser(prog="python -m tlbook.build", description="Build the tlbook book.")
     parser.add_argument("--scale", default="smoke", help="smoke trains; any other scale renders its records")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository (default: here)")
     parser.add_argument("--timeout", type=int, default=1800, help="seconds that one cell may take")

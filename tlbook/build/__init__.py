@@ -1,6 +1,6 @@
 """From notebooks and prose to an HTML book: stage, execute, gate, render.
 
-The four steps are small modules; ``make`` is the order in which ``python -m tlbook.book.build`` takes them.
+The four steps are small modules; ``make`` is the order in which ``python -m tlbook.build`` takes them.
 Nothing outside ``_build/<scale>/`` is written, so the tree stays clean.
 """
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tlbook.book.build import execute, render, stage
+from tlbook.build import execute, render, stage
 from tlbook.errors import TlbookError
 
 
