@@ -274,6 +274,7 @@ def claims_(
     """The paper's claims against a scale's records: value, interval and verdict of each statement."""
     from tlbook.evidence import statements
 
+    scales.get(scale)  # refuses
     asked = questions.get(only).claims if only else questions.claims()
     tables = records.load_scale(scale, settings.absolute(root) if root else records.FOLDER)
     rows = statements.evaluate(asked, tables, scales.get(scale).judged)

@@ -165,7 +165,7 @@ def _refuse_undeclared(cells: list[str]) -> None:
 
 
 def _refuse_code(cell: str) -> None:
-    """Refuse an injected cell with more in it than values: Papermill writes a parameter's name as it stands."""
+    """Refuse an injected cell with more in it than values: Papermill writes a name as it stands."""
     try:
         for line in ast.parse(cell).body:
             if not (isinstance(line, ast.Assign) and [type(t) for t in line.targets] == [ast.Name]):
@@ -174,7 +174,7 @@ def _refuse_code(cell: str) -> None:
                 ast.literal_eval(line.value)
     except (ValueError, SyntaxError):
         raise TlbookError(
-            "The name of an injected parameter is not a name but code; papermill -p takes a name of the page's "
+            "The name of an injected parameter is code, not a name; papermill -p takes a name of the page's "
             "parameters cell and a value."
         ) from None
 

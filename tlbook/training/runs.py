@@ -411,7 +411,7 @@ def _recover(final: Path) -> None:
 
 
 def _clean(folder: Path) -> None:
-    """Remove what a finished run has no use for: what to go on from, and files that a kill left unfinished."""
+    """Remove what a finished run has no use for: what to go on from, and files that a kill cut off."""
     for file in (folder / "resume.safetensors", *folder.rglob(".*")):
         if file.is_file():
             file.unlink()
