@@ -13,6 +13,7 @@ NEWEST := import sys; sys.exit(sys.version_info < (3, 11))
 FIND   := for python in $(if $(value PYTHON),$(call quote,PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
           if "$$python" -c "$(NEWEST)" 2>/dev/null; then echo "$$python"; break; fi; done
 
+unexport SCALE PYTHON VENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 

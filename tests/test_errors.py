@@ -110,6 +110,10 @@ def test_ctrl_c_ends_training_at_once(tmp_path, workers):
 
 def test_ctrl_c_while_it_starts(tmp_path):
     began = time.monotonic()
+
+    def begun():
+        return time.monotonic() > began + 0.6
+
     code, said, seconds = interrupted(
         ["tlbook", "plan", "--scale", "smoke"], tmp_path, lambda: time.monotonic() > began + 0.6
     )

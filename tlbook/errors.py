@@ -53,8 +53,9 @@ def sentence(error: BaseException) -> str:
         return "The memory ran out (MemoryError): fewer or smaller images or fewer workers need less."
     places = [_name(getattr(error, which, None)) for which in ("filename", "filename2")]
     place = " and ".join(filter(None, places)) or "a file or connection"
-    cause = CAUSES.get(getattr(error, "errno", None)) or getattr(error, "strerror", None) or str(error)
-    if isinstance(cause, str) and "requested and" in cause:  # NumPy's words, without a number
+    cause = CAUSES.get(getattr(error, "errno", None)) or getattr(error, "strerror", None)
+    cause = cause or next(iter(error.args), "")
+    if "requested and" in str(cause):  # NumPy's words, without a number
         cause = f"only a part could be written, so the disk may be full ({cause})"
     text = " ".join(str(cause).split()).rstrip(".").replace(". ", "; ")
     return f"{place}: {text or type(error).__name__}."
