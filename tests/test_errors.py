@@ -69,6 +69,25 @@ def test_the_door_says_it_and_gives_the_code(capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+IN_A_NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_cell("from tlbook.book import pages; given = pages.begin({})")
+shell.run_cell("def f(): open('/dev/null/x')\\nf()")
+assert not shell.run_cell("raise OSError(28, 'No space left on device', '/a')").success
+shell.run_cell("1 / 0")
+"""
+
+
+def test_a_notebook_shows_the_same_sentence_and_no_traceback():
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", IN_A_NOTEBOOK], env=env, capture_output=True, text=True)
+    first, second, rest = done.stdout.split("\n", 2)
+    assert first == "TlbookError: /dev/null/x: a part of the path is a file, not a folder.", done
+    assert second == "TlbookError: /a: the disk is full."
+    assert "ZeroDivisionError" in rest and "Traceback" in rest
+
+
 # Ctrl-C
 
 
@@ -114,9 +133,7 @@ def test_ctrl_c_while_it_starts(tmp_path):
     def begun():
         return time.monotonic() > began + 0.6
 
-    code, said, seconds = interrupted(
-        ["tlbook", "plan", "--scale", "smoke"], tmp_path, lambda: time.monotonic() > began + 0.6
-    )
+    code, said, seconds = interrupted(["tlbook", "plan", "--scale", "smoke"], tmp_path, begun)
     assert code == 130 and errors.INTERRUPTED in said and "Traceback" not in said and seconds < 2
 
 

@@ -8,10 +8,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 LONGEST = 200  # characters of a name that a sentence shows
-PATIENCE = 1.5  # seconds that an interrupted program may take to end what it is at
+PATIENCE = 1.0  # seconds that an interrupted program may take to end what it is at
 INTERRUPTED = "Interrupted: what is finished is kept, and the next start goes on from there."
 CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -97,21 +98,43 @@ def door(prefix: str = "", code: int = 2) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruptible(prefix: str) -> Iterator[None]:
-    """Let the first Ctrl-C say so and raise, and end the process itself if that takes too long."""
+    """Let the first Ctrl-C say so and raise, and end the process itself if that takes too long.
+
+    A thread hears it too, since the main one only does between two calls of compiled code, such as torch's.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or a door already
+        yield
+        return
+    said = [f"\n{prefix}{INTERRUPTED}\n".encode()]
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+
+    def say() -> None:
+        with contextlib.suppress(IndexError):  # said already
+            os.write(2, said.pop())
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.write(2, f"\n{prefix}{INTERRUPTED}\n".encode())
-        end = threading.Timer(PATIENCE, os._exit, (130,))
-        end.daemon = True
-        end.start()
+        say()
         raise KeyboardInterrupt
 
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # neither ignored nor a door already
-    if ours and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, interrupt)
+    def listen() -> None:
+        while number := os.read(heard, 1):
+            if number[0] == signal.SIGINT:
+                say()
+                time.sleep(PATIENCE)
+                os._exit(130)
+
+    signal.signal(signal.SIGINT, interrupt)
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:  # else interrupted: once is enough
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not said:  # interrupted: taking an interpreter with torch apart may take seconds
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(130)
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.close(told)
