@@ -4,13 +4,16 @@ SCALE  ?= smoke
 VENV   ?= .venv
 PYTHON ?=
 
+# A variable as one word of the shell, whatever is in it.
+quote   = '$(subst ','\'',$(value $1))'
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # The interpreter that makes the virtual environment: PYTHON if given, else the first of these that is new enough.
 NEWEST := import sys; sys.exit(sys.version_info < (3, 11))
-FIND   := for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.14 python3.13 python3.12 python3.11 python); do \
+FIND   := for python in $(if $(value PYTHON),$(call quote,PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
           if "$$python" -c "$(NEWEST)" 2>/dev/null; then echo "$$python"; break; fi; done
 
+unexport SCALE PYTHON VENV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
@@ -26,7 +29,7 @@ help: ## Show this list.
 $(STAMP): pyproject.toml constraints.txt
 	@python="$$($(FIND))"; \
 	if [ -z "$$python" ]; then \
-	  echo "tlbook needs Python 3.11 or newer, and $(if $(PYTHON),$(PYTHON) is not,none was found): set PYTHON=/path/to/python3.11." >&2; \
+	  echo "tlbook needs Python 3.11 or newer, and "$(if $(value PYTHON),$(call quote,PYTHON)" is not","none was found")": set PYTHON=/path/to/python3.11." >&2; \
 	  exit 1; \
 	fi; \
 	echo "Installing into $(VENV) with $$("$$python" --version) (minutes the first time, once) ..."; \
@@ -40,7 +43,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP) ## Make .venv and install everything (the other targets do it when needed).
 
 book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
-	@$(BIN)/python -m tlbook.book.build --scale $(SCALE)
+	@$(BIN)/python -m tlbook.build --scale $(call quote,SCALE)
 
 test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile

@@ -11,8 +11,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tlbook import scales
-from tlbook.book.build import execute, facts, gate, keys, make, mathml, render, stage
-from tlbook.book.build.__main__ import main
+from tlbook.build import execute, facts, gate, keys, make, mathml, render, stage
+from tlbook.build.__main__ import main
 from tlbook.errors import TlbookError
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -12,7 +12,7 @@ import without_torch
 from test_notebooks import ROOT, outputs, read, run_cells, source, tables_by_head
 
 from tlbook import models, questions, scales
-from tlbook.book.build import gate
+from tlbook.build import gate
 from tlbook.errors import TlbookError
 
 NAME = "03_loss_landscape"

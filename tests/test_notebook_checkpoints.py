@@ -14,7 +14,7 @@ from made_up_checkpoints import tables
 from test_notebooks import ROOT, outputs, read, run_cells, source, tables_by_head
 
 from tlbook import models
-from tlbook.book.build import gate
+from tlbook.build import gate
 from tlbook.errors import TlbookError
 from tlbook.training import runs
 

@@ -25,8 +25,8 @@ from papermill.parameterize import parameterize_notebook
 
 from tlbook import scales
 from tlbook.book import records
-from tlbook.book.build import gate
 from tlbook.book.parameters import NAMES
+from tlbook.build import gate
 from tlbook.errors import TlbookError
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ FIFTH = """
 import sys
 from tlbook import cli, scales
 from tlbook.book import parameters, results
-from tlbook.book.build import facts
+from tlbook.build import facts
 from tlbook.evidence import style
 from tlbook.questions.feature_reuse import QUESTION, figures
 

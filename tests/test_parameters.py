@@ -179,3 +179,11 @@ def test_a_notebook_without_parameters_refuses_them():
 def test_parameters_cannot_be_changed_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
         parameters.read({}).scale = "laptop"
+
+
+@pytest.mark.parametrize(
+    "name", ["epochs = 1; import os; x", "x.y", "print(1); x", "epochs = f(); x", "a, b"]
+)
+def test_a_parameter_name_that_is_code_is_refused(name, refused):
+    scope = {"In": ["", DECLARED, f"# Parameters\n{name} = 1\n"], "get_ipython": print}
+    refused("The name of an injected parameter is code, not a name", parameters.read, scope)

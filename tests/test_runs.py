@@ -221,8 +221,8 @@ def test_a_truncated_checkpoint_is_refused_by_name(tiny, refused):
     source = runs.ensure(grid.source(tiny))
     path = source.checkpoint("final")
     path.write_bytes(path.read_bytes()[:1000])
-    refused("epoch-002.safetensors is not a whole safetensors file", source.weights, "final")
-    refused("epoch-002.safetensors is not", runs.ensure, grid.p_t(tiny, "quickdraw", "low", 0))
+    refused("epoch-002.safetensors is damaged, not what", source.weights, "final")
+    refused("epoch-002.safetensors is damaged", runs.ensure, grid.p_t(tiny, "quickdraw", "low", 0))
 
 
 def test_images_that_changed_are_refused(tiny, tmp_path, refused):
@@ -267,6 +267,80 @@ def test_a_shipped_p_is_found_by_its_card(tiny, tmp_path, monkeypatch):
     shipped = weight_files.shipped("tiny")
     assert grid.pretrained(tiny.replace(pretrained="shipped")) == shipped == File(entry["sha256"])
     assert runs.weights_path(shipped).parent == tmp_path / "pretrained"
+
+
+# Damage
+
+
+def damage(run, name, content):
+    """Write something else into a file of a finished run; what it was."""
+    before = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(content(before) if callable(content) else content)
+    return before
+
+
+@pytest.mark.parametrize("name", ["spec.json", "complete.json", "history.csv"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe", lambda was: was[: len(was) // 2]])
+def test_a_run_with_a_damaged_note_is_named_and_trained_anew(spec, name, content):
+    run, other = runs.ensure(spec), runs.ensure(dataclasses.replace(spec, order_seed=9))
+    before = files(spec.id)
+    damage(run, name, content)
+    assert runs.find(spec.id) is None and [found.id for found in runs.every()] == [other.id]
+    assert [(found.id, bool(found.damage)) for found in runs.damaged()] == [(spec.id, True)]
+    assert not runs.is_done(spec)
+    runs.ensure(spec)
+    after = files(spec.id)
+    assert all(after[name] == before[name] for name in before if name != "complete.json")
+
+
+def test_half_a_history_without_digests_is_damage_too(spec):
+    """A run from before there were any is read as it is, but not with numbers missing."""
+    run = runs.ensure(spec)
+    noted = {name: value for name, value in run.complete.items() if name != "digests"}
+    damage(run, "complete.json", json.dumps(noted).encode())
+    assert runs.find(spec.id) is not None
+    whole = damage(run, "history.csv", b"")
+    for length in range(len(whole)):
+        (run.path / "history.csv").write_bytes(whole[:length])
+        lost = runs.find(spec.id) is None
+        assert lost or (
+            whole[:length].endswith(b"\n") and not runs.Run(run.path).history().isna().any().any()
+        )
+
+
+def test_a_flipped_byte_in_a_checkpoint_is_refused(spec, refused):
+    run = runs.ensure(spec)
+    damage(run, "checkpoints/epoch-001.safetensors", lambda was: was[:-1] + bytes([was[-1] ^ 1]))
+    refused("epoch-001.safetensors is damaged, not what was written", run.weights, 1)
+    refused("epoch-001.safetensors is damaged", runs.weights, Checkpoint(spec.id, 1))
+    assert run.weights(2)
+    runs.ensure(spec, retrain=True)
+    assert runs.ensure(spec).weights(1)
+
+
+def test_a_finished_run_is_found_in_a_store_that_can_only_be_read(spec, monkeypatch):
+    runs.ensure(spec)
+
+    def refuse(*how):
+        raise OSError(30, "Read-only file system", "lock")
+
+    monkeypatch.setattr(runs, "FileLock", refuse)
+    assert runs.ensure(spec).weights("final")
+    with pytest.raises(OSError):
+        runs.ensure(spec, retrain=True)
+    with pytest.raises(TlbookError, match="lock: it can only be read, not written"):
+        executors.ensure_all([dataclasses.replace(spec, order_seed=9)], show=False)
+
+
+def test_what_kills_leave_in_and_beside_a_finished_run_is_cleaned(spec):
+    before = files(runs.ensure(spec).id)
+    left = runs.root() / spec.id / "checkpoints" / ".best.safetensors.1.part"
+    partial = runs.root() / f"{spec.id}.partial"
+    left.write_bytes(b"half")
+    partial.mkdir()
+    (partial / "complete.json").write_bytes(b"")  # cut off by a power cut: no reason to lose the finished one
+    runs.ensure(spec)
+    assert files(spec.id) == before and not partial.exists()
 
 
 # Many runs
@@ -351,8 +425,16 @@ def test_progress_is_one_line_on_stderr(tiny, capsys):
 
 def test_default_workers(monkeypatch):
     assert executors.default_workers() >= 1
-    monkeypatch.setenv("TLBOOK_DEVICE", "cuda")
+    monkeypatch.setattr(executors, "device", lambda: "cuda")
     assert executors.default_workers() == 1
+
+
+@pytest.mark.parametrize("named", ["gpu", "cuda:99", "CPU", "cpu:0"])
+def test_a_device_that_is_not_here_is_refused_before_anything(spec, named, monkeypatch, refused):
+    monkeypatch.setenv("TLBOOK_DEVICE", named)
+    for ask, wanted in ((runs.ensure, spec), (executors.ensure_all, [spec])):
+        refused(f"TLBOOK_DEVICE is '{named}', which is not here; choose from cpu", ask, wanted)
+    assert not runs.root().exists()
 
 
 # Killed

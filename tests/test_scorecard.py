@@ -16,7 +16,7 @@ from made_up_evidence import world
 
 from tlbook import questions
 from tlbook.book import records, scorecard
-from tlbook.book.build import found as roles
+from tlbook.build import found as roles
 from tlbook.errors import TlbookError
 from tlbook.evidence import statements
 

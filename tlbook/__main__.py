@@ -1,6 +1,9 @@
 """`python -m tlbook …` is `tlbook …`."""
 
-from tlbook.cli import main
+from tlbook.errors import door
 
 if __name__ == "__main__":
-    main()
+    with door("tlbook: "):  # before what takes a second to import
+        from tlbook.cli import main
+
+        main()

@@ -12,10 +12,10 @@ from typing import Annotated
 
 import typer
 
-from tlbook import code_state, questions, scales, tables
+from tlbook import code_state, questions, scales, settings, tables
 from tlbook.book import parameters, records
 from tlbook.book.parameters import Parameters
-from tlbook.errors import TlbookError
+from tlbook.errors import TlbookError, door
 from tlbook.scales import FOLDER
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -80,15 +80,10 @@ def takes(*names: str) -> Callable[[Callable], Callable]:
 
 
 def main() -> None:
-    """Run the command line; what a user can put right is printed as its one sentence."""
-    try:
+    """Run the command line behind `tlbook.errors.door`, with the folders of the environment absolute."""
+    with door("tlbook: "):
+        settings.settle()
         app()
-    except TlbookError as error:
-        print(f"tlbook: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # a folder that cannot be written, a full disk
-        print(f"tlbook: {error.filename or 'a file'}: {error.strerror or error}.", file=sys.stderr)
-        sys.exit(2)
 
 
 def _read(options: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
@@ -131,11 +126,13 @@ def train(
 
 @runs_app.command("list")
 def list_runs() -> None:
-    """All finished runs, newest first."""
+    """All finished runs, newest first; then those that are damaged, which are trained anew when asked for."""
     from tlbook.training import runs
 
     for run in runs.every():
         print(f"{run.id}  {run.complete['seconds']:8.1f} s  {run.spec['label']}")
+    for run in runs.damaged():
+        print(f"{run.id}  damaged: {run.damage}")
 
 
 @runs_app.command("show")
@@ -145,10 +142,12 @@ def show_run(run_id: Annotated[str, typer.Argument(help="A run's id, or its firs
 
     from tlbook.training import runs
 
-    found = [run for run in runs.every() if run.id.startswith(run_id)]
+    found = [run for run in (*runs.every(), *runs.damaged()) if run.id.startswith(run_id)]
     if len(found) != 1:
         raise TlbookError(f"{len(found)} finished runs begin with {run_id!r}; `tlbook runs list` shows all.")
     (run,) = found
+    if run.damage:
+        raise TlbookError(f"Run {run.id} is damaged ({run.damage}): it is trained anew when asked for.")
     history = run.history()
     about = {"complete": run.complete, "kept": run.kept(), "path": str(run.path)}
     print(json.dumps(run.spec | about, indent=1))
@@ -172,7 +171,7 @@ def get_data(
     from tlbook.data import get
 
     root = _data_folder(data)
-    for line in get.get(name, root, mirror or (), [Path(path).expanduser() for path in archive or ()], keep):
+    for line in get.get(name, root, mirror or (), [settings.absolute(path) for path in archive or ()], keep):
         print(line)
 
 
@@ -207,7 +206,7 @@ def _data_folder(given: str, must_exist: bool = False) -> Path:
     text = given or os.environ.get("TLBOOK_DATA", "").strip()
     if not text:
         raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
-    folder = Path(text).expanduser().absolute()
+    folder = settings.absolute(text)
     if must_exist and not folder.is_dir():
         raise TlbookError(f"There is no folder {folder}; --data names the folder that holds the data sets.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +249,7 @@ def reproduce(
             "Only a scale as it stands is recorded: without --pretrained, folder: or other counts and epochs."
         )
     asked = [questions.get(name) for name in dict.fromkeys(only or questions.every())]
-    folder = records.FOLDER if record in ("", "book") else Path(record)
+    folder = records.FOLDER if record in ("", "book") else settings.absolute(record)
     if record:
         wanted = {"targets": given.targets, "seeds": list(given.seeds)} | code_state.current(commit)
         for question in asked:
@@ -277,8 +276,7 @@ def claims_(
 
     judged = scales.get(scale).judged  # refuses a scale that does not exist
     asked = questions.get(only).claims if only else questions.claims()
-    judged = scales.get(scale).judged  # refuses
-    tables = records.load_scale(scale, Path(root) if root else records.FOLDER)
+    tables = records.load_scale(scale, settings.absolute(root) if root else records.FOLDER)
     rows = statements.evaluate(asked, tables, judged)
     print(statements.report(rows) if len(rows) else f"The paper claims nothing on {only}.")
     if json_file:
@@ -298,7 +296,7 @@ def compare(
     """Do other records agree with the book's, number by number? Exit code 1 if not."""
     from tlbook.book import agreement
 
-    here = Path(root) if root else records.FOLDER
+    here = settings.absolute(root) if root else records.FOLDER
     both = [q for q in only or questions.every() if only or scale in records.recorded(q, root=Path(there))]
     if not both:
         raise TlbookError(f"There are no records of scale {scale} in {there}.")

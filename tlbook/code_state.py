@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SHOWING = ("book", "evidence", "cli.py", "__main__.py")  # of the package: what shows, judges, takes orders
+# Of the package: what shows, judges, takes orders.
+SHOWING = ("book", "build", "evidence", "cli.py", "__main__.py")
 SHOWING_IN_A_ROOM = ("statements", "summaries", "figures", "__init__")  # and of each question's room
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from IPython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from tlbook import questions, scales
+from tlbook import questions, scales, settings
 from tlbook.book import explorer, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
-from tlbook.errors import TlbookError
+from tlbook.errors import TlbookError, sentence
 from tlbook.evidence import statements
 from tlbook.question import Question
 
@@ -82,7 +84,12 @@ class Sentences:
 
 def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
     """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are,
-    and what of the page is not about them, where they are the reader's own."""
+    and what of the page is not about them, where they are the reader's own.
+
+    From here on the page shows an OSError as the sentence that it is on the command line.
+    """
+    _say_errors()
+    settings.settle()
     given = parameters.read(scope)
     if given.root:
         os.environ["TLBOOK_DATA"] = str(given.root)
@@ -97,6 +104,16 @@ def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
             )
         )
     return given, scale
+
+
+def _say_errors() -> None:
+    """Let the notebook that this runs in, if it is one, end a cell with a sentence where it can be said."""
+
+    def say(shell: InteractiveShell, kind: type, error: BaseException, trace: object, tb_offset=None) -> None:
+        shell.showtraceback((TlbookError, TlbookError(sentence(error)), trace))
+
+    if shell := get_ipython():
+        shell.set_custom_exc((OSError, MemoryError), say)
 
 
 def load(question: Question, given: Parameters) -> dict[str, Results]:

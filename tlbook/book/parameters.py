@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tlbook import scales
+from tlbook import scales, settings
 from tlbook.book import records
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER, LARGEST_SEED, PIXELS, Scale
@@ -159,8 +159,29 @@ def _refuse_undeclared(cells: list[str]) -> None:
     """
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
     if injected:
+        _refuse_code(cells[injected[0]])
         before = {name for cell in cells[: injected[0]] for name in assigned(cell)}
         _refuse_unknown(assigned(cells[injected[0]]), [name for name in NAMES if name in before])
+
+
+def _refuse_code(cell: str) -> None:
+    """Refuse an injected cell with more in it than values: Papermill writes a name as it stands."""
+    try:
+        for line in ast.parse(cell).body:
+            if not (isinstance(line, ast.Assign) and [type(t) for t in line.targets] == [ast.Name]):
+                raise ValueError("no assignment to a name")
+            if not _is_float(line.value):
+                ast.literal_eval(line.value)
+    except (ValueError, SyntaxError):
+        raise TlbookError(
+            "The name of an injected parameter is code, not a name; papermill -p takes a name of the page's "
+            "parameters cell and a value."
+        ) from None
+
+
+def _is_float(node: ast.expr) -> bool:
+    """Whether a value is as Papermill writes what has no literal: float('nan')."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "float"
 
 
 def _refuse_unknown(names, known) -> None:
@@ -243,7 +264,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    return settings.absolute(text)
 
 
 def _count(name: str, value: Any, least: int = 1) -> int | None:

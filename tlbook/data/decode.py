@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tlbook.errors import TlbookError
+from tlbook import settings
+from tlbook.errors import TlbookError, at
 
 RESIZE_RATIO = 8 / 7  # the paper's Resize(256), CenterCrop(224)
 
@@ -24,9 +25,8 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 def cache_folder() -> Path:
     """Where decoded images and runs live: ``TLBOOK_CACHE``, or ``tlbook`` in the user's cache folder."""
-    named = os.environ.get("TLBOOK_CACHE", "").strip()
-    base = os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
-    return Path(named).expanduser() if named else Path(base).expanduser() / "tlbook"
+    base = settings.folder("XDG_CACHE_HOME") or settings.absolute("~/.cache")
+    return settings.folder("TLBOOK_CACHE") or base / "tlbook"
 
 
 @contextlib.contextmanager
@@ -34,8 +34,9 @@ def whole(path: Path) -> Iterator[Path]:
     """Another path to write to, which becomes ``path`` at the end, and is removed if something fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield partial
-        os.replace(partial, path)
+        with at(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

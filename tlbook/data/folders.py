@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlbook import settings
 from tlbook.errors import TlbookError
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -46,8 +47,7 @@ class MissingData(TlbookError):
 
 def data_root() -> Path | None:
     """The folder named by ``TLBOOK_DATA``, or None."""
-    named = os.environ.get("TLBOOK_DATA", "").strip()
-    return Path(named).expanduser() if named else None
+    return settings.folder("TLBOOK_DATA")
 
 
 def official(dataset: str, *names: str) -> Path:

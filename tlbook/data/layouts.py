@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from tlbook import settings
 from tlbook.data.folders import (
     Listing,
     MissingData,
@@ -40,7 +41,7 @@ def listing(dataset: str) -> Listing:
     it should be; either sentence says what was expected.
     """
     if dataset.startswith(FOLDER):
-        return class_folders(Path(dataset.removeprefix(FOLDER)).expanduser(), dataset, strict=True)
+        return class_folders(settings.absolute(dataset.removeprefix(FOLDER)), dataset, strict=True)
     if dataset in DATASETS:
         return DATASETS[dataset](dataset)
     raise TlbookError(

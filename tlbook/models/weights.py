@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from tlbook.errors import TlbookError
+from tlbook.errors import TlbookError, at
 from tlbook.models.family import Network
 
 OFFICIAL = (".pth.tar", ".pth", ".pt")  # endings of the official code's checkpoints, ckpt-E090.pth.tar
@@ -39,7 +39,7 @@ def save(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
     tensors = {name: tensor.detach().cpu().clone(memory_format=layout) for name, tensor in state.items()}
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with open(unfinished, "wb") as file:
+        with at(path), open(unfinished, "wb") as file:
             file.write(safetensors.torch.save(tensors))
             file.flush()
             os.fsync(file.fileno())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from tlbook import data, scales
+from tlbook import data, scales, settings
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
 from tlbook.models import build, start_from
@@ -70,7 +69,7 @@ def pretrained(scale: Scale) -> Weights:
 
 def _own_file(path: str, network: str) -> File:
     """A user's weights to start from, registered, and refused where the network cannot start from them."""
-    file = weight_files.register(Path(path).expanduser(), runs.own_files())
+    file = weight_files.register(settings.absolute(path), runs.own_files())
     _refuse_misfit(file, network)
     return file
 
@@ -94,7 +93,7 @@ def checkpoint(scale: Scale, epoch: int | str) -> Init:
     shipped P only those that are shipped. A file that is not whole, or of another network, is refused too.
     """
     if isinstance(epoch, str):
-        if not Path(epoch).expanduser().is_file():
+        if not settings.absolute(epoch).is_file():
             raise TlbookError(f"There is no checkpoint file {epoch}.")
         return Init("from", _own_file(epoch, scale.network))
     if epoch == 0:

@@ -7,10 +7,11 @@ on one `runs.root`, does the same.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
@@ -19,7 +20,7 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from tlbook import data
-from tlbook.errors import TlbookError
+from tlbook.errors import SAID, TlbookError, sentence
 from tlbook.scales import SOURCE
 from tlbook.training.runs import device, ensure, is_done
 from tlbook.training.specs import Checkpoint, RunSpec, unique
@@ -38,9 +39,10 @@ def ensure_all(
     """Train what is missing of many runs: sources first on all cores, then the others, one thread each.
 
     ``workers`` processes (default: `default_workers`); a run waits for the run that it starts from. A run
-    that fails is named at the end, and the others are kept. Raises TlbookError before anything is trained
-    where an image cannot be read.
+    that fails is named at the end, and the others are kept. Interrupted, no other run is begun. Raises
+    TlbookError before anything is trained where an image cannot be read or the device is not here.
     """
+    device()  # refuses
     missing = [spec for spec in unique(specs) if retrain or not is_done(spec)]
     for wanted in dict.fromkeys(spec.images for spec in missing):
         with suppress(data.MissingData):  # its own run says so
@@ -71,12 +73,13 @@ def _ensure_targets(
             for spec in ready:
                 if _parent(spec) in lost:
                     failed[spec] = f"run {_parent(spec)}, which it starts from, failed"
-            for spec, error in _attempts([s for s in ready if s not in failed], workers, retrain):
-                done += 1
-                progress.update(round(spec.passes))
-                progress.set_description(f"{done}/{len(targets)} runs")
-                if error:
-                    failed[spec] = error
+            with closing(_attempts([s for s in ready if s not in failed], workers, retrain)) as ended:
+                for spec, error in ended:
+                    done += 1
+                    progress.update(round(spec.passes))
+                    progress.set_description(f"{done}/{len(targets)} runs")
+                    if error:
+                        failed[spec] = error
 
 
 def _parent(spec: RunSpec) -> str | None:
@@ -106,15 +109,11 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
     left = []
     with worker_pool(min(workers, len(specs))) as pool:
         pending = {pool.submit(_attempt, spec, retrain): spec for spec in specs}
-        try:
-            for future in as_completed(pending):
-                try:
-                    yield pending[future], future.result()
-                except BrokenProcessPool:  # one of them was killed, which ends the others too
-                    left.append(pending[future])
-        except BaseException:  # interrupted: else the queue would be trained to its end first
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in as_completed(pending):
+            try:
+                yield pending[future], future.result()
+            except BrokenProcessPool:  # one of them was killed, which ends the others too
+                left.append(pending[future])
     for spec in left:
         with worker_pool(1) as pool:
             try:
@@ -126,16 +125,47 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Processes of one thread each, which end with the process that asked for them."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin_worker)
+    return _Pool(workers, get_context("spawn"), initializer=_begin_worker)
+
+
+class _Pool(ProcessPoolExecutor):
+    def submit(self, *call: object, **how: object) -> Future:
+        """As usual, with workers that do not hear Ctrl-C from their first moment on."""
+        with _deaf():
+            return super().submit(*call, **how)
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Wait for what was asked for; but interrupted, end it: a run goes on later from where it is."""
+        if kind is not None:
+            for process in list((self._processes or {}).values()):
+                process.kill()
+        self.shutdown(cancel_futures=kind is not None)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; processes that are started meanwhile never hear it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:
-    """One thread; and an end with the process that it works for, however that one ended."""
+    """One thread; and an end with the process that it works for, however that one ended.
+
+    Ctrl-C, which a terminal sends to all, is that one's to hear.
+    """
 
     def watch() -> None:
         parent_process().join()
         os._exit(1)
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     Thread(target=watch, daemon=True).start()
 
@@ -145,5 +175,5 @@ def _attempt(spec: RunSpec, retrain: bool, show: bool = False) -> str:
     try:
         ensure(spec, retrain, show)
     except Exception as error:  # one run's failure must not lose the others
-        return str(error) if isinstance(error, TlbookError) else f"{type(error).__name__}: {error}"
+        return sentence(error) if isinstance(error, SAID) else f"{type(error).__name__}: {error}"
     return ""

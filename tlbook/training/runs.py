@@ -2,12 +2,15 @@
 
 A finished run is ``<root>/<id>/`` with ``spec.json``, ``history.csv``, ``checkpoints/*.safetensors`` and
 the mark ``complete.json``; while it trains it is ``<id>.partial/`` with ``resume.safetensors`` besides, from
-which a killed run goes on. A whole directory is renamed at the end: nothing half-written is ever found.
+which a killed run goes on. A whole directory is renamed at the end: nothing half-written is ever found. The
+mark holds the digest of every other file, and what is read is held to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import io
 import json
 import os
 import platform
@@ -23,25 +26,36 @@ from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
 
-from tlbook import code_state, data, models
+from tlbook import code_state, data, models, settings
 from tlbook.data.decode import cache_folder, whole
-from tlbook.errors import TlbookError
+from tlbook.errors import SAID, TlbookError, sentence
 from tlbook.training import weight_files
 from tlbook.training.loop import State, initial, prepare, train
 from tlbook.training.specs import Checkpoint, File, RunSpec, Weights, unique
 
 RESUME_SECONDS = 60.0
+HISTORY = ["epoch", "split", "metric", "value"]  # columns of history.csv
+END = ("seconds", "best_epoch")  # what complete.json holds in any case,
+NOTED = ("label", "identity", "beside")  # and what spec.json does
 
 
 def root() -> Path:
     """Where runs live: ``TLBOOK_RUNS``, or ``runs`` in the cache folder, outside any tree."""
-    named = os.environ.get("TLBOOK_RUNS", "").strip()
-    return Path(named).expanduser() if named else cache_folder() / "runs"
+    return settings.folder("TLBOOK_RUNS") or cache_folder() / "runs"
 
 
 def device() -> str:
-    """Where runs train: ``TLBOOK_DEVICE``, or a GPU if there is one. It does not change a run's id."""
-    return os.environ.get("TLBOOK_DEVICE", "").strip() or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Where runs train: ``TLBOOK_DEVICE``, or a GPU if there is one. It does not change a run's id.
+
+    Raises TlbookError where the device that is named is not here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{number}" for number in range(gpus))]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    named = os.environ.get("TLBOOK_DEVICE", "").strip()
+    if named and named not in here:
+        raise TlbookError(f"TLBOOK_DEVICE is {named!r}, which is not here; choose from {', '.join(here)}.")
+    return named or ("cuda" if gpus else "cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +64,28 @@ class Run:
 
     path: Path
 
+    @functools.cached_property
+    def damage(self) -> str:
+        """What is wrong with its notes and its history, in words; empty where they are as they were written.
+
+        Runs of before there were digests are taken as they are, where they can be read.
+        """
+        try:
+            complete, spec = self.complete, self.spec
+            if lacking := [name for name in END if name not in complete]:
+                return f"complete.json lacks {', '.join(lacking)}"
+            if lacking := [name for name in NOTED if name not in spec]:
+                return f"spec.json lacks {', '.join(lacking)}"
+            for name in ("spec.json", "history.csv"):
+                if complete.get("digests", {}).get(name, here := models.sha256(self.path / name)) != here:
+                    return f"{name} is not what was written at its end"
+            self.history()
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # a TlbookError is a ValueError
+            return (
+                sentence(error).rstrip(".") if isinstance(error, SAID) else f"a note cannot be read ({error})"
+            )
+        return ""
+
     @property
     def id(self) -> str:
         """The run's id, which is its directory's name."""
@@ -57,7 +93,7 @@ class Run:
 
     @property
     def complete(self) -> dict:
-        """What was noted at its end: wall seconds, best epoch, digest of the code, device, versions."""
+        """What was noted at its end: wall seconds, best epoch, digests, device, versions."""
         return json.loads((self.path / "complete.json").read_text())
 
     @property
@@ -67,7 +103,7 @@ class Run:
 
     def history(self) -> pd.DataFrame:
         """All measurements: epoch, split (train, dev, test), metric (accuracy, auc, loss), value."""
-        return _read_history(self.path)
+        return _read_history(self.path)  # `find` has held the file to its digest
 
     def kept(self) -> list[int]:
         """The epochs whose weights it keeps."""
@@ -86,17 +122,37 @@ class Run:
 
     def weights(self, epoch: int | str) -> dict[str, Tensor]:
         """The state dict at an epoch, or at the "best" or "final" one; an epoch not kept is refused."""
-        return models.load(self.checkpoint(epoch))
+        return models.load(self.whole(epoch))
+
+    def whole(self, epoch: int | str) -> Path:
+        """`checkpoint`, held to the digest that was noted at the run's end; a damaged file is refused."""
+        path = self.checkpoint(epoch)
+        noted = self.complete.get("digests", {}).get(path.relative_to(self.path).as_posix())
+        if noted and models.sha256(path) != noted:
+            raise TlbookError(
+                f"{path} is damaged, not what was written at the end of run {self.id}: train it anew "
+                "(--retrain, or remove its folder)."
+            )
+        return path
 
 
 def find(run_id: str) -> Run | None:
-    """The finished run of that id, or None."""
-    path = root() / run_id
-    return Run(path) if (path / "complete.json").exists() else None
+    """The finished run of that id, or None; one whose notes or history are damaged counts as not trained."""
+    run = Run(root() / run_id)
+    return run if (run.path / "complete.json").exists() and not run.damage else None
 
 
 def every() -> list[Run]:
-    """All finished runs, newest first."""
+    """All finished runs, newest first, without those that are `damaged`."""
+    return [run for run in _marked() if not run.damage]
+
+
+def damaged() -> list[Run]:
+    """Runs that were finished, but whose notes or history are damaged (`Run.damage`), newest first."""
+    return [run for run in _marked() if run.damage]
+
+
+def _marked() -> list[Run]:
     marks = root().glob("*/complete.json")
     found = [Run(mark.parent) for mark in marks if "." not in mark.parent.name]  # neither .partial nor .old
     return sorted(found, key=lambda run: run.path.stat().st_mtime, reverse=True)
@@ -145,11 +201,19 @@ def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
 def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:
     """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
 
-    Two processes that want the same run train it once: the second waits. Raises TlbookError in one sentence
-    if images or starting weights are missing or changed.
+    Two processes that want the same run train it once: the second waits. A finished run is also found where
+    nothing can be written. Raises TlbookError in one sentence if images or starting weights are missing or
+    changed, or if the device is not here.
     """
-    root().mkdir(parents=True, exist_ok=True)
-    with FileLock(root() / f"{spec.id}.lock"):
+    device()
+    try:
+        root().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root() / f"{spec.id}.lock").acquire()
+    except OSError:
+        if retrain or not is_done(spec):
+            raise
+        return Run(root() / spec.id)
+    with lock:
         _recover(root() / spec.id)
         if retrain or not is_done(spec):
             _train(spec, retrain, show)
@@ -242,12 +306,17 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _write_history(state: State, path: Path) -> None:
-    rows = pd.DataFrame(state.rows, columns=["epoch", "split", "metric", "value"])
+    rows = pd.DataFrame(state.rows, columns=HISTORY)
     _write(path / "history.csv", rows.to_csv(index=False))
 
 
 def _read_history(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path / "history.csv", dtype={"value": str}, keep_default_na=False)
+    file = path / "history.csv"
+    text = file.read_text()
+    lines = text.splitlines()
+    if lines[:1] != [",".join(HISTORY)] or not text.endswith("\n") or any(r.count(",") != 3 for r in lines):
+        raise TlbookError(f"The file {file} is cut short or damaged.")
+    rows = pd.read_csv(io.StringIO(text), dtype={"value": str}, keep_default_na=False)
     rows["value"] = [float(text or "nan") for text in rows["value"]]  # pandas' own is a bit off now and then
     return rows
 
@@ -272,7 +341,7 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
             train(spec, domain, state, keeper, device())
         _write_history(state, partial)
         end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, "code": code}
-        end |= environment(device())
+        end |= environment(device()) | {"digests": _digests(partial)}
         _write(partial / "complete.json", json.dumps(end, indent=1))
     _replace(partial, final)
 
@@ -320,7 +389,7 @@ def environment(where: str) -> dict:
 def _replace(partial: Path, final: Path) -> None:
     """Put a finished directory in its place; killed at any point, `_recover` ends it."""
     old = _aside(final)
-    (partial / "resume.safetensors").unlink(missing_ok=True)
+    _clean(partial)
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.rename(old)
@@ -331,10 +400,26 @@ def _replace(partial: Path, final: Path) -> None:
 def _recover(final: Path) -> None:
     """End a `_replace` that was cut off: a partial directory with the completion mark is the finished run."""
     partial = final.with_name(f"{final.name}.partial")
-    if (partial / "complete.json").exists():
+    if (partial / "complete.json").exists() and not Run(partial).damage:
         _replace(partial, final)
     elif final.exists():
         shutil.rmtree(_aside(final), ignore_errors=True)
+        if not Run(final).damage:
+            shutil.rmtree(partial, ignore_errors=True)  # of training anew, cut off and not asked for again
+            _clean(final)
+
+
+def _clean(folder: Path) -> None:
+    """Remove what a finished run has no use for: what to go on from, and files that a kill cut off."""
+    for file in (folder / "resume.safetensors", *folder.rglob(".*")):
+        if file.is_file():
+            file.unlink()
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files that a run keeps, by their place in its folder."""
+    files = (folder / "spec.json", folder / "history.csv", *sorted(folder.glob("checkpoints/*.safetensors")))
+    return {file.relative_to(folder).as_posix(): models.sha256(file) for file in files}
 
 
 def _aside(final: Path) -> Path:
@@ -369,7 +454,7 @@ def weights_path(which: Weights) -> Path:
     run = find(which.run)
     if run is None:
         raise TlbookError(f"Run {which.run}, whose weights are wanted, is not trained yet: train it.")
-    return run.checkpoint(which.epoch)
+    return run.whole(which.epoch)
 
 
 def own_files() -> Path:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from tlbook import questions, scales
 from tlbook.book import parameters as schema
-from tlbook.book.build import gate, keys, stage
+from tlbook.build import gate, keys, stage
 from tlbook.errors import TlbookError
 
 QUIET = 5.0  # seconds between two lines of a notebook's progress
@@ -53,8 +53,11 @@ def execute_all(
         train([job.source.stem for job in jobs], offered["scale"], say)
     side_by_side = max(1, min(cpu_count(), len(jobs)))
     os.environ.setdefault("OMP_NUM_THREADS", str(cpu_count() // side_by_side))  # read by each kernel
-    with ThreadPoolExecutor(side_by_side) as pool:
+    pool = ThreadPoolExecutor(side_by_side)
+    try:
         failures = list(pool.map(lambda job: _bring_up_to_date(job, timeout, say), jobs))
+    finally:  # interrupted: kernels end with this process, and are not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
     return [
         f"{job.name}: {'; '.join(found)} (see {job.target.relative_to(root)})."
         for job, found in zip(jobs, failures, strict=True)

@@ -1,6 +1,6 @@
 """From notebooks and prose to an HTML book: stage, execute, gate, render.
 
-The four steps are small modules; ``make`` is the order in which ``python -m tlbook.book.build`` takes them.
+The four steps are small modules; ``make`` is the order in which ``python -m tlbook.build`` takes them.
 Nothing outside ``_build/<scale>/`` is written, so the tree stays clean.
 """
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tlbook.book.build import execute, render, stage
 from tlbook.errors import TlbookError
 
 
@@ -18,8 +17,10 @@ def make(root: Path, scale: str, timeout: int = 1800, say: Callable[[str], None]
     """Build the book at ``scale`` from the tree at ``root`` and return the path of its ``index.html``.
 
     ``timeout`` is in seconds, per cell. A notebook that fails does not stop the ones after it, but no page
-    is rendered then: TlbookError names every failure.
+    is rendered then: TlbookError names every failure. Interrupted, the notebooks that ended well are kept.
     """
+    from tlbook.build import execute, render, stage  # not with any of these alone: it takes a second
+
     began = time.monotonic()
     mode = stage.mode_of(root, scale)
     staged = stage.stage(root, scale)
