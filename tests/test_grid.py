@@ -161,13 +161,18 @@ def test_a_users_file_is_p(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"precision": "fp16"}, "precision is one of fp32, bf16, not 'fp16'"),
-        ({"rate": float("nan")}, "rate is a positive number, not nan"),
-        ({"rate": 0.0}, "rate is a positive number"),
-        ({"rate": float("inf")}, "rate is a positive number"),
-        ({"epochs": 0}, "epochs is at least 1, not 0"),
-        ({"order_seed": 2**32}, "order_seed is 0 to 4294967295"),
-        ({"init_seed": -1}, "init_seed is 0 to 4294967295, not -1"),
+        ({"precision": "fp16"}, "precision must be one of fp32, bf16, not 'fp16'"),
+        ({"rate": float("nan")}, "rate must be a positive number, not nan"),
+        ({"rate": 0.0}, "rate must be a positive number"),
+        ({"rate": float("inf")}, "rate must be a positive number"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"order_seed": 2**32}, "order_seed must be .* at most 4294967295"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"batch": True}, "batch must be a whole number"),
+        ({"mixup": float("nan")}, "mixup must be 0 or a positive number"),
+        ({"momentum": -0.9}, "momentum must be"),
+        ({"kept": (-1,)}, "kept must be"),
+        ({"init_seed": -1}, "init_seed must be .* at most 4294967295, or None, not -1"),
     ],
 )
 def test_a_run_that_could_not_be_trained_is_refused_where_it_is_made(change, said, refused):

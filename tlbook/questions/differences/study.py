@@ -87,8 +87,14 @@ class Opened:
         return weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights(epoch)
 
     def network(self, key: Key) -> Network:
-        """The final network of a run, or P with the head of its source, in evaluation mode."""
-        return network(self.scale.network, self.weights(key))
+        """The final network of a run, or P with the head of its source (a drawn one where its weights have
+        none), in evaluation mode."""
+        return self.p[0] if key == P else network(self.scale.network, self.weights(key))
+
+    @functools.cached_property
+    def p(self) -> tuple[Network, bool]:
+        """P, and whether its head is its own: see `grid.network_of_p`."""
+        return grid.network_of_p(self.scale)
 
     def pairs(self, with_p: bool = False) -> list[Pair]:
         """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
@@ -267,8 +273,11 @@ def _similarity_rows(
 ) -> pd.DataFrame:
     """Rows for every pair at the same module; at the paper's rates for the other pairs of modules too."""
     at = {name: i for i, name in enumerate(names)}
+    drawn = set() if here.p[1] else {(P, here.p[0].head)}  # a head of P that says nothing of P
     rows = []
     for pair, module, other in itertools.product(here.pairs(with_p=True), modules, modules):
+        if drawn & {(pair[0], module), (pair[1], other)}:
+            continue
         if module != other and not here.at_papers_rates(pair):
             continue
         place = at[pair[0], module], at[pair[1], other]
