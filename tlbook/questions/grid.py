@@ -270,6 +270,15 @@ def block_fraction(block_size: str | int, side: int) -> float:
     return 0.0 if block_size == scales.PIXELS else int(block_size) / side
 
 
+def refuse_few(scale: Scale, roles: Sequence[str], least: int = 1, why: str = "measures models on") -> None:
+    """Refuse data sets with fewer test images than a question needs, before anything is trained for it."""
+    for role in roles:
+        found = data.identify(data.request(scale, role))
+        if len(found.test) < least:
+            few = f"The data set {found.dataset} has {len(found.test) or 'no'} test images"
+            raise TlbookError(f"{few}, and this question {why} at least {least}.")
+
+
 def lacks_source(scale: Scale) -> bool:
     """Whether a reader's own images are studied where those of the source are not: what needs them is left
     out. Raises MissingData where the scale's own images are studied, before anything is trained."""

@@ -47,6 +47,10 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     distance of a reader's own images from the source, where the source's images are not here.
     """
     alone = grid.lacks_source(scale)
+    grid.refuse_few(scale, targets)
+    if not alone:  # of the source two sets are drawn
+        grid.refuse_few(scale, [SOURCE], 2 * domain_distance.FEWEST, "measures distances of domains on")
+        grid.refuse_few(scale, targets, domain_distance.FEWEST, "measures distances of domains on")
     ensure_all(runs(scale, targets, seeds), **how)
     first = _histories(grid.unshuffled(scale, targets, seeds))
     blocks = _ends(grid.shuffled_runs(scale, targets, seeds))

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from tlbook import data, metrics
 from tlbook.data import Domain, batches
-from tlbook.errors import TlbookError
 from tlbook.models import Network
 from tlbook.questions import grid
 from tlbook.questions.differences import QUESTION
@@ -45,10 +44,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    for role in targets:
-        domain = data.load(data.request(scale, role))
-        if not len(domain.test):
-            raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
+    grid.refuse_few(scale, targets, similarity.LEAST, "compares features on")
     ensure_all(runs(scale, targets, seeds), **how)
     frames: dict[str, list[pd.DataFrame]] = {}
     for role in targets:
