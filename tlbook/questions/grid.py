@@ -81,7 +81,7 @@ def network_of_p(scale: Scale) -> tuple[Network, bool]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SOURCE_SEED)
         model = start_from(build(scale.network, max(outputs) if whole else 2), state, whole, scale.network)
-    return model.to(runs.device(), memory_format=torch.channels_last).eval(), whole
+    return model.to(runs.device()).eval(), whole
 
 
 def _own_file(path: str, network: str) -> File:

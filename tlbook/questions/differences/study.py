@@ -90,7 +90,8 @@ class Opened:
     @functools.cached_property
     def p(self) -> tuple[Network, bool]:
         """P, and whether its head is its own: see `grid.network_of_p`."""
-        return grid.network_of_p(self.scale)
+        model, whole = grid.network_of_p(self.scale)
+        return model.to(memory_format=torch.channels_last), whole  # as `training.runs.network`
 
     def pairs(self, with_p: bool = False) -> list[Pair]:
         """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
