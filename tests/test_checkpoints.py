@@ -201,6 +201,8 @@ def test_senseless_lists_are_refused(tiny, tmp_path, refused):
     refused("does not say after how many epochs", attempt, tiny, starts=(nameless,))
     gone = one.replace("001", "007")
     refused("no checkpoint file .*epoch-007", attempt, tiny, starts=(gone,))
+    changes = {"constant_epochs": 1, "checkpoints": {"constant_starts": (1, 2)}}
+    refused("no epoch 2 of pre-training at a constant rate; it has 0 to 1", attempt, tiny, **changes)
     laptop = scales.get("laptop")
     unshipped = min(set(range(1, laptop.source.epochs)) - set(laptop.checkpoints.starts))
     refused(f"Epoch {unshipped} .* is not shipped", attempt, laptop, starts=(unshipped,))

@@ -113,6 +113,7 @@ def test_features_that_are_all_zero_are_no_distance():
         (gaussian(2), gaussian(9), "at least 3 images"),
         (gaussian(9), gaussian(9, d=3), r"\(9, 8\) and \(9, 3\)"),
         (gaussian(9)[0], gaussian(9), "shapes"),
+        (gaussian(9, d=0), gaussian(9, d=0), "with some d"),
         (gaussian(9), np.full((9, 8), np.nan), "finite"),
     ],
 )

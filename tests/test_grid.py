@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 
 import pytest
+import torch
 
 from tlbook import questions, scales
 from tlbook.data.shuffles import Shuffle
+from tlbook.models import build, save
 from tlbook.questions import grid, plan
 from tlbook.training import runs
 from tlbook.training.specs import ABSENT, Checkpoint, File, Init
@@ -161,17 +163,59 @@ def test_a_users_file_is_p(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"precision": "fp16"}, "precision is one of fp32, bf16, not 'fp16'"),
-        ({"rate": float("nan")}, "rate is a positive number, not nan"),
-        ({"rate": 0.0}, "rate is a positive number"),
-        ({"rate": float("inf")}, "rate is a positive number"),
-        ({"epochs": 0}, "epochs is at least 1, not 0"),
-        ({"order_seed": 2**32}, "order_seed is 0 to 4294967295"),
-        ({"init_seed": -1}, "init_seed is 0 to 4294967295, not -1"),
+        ({"precision": "fp16"}, "precision must be one of fp32, bf16, not 'fp16'"),
+        ({"rate": float("nan")}, "rate must be a positive number, not nan"),
+        ({"rate": 0.0}, "rate must be a positive number"),
+        ({"rate": float("inf")}, "rate must be a positive number"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"order_seed": 2**32}, "order_seed must be .* at most 4294967295"),
+        ({"epochs": 2.5}, "epochs must be a whole number"),
+        ({"batch": True}, "batch must be a whole number"),
+        ({"mixup": float("nan")}, "mixup must be 0 or a positive number"),
+        ({"momentum": -0.9}, "momentum must be"),
+        ({"kept": (-1,)}, "kept must be"),
+        ({"init_seed": -1}, "init_seed must be .* at most 4294967295, or None, not -1"),
     ],
 )
 def test_a_run_that_could_not_be_trained_is_refused_where_it_is_made(change, said, refused):
     refused(said, dataclasses.replace, grid.ri_t(SMOKE, "real", "low", 0), **change)
+
+
+@pytest.mark.parametrize("name", list(questions.every()))
+def test_what_a_question_measures_on_is_asked_before_training(name, tiny, refused):
+    study = questions.get(name).study()
+    none = tiny.replace(every_target={"test": 0})
+    refused("has no test images, and this question", study.tables, none, ("real",), (0,))
+    if name in ("controls", "differences"):
+        two = tiny.replace(every_target={"test": 2})
+        refused("embedded/real has 2 test images, and", study.tables, two, ("real",), (0,))
+    if name == "controls":
+        few = tiny.replace(source={"test": 5})
+        refused("embedded/source has 5 test images, and", study.tables, few, ("real",), (0,))
+    assert not runs.every()
+
+
+def weights_of_p(tiny, tmp_path, change):
+    torch.manual_seed(0)
+    state = change(build(tiny.network, 10).state_dict())
+    save(state, tmp_path / "p.safetensors")
+    return tiny.replace(pretrained=str(tmp_path / "p.safetensors")), state
+
+
+def test_p_without_a_head_that_fits_has_a_drawn_one_and_its_own_features(tiny, tmp_path):
+    changes = {
+        "whole": lambda state: state,
+        "headless": lambda state: {n: v for n, v in state.items() if not n.startswith("fc.")},
+        "half a head": lambda state: {n: v for n, v in state.items() if n != "fc.bias"},
+        "another's": lambda state: state | {"fc.weight": torch.zeros(10, 7)},
+        "no numbers": lambda state: state | {"fc.weight": torch.zeros(()), "fc.bias": torch.zeros(())},
+    }
+    for name, change in changes.items():
+        scale, state = weights_of_p(tiny, tmp_path, change)
+        model, whole = grid.network_of_p(scale)
+        assert whole == (name == "whole"), name
+        own = model.state_dict()
+        assert all(torch.equal(own[n], state[n]) for n in own if whole or not n.startswith("fc."))
 
 
 def test_questions_share_runs():

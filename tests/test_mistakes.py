@@ -1,11 +1,16 @@
 """Shared mistakes, error consistency and difficulty: by hand, and against other ways to compute them."""
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from matplotlib.text import Text
 from sklearn.metrics import cohen_kappa_score
 
+from tlbook.evidence import style
+from tlbook.questions.differences import figures
 from tlbook.questions.differences.method import mistakes
 
 FIRST, SECOND = ("P-T", "low", 0), ("RI-T", "high", 0)
@@ -198,3 +203,32 @@ def test_harder_finds_what_is_there_and_not_what_is_not():
     some = mistakes.harder(hardness + 0.3 * first, first, ~first)
     assert some["difference_low"] > 0.15 and some["p_value"] < 1e-4 and some["cliffs_delta"] > 0.3
     assert all(np.isnan(value) for value in mistakes.harder(hardness, first, first & ~first).values())
+
+
+NAMES = ["$5_off_$10", "a_b^c", "\\$x$", "$$", "\udcff", "x"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_class_names_are_drawn_as_they_are(name):
+    keys = {"role": "real", "init": "P-T", "rate": "low", "seed": 0}
+    keys |= {"init_b": "RI-T", "rate_b": "high", "seed_b": 0}
+    by_class = pd.DataFrame(
+        [keys | {"label": label, "metric": "shared", "value": 0.5} for label in (name, "B")]
+    )
+    example = keys | {"examples": "both_right", "place": 0, "path": "a", "digest": "b", "difficulty": 0.5}
+    example |= {"answer": name, "prediction": name, "prediction_b": name}
+    shown = pd.DataFrame([example | {"confidence": 0.9, "confidence_b": 0.9}])
+    for figure in (figures.by_class(by_class, "real"), figures.gallery(shown, {})):
+        figure.canvas.draw()
+        texts = [text for text in figure.findobj(Text) if "off" in text.get_text()]
+        assert all(not text._preprocess_math(text.get_text())[1] for text in texts)
+        plt.close(figure)
+    assert Text()._preprocess_math(style.literal(name)) == (name.replace("\udcff", "?"), False)
+
+
+def test_models_without_mistakes_have_no_interval_and_stop_nothing():
+    labels, models = np.arange(8) % 2, [("P-T", "low", seed) for seed in (0, 1)]
+    found = mistakes.shared_mistakes(dict.fromkeys(models, labels), labels, [tuple(models)], draws=20)
+    values = found.set_index("metric").value
+    undefined = ["shared", "kappa", "shared_low", "shared_high", "kappa_low", "kappa_high", "same_wrong"]
+    assert values[undefined].isna().all() and values["both_right"] == values["agreement"] == 1

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -52,8 +53,6 @@ def test_a_number_pickled_by_an_older_numpy_is_read(tmp_path, zipped):
     wanted = official(path, {"best_auc": np.float64(0.787)}, _use_new_zipfile_serialization=zipped)
     old, new = b"cnumpy.core.multiarray\nscalar\n", b"cnumpy._core.multiarray\nscalar\n"
     if zipped:
-        import zipfile
-
         with zipfile.ZipFile(path) as archive:
             members = {info: archive.read(info) for info in archive.infolist()}
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -169,3 +168,73 @@ def test_a_notebook_takes_one(tmp_path):
     given = parameters.read({"scale": "paper", "pretrained": str(tmp_path / "ckpt-E090.pth.tar")})
     assert given.apply() == scales.get("paper").replace(pretrained=str(tmp_path / "ckpt-E090.pth.tar"))
     assert set(models.OFFICIAL) == {".pth.tar", ".pth", ".pt"}  # which parameters.py repeats, without torch
+
+
+NUMBERS = ["float16", "float32", "float64", "longdouble", "int8", "int64", "uint16", "bool_", "complex64"]
+
+
+@formats
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numpy_numbers_of_any_kind_may_stand_beside_the_weights(tmp_path, zipped, kind):
+    extra = {"best": getattr(np, kind)(1), "name": np.str_("E090"), "saved": np.datetime64("2020-01-01")}
+    wanted = official(tmp_path / "x.pth", extra, _use_new_zipfile_serialization=zipped)
+    assert models.load_official(tmp_path / "x.pth").keys() == wanted.keys()
+
+
+def test_an_object_inside_a_numpy_scalar_is_refused_and_not_run(tmp_path, refused):
+    scalar = np._core.multiarray.scalar
+    trace = tmp_path / "it-ran"
+
+    class Hidden:
+        def __reduce__(self):
+            return scalar, (np.dtype("O"), pickle.dumps(Harmful(f"touch {trace}")))
+
+    official(tmp_path / "x.pth", {"args": Hidden()})
+    refused("x.pth holds numpy.dtypes.ObjectDType", models.load_official, tmp_path / "x.pth")
+    assert not trace.exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("what, said", {
+    "script": "is a TorchScript program, not weights", "empty": "is empty", "page": "is a web page",
+    "archive": "is a zip archive, but not one that torch.save", "pointer": "is a Git LFS pointer",
+    "safetensors": "is a safetensors file; let its name",
+}.items())  # fmt: skip
+def test_another_kind_of_file_is_refused_for_what_it_is(tmp_path, what, said, refused):
+    path = tmp_path / "x.pth"
+    if what == "script":
+        torch.jit.script(nn.Linear(3, 3)).save(path)
+    elif what == "archive":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("readme", "text")
+    elif what == "safetensors":
+        models.save({"a": torch.ones(3)}, path)
+    else:
+        texts = {"page": "<html>Not found</html>", "pointer": "version https://git-lfs.github.com/spec/v1\n"}
+        path.write_text(texts.get(what, ""))
+    refused(f"x.pth .*{said}", models.load_official, path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind, made", {
+    "empty .of the device meta.": lambda x: x.to("meta"), "sparse": lambda x: x.to_sparse(),
+    "quantised": lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    "nested": lambda x: torch.nested.nested_tensor([x, x]),
+    "float8_e4m3fn": lambda x: x.to(torch.float8_e4m3fn), "complex64": lambda x: x.to(torch.complex64),
+}.items())  # fmt: skip
+def test_tensors_that_are_no_dense_numbers_are_refused(tmp_path, kind, made, refused):
+    tensor = made(torch.ones(3))
+    torch.save({"fc.weight": torch.ones(3), "conv1.weight": tensor}, tmp_path / "x.pth")
+    said = f"x.pth holds 'conv1.weight' as a tensor that is {kind}; weights are float32"
+    refused(said, models.load_official, tmp_path / "x.pth")
+    if kind.startswith(("float8", "complex")):
+        models.save({"conv1.weight": tensor}, tmp_path / "x.safetensors")
+        refused(said.replace(".pth", ".safetensors"), models.load, tmp_path / "x.safetensors")
+
+
+def test_names_that_are_no_text_are_refused_and_such_paths_are_read(tmp_path, refused):
+    torch.save({"conv\udcff": torch.ones(3)}, tmp_path / "x.pth")
+    refused("x.pth has a tensor whose name", models.load_official, tmp_path / "x.pth")
+    path = tmp_path / os.fsdecode(b"caf\xe9.pth")  # Latin-1
+    wanted = official(path)
+    assert models.load_official(path).keys() == wanted.keys()

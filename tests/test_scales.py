@@ -23,6 +23,41 @@ def test_epochs_that_are_no_count_are_refused(epochs, refused):
     refused("epochs must be a whole number of at least 1", scales.get("smoke").replace, epochs=epochs)
 
 
+@pytest.mark.parametrize("changes, said", [
+    (dict(precision="fp64"), "A scale's precision must be one of fp32, bf16, not 'fp64'"),
+    (dict(source_rate=float("nan")), "source_rate must be a positive number, not nan"),
+    (dict(rates={"low": 0.1, "high": -1}), "rates must be a value by low and high, each a positive number"),
+    (dict(rates={"low": 0.1}), "rates must be a value by low and high"),
+    (dict(seeds=()), "seeds must be one or more of different values"),
+    (dict(seeds=(3, 3)), "seeds must be one or more of different values"),
+    (dict(seeds=(3, 3 + 2**32)), "each a whole number of at least 0 and at most 4294967295"),
+    (dict(seeds=(True,)), "seeds must be"),
+    (dict(main_rates={"P-T": "middle", "RI-T": "high"}), "main_rates .* one of low, high"),
+    (dict(side=0), "side must be a whole number of at least 1"),
+    (dict(shuffles={"sizes": ("*", 5, 32)}), "Block size 5 does not divide the side of 32"),
+    (dict(shuffles={"sizes": ()}), "A shuffles's sizes must be one or more"),
+    (dict(shuffles={"seeds": -1}), "seeds must be a whole number of at least 1, not -1"),
+    (dict(side=48), "Block size 32 does not divide"),
+    (dict(similarity_images=-3), "similarity_images must be a whole number of at least 4"),
+    (dict(every_target={"epochs": -5}), "A task's epochs must be a whole number of at least 1, not -5"),
+    (dict(every_target={"mixup": float("nan")}), "mixup must be 0 or a positive number, not nan"),
+    (dict(every_target={"metric": "f1"}), "metric must be one of accuracy, auc"),
+    (dict(source={"batch": 0}), "batch must be a whole number of at least 1"),
+    (dict(source={"steps": (0.3, 2)}), "steps must be any number of different values"),
+    (dict(controls={"few_images": (0,)}), "few_images must be"),
+    (dict(controls={"seeds": {"real": -1}}), "seeds must be a value by role"),
+    (dict(landscape={"points": {"real": 1}}), "points must be a value by role"),
+    (dict(landscape={"flat_distances": (0.1, float("inf"))}), "flat_distances"),
+    (dict(criticality={"noise": ()}), "noise must be one or more"),
+    (dict(checkpoints={"rates": ()}), "rates must be one or more"),
+    (dict(checkpoints={"epochs": 0}), "epochs must be a whole number"),
+    (dict(measured=(0, 1.5)), "measured must be"),
+    (dict(pretrained=" "), "pretrained must be some text"),
+])  # fmt: skip
+def test_a_scale_that_could_not_be_studied_is_refused_where_it_is_made(changes, said, refused):
+    refused(said, scales.get("smoke").replace, **changes)
+
+
 def test_replace_sets_the_epochs_of_every_target_run_and_of_no_pretraining():
     paper = scales.get("paper")
     short = paper.replace(epochs=7)

@@ -248,6 +248,18 @@ def test_what_cannot_be_compared_is_refused(refused):
     refused("at least 4 examples, and there are 0", similarity.centred, A[:0])
     refused("no examples", similarity.compare, [])
     refused("between 0 and 7 neighbours here, not 8", similarity.Chunk, "ab", 8, 8)
+    for none in (np.zeros((60, 0)), torch.zeros(60, 0), np.zeros((60, 4, 0))):
+        refused("have no columns", similarity.cka, none, B)
+        refused("have no columns", similarity.cka, A, none)
+    refused("real numbers, not complex", similarity.cka, A + 1j, B)
+
+
+@pytest.mark.parametrize("kind", [np.float16, torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(kind):
+    """Sums and squares of these overflow a half, which goes up to 65504."""
+    a, b = (1000 * (x - x.mean(0)) for x in (A, B))
+    halves = [x.astype(kind) if kind is np.float16 else torch.from_numpy(x).to(kind) for x in (a, b)]
+    assert similarity.cka(*halves) == pytest.approx(textbook_cka(a, b), abs=0.01)
 
 
 # Outputs of networks

@@ -15,7 +15,7 @@ from tlbook import code_state, questions
 PACKAGE = Path(tlbook.__file__).parent
 # From the words that all share to what readers see. A module may import from its own place and those before.
 FLOORS = (
-    ("errors",), ("settings",), ("scales",), ("vocabulary", "intervals"), ("tables", "question"),
+    ("errors",), ("checks", "settings"), ("scales",), ("vocabulary", "intervals"), ("tables", "question"),
     ("metrics", "code_state"), ("data",), ("models",), ("training",), ("evidence",), ("questions",),
     ("book",), ("build",), ("cli",), ("__main__",),
 )  # fmt: skip

@@ -97,3 +97,11 @@ def test_what_the_package_ships_is_whole_small_and_fits_its_scale():
         others = [e["name"] for k, e in known["files"].items() if int(k) != known["final"]]
         assert sum((card.parent / name).stat().st_size for name in others) <= 12e6
         assert known["test_accuracy"][str(known["final"])] >= 35  # chance is 0.5
+
+
+def test_a_users_names_lose_the_prefix_of_data_parallel_where_they_are_kept(run, tmp_path):
+    plain = run.weights(max(run.kept()))
+    state = {f"module.{name}": value for name, value in plain.items()}
+    models.save(state, tmp_path / "p.safetensors")
+    kept = weight_files.register(tmp_path / "p.safetensors", tmp_path / "files")
+    assert models.load(weight_files.locate(kept, tmp_path / "files")).keys() == plain.keys()

@@ -185,7 +185,7 @@ def changed(state, changes):
         ({"conv1.weight": torch.zeros(8, 3, 7, 7)}, False, r"conv1.weight has the shape \(8, 3, 7, 7\)"),
         ({"layer4.0.scale": torch.tensor([float("nan")])}, False, "layer4.0.scale has values"),
         ({"bias2": torch.tensor([float("inf")])}, False, "bias2 has values"),
-        ({"bias2": torch.zeros(1, dtype=torch.int64)}, False, "bias2 has values"),
+        ({"bias2": torch.zeros(1, dtype=torch.int64)}, False, "bias2 holds int64"),
         ({"fc.weight": torch.zeros(9, 64)}, True, "fc.weight has the shape"),
         ({"fc.bias": None}, True, "lack fc.bias"),
     ],

@@ -12,8 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from tlbook.checks import (
+    FLAG,
+    POSITIVE,
+    SHARE,
+    TEXT,
+    Valid,
+    either,
+    named,
+    number,
+    one_of,
+    optional,
+    refuse_invalid,
+    several,
+    whole,
+)
 from tlbook.errors import TlbookError
 
 SOURCE = "source"
@@ -40,10 +55,17 @@ LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
 
 
+SEED = whole(0, LARGEST_SEED)
+BLOCK = either(one_of(PIXELS), whole(1))
+
+
 class _Frozen:
-    """A frozen dataclass whose mappings are frozen too."""
+    """A frozen dataclass whose mappings are frozen too, and whose values are ``valid``, else refused."""
+
+    valid: ClassVar[Mapping[str, Valid]]
 
     def __post_init__(self) -> None:
+        refuse_invalid(self, self.valid, f"A {type(self).__name__.lower()}")
         for field_ in dataclasses.fields(self):
             value = getattr(self, field_.name)
             if isinstance(value, Mapping):
@@ -51,7 +73,7 @@ class _Frozen:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(_Frozen):
     """How one role is trained at one scale.
 
     ``train`` and ``test`` cap the number of images (after the split); ``dev`` is only used where the images
@@ -59,6 +81,22 @@ class Task:
     overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init), and
     ``rate_factor`` multiplies the scale's rates (its batch is eight times DomainNet's).
     """
+
+    valid = {
+        "dataset": TEXT,
+        "train": whole(1),
+        "test": whole(0),
+        "epochs": whole(1),
+        "batch": whole(1),
+        "steps": several(SHARE, least=0),
+        "metric": one_of("accuracy", "auc"),
+        "augmentation": one_of("crop-flip", "resized-crop-flip", "affine", "none"),
+        "normalisation": one_of("own", "imagenet", "chexpert"),
+        "mixup": number("0 or a positive number", lambda value: value >= 0),
+        "dev": whole(0),
+        "random_epochs": optional(whole(1)),
+        "rate_factor": POSITIVE,
+    }
 
     dataset: str
     train: int
@@ -76,8 +114,15 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Shuffles:
+class Shuffles(_Frozen):
     """Question 1: training on images whose blocks are shuffled (Figure 3), and on the same unshuffled."""
+
+    valid = {
+        "sizes": several(BLOCK),
+        "epochs": whole(1),
+        "seeds": whole(1),
+        "second_rate": FLAG,
+    }
 
     sizes: tuple[str | int, ...]  # of blocks in pixels, '*' for single values; the last is the side itself
     epochs: int
@@ -88,6 +133,15 @@ class Shuffles:
 @dataclass(frozen=True)
 class Controls(_Frozen):
     """Question 1's controls: inits of P's size without its features, few images, distances of domains."""
+
+    valid = {
+        "seeds": named(whole(0)),
+        "rate": one_of(*RATES),
+        "sizes": several(BLOCK, least=0),
+        "few_images": several(whole(1), least=0),
+        "few_images_epochs": optional(whole(1)),
+        "distance_images": whole(3),
+    }
 
     seeds: Mapping[str, int]  # by role, of the inits of `CONTROLS` and of runs on few images
     rate: str  # of the inits of `CONTROLS`
@@ -101,6 +155,18 @@ class Controls(_Frozen):
 class Landscape(_Frozen):
     """Question 3: lines between models, and what is near their ends."""
 
+    valid = {
+        "points": named(whole(3)),
+        "outside": whole(0),
+        "partners": whole(1),
+        "same_init_seeds": named(whole(0)),
+        "control_seeds": named(whole(0)),
+        "flat_distances": several(POSITIVE),
+        "flat_directions": whole(1),
+        "detailed_pairs": whole(1),
+        "basin_deltas": several(POSITIVE),
+    }
+
     points: Mapping[str, int]  # by role, on the paper's lines, ends included; every other one on other lines
     outside: int  # points beyond each end
     partners: int  # RI-T that each P-T is paired with
@@ -109,14 +175,24 @@ class Landscape(_Frozen):
     flat_distances: tuple[float, ...]  # relative, one near 0.1
     flat_directions: int
     detailed_pairs: int  # of a kind, followed beyond their ends, aligned, and held to a basin's definition
-    basin_deltas: tuple[
-        float, ...
-    ]  # size of the noise of a basin's definition, relative to the weights' norm
+    basin_deltas: tuple[float, ...]  # size of a basin's noise, relative to the weights' norm
 
 
 @dataclass(frozen=True)
-class Criticality:
+class Criticality(_Frozen):
     """Question 4: modules set back to earlier values. Those of every seed go back to epoch 0."""
+
+    valid = {
+        "whole_seeds": whole(1),
+        "rewind_epochs": whole(1),
+        "redraws": whole(0),
+        "images": whole(1),
+        "points": whole(2),
+        "noise_draws": whole(1),
+        "noise": several(POSITIVE),
+        "end_noise": several(POSITIVE, least=0),
+        "map_seeds": whole(0),
+    }
 
     whole_seeds: int  # whose modules also go to other epochs and to fresh draws, and have a criticality
     rewind_epochs: int  # kept epochs, at most, that they go back to
@@ -130,18 +206,23 @@ class Criticality:
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class Checkpoints(_Frozen):
     """Question 5: fine-tuning from checkpoints along pre-training."""
 
-    starts: tuple[
-        int | str, ...
-    ]  # epochs of pre-training, around its steps; or a reader's own files (`epoch_of`)
+    valid = {
+        "epochs": whole(1),
+        "seeds": whole(1),
+        "rates": several(one_of(*RATES)),
+        "constant_starts": several(whole(0), least=0),
+    }
+
+    # Epochs of pre-training, around its steps; or a reader's own files (`epoch_of`).
+    starts: tuple[int | str, ...]
     epochs: int
     seeds: int
     rates: tuple[str, ...]
-    constant_starts: tuple[
-        int, ...
-    ]  # epochs of the constant pre-training, at P-T's main rate; () leaves it out
+    # Epochs of the constant pre-training, at P-T's main rate; () leaves it out.
+    constant_starts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -155,6 +236,24 @@ class Scale(_Frozen):
     on which question 2 compares features. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``judged`` is False where a scale only shows that all works.
     """
+
+    valid = {
+        "name": TEXT,
+        "judged": FLAG,
+        "network": TEXT,
+        "side": whole(1),
+        "precision": one_of("fp32", "bf16"),
+        "source_rate": POSITIVE,
+        "constant_epochs": whole(1),
+        "rates": named(POSITIVE, *RATES),
+        "second_rate_seeds": named(whole(0)),
+        "similarity_images": whole(4),
+        "declared": FLAG,
+        "pretrained": TEXT,
+        "seeds": several(SEED),
+        "main_rates": named(one_of(*RATES), *INITS),
+        "measured": several(SHARE),
+    }
 
     name: str
     judged: bool
@@ -178,6 +277,13 @@ class Scale(_Frozen):
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for size in self.shuffles.sizes:
+            if size not in (fitting := valid_block_sizes(self.side)):
+                there = f"choose from {', '.join(map(str, fitting))}"
+                raise TlbookError(f"Block size {size} does not divide the side of {self.side} px; {there}.")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -226,13 +332,12 @@ class Scale(_Frozen):
         A mapping for a part changes those of its fields: ``scale.replace(shuffles={"epochs": 3})``. Besides
         the fields themselves, ``every_target`` changes fields of every target's task, ``epochs`` sets the
         epochs of every target run (shuffled ones and those from checkpoints too), and ``datasets`` maps
-        targets to other data sets, on which both rates are then tried. Other names are refused.
+        targets to other data sets, on which both rates are then tried. Other names, and values that
+        could not be studied, are refused.
         """
         epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
         every_target = changes.pop("every_target", {})
         if epochs is not None:
-            if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-                raise TlbookError(f"epochs must be a whole number of at least 1, not {epochs!r}.")
             every_target = {"epochs": epochs, "random_epochs": None} | every_target
             all_of_them = {"shuffles": {"epochs": epochs}, "checkpoints": {"epochs": epochs}}
             for name, change in (all_of_them | {"controls": {"few_images_epochs": None}}).items():

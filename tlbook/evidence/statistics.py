@@ -68,7 +68,7 @@ def best(init: str, rate: str = "better", split: str = "test") -> Statistic:
     """The role's metric at the measured epoch with the best dev metric, the earliest on ties."""
 
     def at_best(evidence: Evidence, role: str) -> pd.Series:
-        dev = curve(evidence, role, init, rate, "dev").sort_values("epoch")
+        dev = curve(evidence, role, init, rate, "dev").dropna(subset="value").sort_values("epoch")
         epochs = dev.loc[dev.groupby("seed").value.idxmax(), ["seed", "epoch"]]
         return by_seed(curve(evidence, role, init, rate, split).merge(epochs))
 

@@ -124,6 +124,14 @@ def epoch_axis(ax: Axes, last: float) -> None:
     ax.set_xlim(-0.15, last * 1.2)
 
 
+def literal(name: str) -> str:
+    """A user's name (of a class, a file) as text for a figure, in which a ``$`` begins no mathematics.
+
+    Every figure draws such names through this; what cannot be encoded shows as "?".
+    """
+    return name.encode(errors="replace").decode().replace("$", r"\$")
+
+
 def described(figure: Figure, alt: str) -> Figure:
     """The figure with the text that stands for it where it cannot be seen (see `tlbook.book.explorer`)."""
     figure.alt = alt

@@ -4,7 +4,16 @@ import importlib
 import pkgutil
 
 from tlbook.models.family import Network, build, classes, learned, networks, skeleton
-from tlbook.models.weights import OFFICIAL, load, load_official, redrawn, save, sha256, start_from
+from tlbook.models.weights import (
+    OFFICIAL,
+    load,
+    load_official,
+    redrawn,
+    save,
+    sha256,
+    start_from,
+    without_prefix,
+)
 
 __all__ = [
     "OFFICIAL",
@@ -20,6 +29,7 @@ __all__ = [
     "sha256",
     "skeleton",
     "start_from",
+    "without_prefix",
 ]
 
 for _file in pkgutil.iter_modules(__path__):  # a family is known once its file is imported

@@ -10,8 +10,12 @@ import hashlib
 import os
 import pickle
 import re
+import warnings
+import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -25,9 +29,24 @@ from tlbook.models.family import Network
 
 OFFICIAL = (".pth.tar", ".pth", ".pt")  # endings of the official code's checkpoints, ckpt-E090.pth.tar
 
-# What a CheXpert checkpoint holds besides tensors: its best AUC as a NumPy number, under either of two names.
+# What checkpoints hold besides tensors: an epoch, a best metric as a NumPy number, under either of two names.
 _SCALAR = np._core.multiarray.scalar
-_NUMPY_FLOAT = [(_SCALAR, "numpy.core.multiarray.scalar"), _SCALAR, np.dtype, np.dtypes.Float64DType]
+_PLAIN = {
+    type(np.dtype(kind))
+    for kind in (*np.sctypeDict.values(), "M8[s]", "m8[s]")
+    if np.dtype(kind).char not in "OV"
+}
+_NUMPY_NUMBERS = [(_SCALAR, "numpy.core.multiarray.scalar"), _SCALAR, np.dtype, *_PLAIN]
+
+# What weights can be, so that copying, measuring and redrawing them means something.
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+# What a file is that is no weights file, by how it begins.
+_OTHERS = {
+    b"\x89HDF": "an HDF5 file",
+    b"<": "a web page, perhaps of a failed download",
+    b"version https://git-lfs": "a Git LFS pointer, whose content was not fetched",
+    b"GGUF": "a GGUF file",
+}
 
 
 def save(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
@@ -53,44 +72,98 @@ def load(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Sorted, since safetensors gives another order in each process, and sums and draws must be repeatable.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise TlbookError(f"There is no weights file {path}.")
+    path = _there(path)
     content = path.read_bytes()
     try:
-        return dict(sorted(safetensors.torch.load(content).items()))
-    except (SafetensorError, ValueError, KeyError) as error:
+        state = dict(sorted(safetensors.torch.load(content).items()))
+    except KeyError as error:  # a type of numbers that safetensors has and torch has not
+        raise TlbookError(f"{path} holds tensors of the type {error}, which are not read.") from error
+    except (SafetensorError, ValueError) as error:
         # Looked at only now: a whole safetensors file may begin with the same bytes (its header's length).
         pickle = content.startswith((b"PK\x03\x04", b"\x80"))
         kind = "a pickle, and these are never read" if pickle else "truncated, damaged or another format"
         raise TlbookError(f"{path} is not a whole safetensors file: it is {kind}.") from error
+    _refuse_other_tensors(state, path)
+    return state
 
 
 def load_official(path: str | os.PathLike) -> dict[str, Tensor]:
     """The state dict of a checkpoint of the official code, or a bare one, on the CPU, without ``module.``.
 
-    Read by torch's restricted unpickler (``weights_only``), which knows tensors and plain values; a NumPy
-    number is allowed besides, since CheXpert's checkpoints hold one. A file with anything else in it, or
-    that neither has a ``state_dict`` of tensors nor is one, is refused by name and nothing in it is run.
+    Read by torch's restricted unpickler (``weights_only``), which knows tensors and plain values; NumPy's
+    numbers are allowed besides, since CheXpert's checkpoints hold one. A file with anything else in it
+    (TorchScript, another format), or that neither has a ``state_dict`` of tensors nor is one, is refused for
+    what it is and nothing in it is run.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise TlbookError(f"There is no weights file {path}.")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_FLOAT):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        name = re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error))
-        what = f"holds {name.group(1)}" if name else "is damaged, or holds something"
-        raise TlbookError(f"{path} {what}, which is neither weights nor a plain value.") from error
-    except Exception as error:  # a broken file makes its readers raise whatever they stumble over
-        raise TlbookError(f"{path} is not a whole checkpoint: it is truncated or damaged.") from error
+    path = _there(path)
+    with open(path, "rb") as file:
+        try:
+            with torch.serialization.safe_globals(_NUMPY_NUMBERS), warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # of sparse and old formats: `_refuse_other_tensors` says more
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a broken file makes its readers raise whatever they stumble over
+            raise TlbookError(f"{path} {_no_checkpoint(file, error)}.") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())
     if not tensors or not all(isinstance(name, str) for name in state):
         instead = "save what the network's state_dict() returns, with torch.save or as .safetensors"
         raise TlbookError(f"{path} has no state_dict of tensors, and is none itself; {instead}.")
+    _refuse_other_tensors(state, path)
     return without_prefix(state)
+
+
+def _no_checkpoint(file: BinaryIO, error: Exception) -> str:
+    """What a file is that could not be read as a checkpoint, in words, as far as can be told."""
+    file.seek(0)
+    start = file.read(99)
+    others = [what for begin, what in _OTHERS.items() if start.startswith(begin)]
+    with suppress(zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        with zipfile.ZipFile(file) as archive:
+            inside = {PurePosixPath(name).name for name in archive.namelist()}
+        if "constants.pkl" in inside:
+            return "is a TorchScript program, not weights; save what its state_dict() returns"
+        if "data.pkl" not in inside:
+            return "is a zip archive, but not one that torch.save has written"
+    if not start:
+        return "is empty, so it is no checkpoint"
+    if start[8:9] == b"{":
+        return "is a safetensors file; let its name end in .safetensors"
+    if others:
+        return f"is not a whole checkpoint: it is {others[0]}"
+    if not isinstance(error, pickle.UnpicklingError):
+        return "is not a whole checkpoint: it is truncated or damaged"
+    name = re.search(r"(?:GLOBAL|class|function) '?([\w.]+\.[\w.]+)", str(error))
+    what = f"holds {name.group(1)}" if name else "is damaged, or holds something"
+    return f"{what}, which is neither weights nor a plain value"
+
+
+def _there(path: str | os.PathLike) -> Path:
+    """The path of a file that is there, else refused."""
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder, not a weights file" if path.is_dir() else "does not exist"
+        raise TlbookError(f"There is no weights file {path}: it {what}.")
+    return path
+
+
+def _refuse_other_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are no dense numbers, such as quantised ones; whole numbers may be counters."""
+    for name, tensor in state.items():
+        if name != name.encode(errors="replace").decode():
+            raise TlbookError(f"{path} has a tensor whose name, {name!r}, is no text.")
+        kinds = {
+            "quantised": tensor.is_quantized,
+            "nested": tensor.is_nested,
+            "sparse": tensor.layout != torch.strided,
+            "empty (of the device meta)": tensor.is_meta,
+            f"{tensor.dtype}".removeprefix("torch."): tensor.dtype not in FLOATS
+            and (tensor.is_floating_point() or tensor.is_complex()),
+        }
+        if found := [kind for kind, holds in kinds.items() if holds]:
+            wanted = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATS)
+            raise TlbookError(f"{path} holds {name!r} as a tensor that is {found[0]}; weights are {wanted}.")
 
 
 def sha256(path: str | os.PathLike) -> str:
@@ -149,7 +222,10 @@ def start_from(model: Network, state: Mapping[str, Tensor], head: bool = False, 
         if tensor.shape != own[name].shape:
             shapes = f"{tuple(tensor.shape)} and the network {tuple(own[name].shape)}"
             raise TlbookError(f"{misfit}: {name} has the shape {shapes}.")
-        if own[name].is_floating_point() and not (tensor.is_floating_point() and tensor.isfinite().all()):
+        if own[name].is_floating_point() and tensor.dtype not in FLOATS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise TlbookError(f"The weights cannot be a start: {name} holds {kind}, not floating numbers.")
+        if own[name].is_floating_point() and not tensor.isfinite().all():
             raise TlbookError(f"The weights cannot be a start: {name} has values that are no finite numbers.")
     with torch.no_grad():
         for name, tensor in own.items():

@@ -11,7 +11,7 @@ import torch
 from tlbook import data, scales, settings
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.models import build, start_from
+from tlbook.models import Network, build, skeleton, start_from
 from tlbook.scales import INITS, RATES, SOURCE, Scale
 from tlbook.training import runs, weight_files
 from tlbook.training.specs import ABSENT, INIT_NAMES, Checkpoint, File, Init, RunSpec, Weights, unique
@@ -65,6 +65,24 @@ def pretrained(scale: Scale) -> Weights:
     if scale.pretrained == "shipped":
         return weight_files.shipped(scale.name)
     return _own_file(scale.pretrained, scale.network)
+
+
+def network_of_p(scale: Scale) -> tuple[Network, bool]:
+    """P as a network on the device, in evaluation mode; and whether its weights had its head.
+
+    Weights without one, or with one that is no head of this network, have a drawn one, always the same.
+    """
+    state = runs.weights(pretrained(scale))
+    asked = skeleton(scale.network)
+    wanted = {name: value.shape[1:] for name, value in asked.get_submodule(asked.head).state_dict().items()}
+    given = {name: state.get(f"{asked.head}.{name}") for name in wanted}
+    outputs = {len(value) if value is not None and value.ndim else 0 for value in given.values()}
+    whole = len(outputs) == 1 and outputs != {0}
+    whole = whole and all(given[name].shape[1:] == shape for name, shape in wanted.items())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SOURCE_SEED)
+        model = start_from(build(scale.network, max(outputs) if whole else 2), state, whole, scale.network)
+    return model.to(runs.device()).eval(), whole
 
 
 def _own_file(path: str, network: str) -> File:
@@ -251,6 +269,15 @@ def powers_of_two(epochs: int) -> tuple[int, ...]:
 def block_fraction(block_size: str | int, side: int) -> float:
     """A block size as a fraction of the side, 0 for '*', so that scales compare."""
     return 0.0 if block_size == scales.PIXELS else int(block_size) / side
+
+
+def refuse_few(scale: Scale, roles: Sequence[str], least: int = 1, why: str = "measures models on") -> None:
+    """Refuse data sets with fewer test images than a question needs, before anything is trained for it."""
+    for role in roles:
+        found = data.identify(data.request(scale, role))
+        if len(found.test) < least:
+            few = f"The data set {found.dataset} has {len(found.test) or 'no'} test images"
+            raise TlbookError(f"{few}, and this question {why} at least {least}.")
 
 
 def lacks_source(scale: Scale) -> bool:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from tlbook.checks import FLAG, POSITIVE, TEXT, number, optional, refuse_invalid, several, whole
 from tlbook.data import Request
 from tlbook.data.layouts import FOLDER
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.scales import LARGEST_SEED, SOURCE
+from tlbook.scales import SEED, SOURCE, Scale
 
 PROTOCOL = 3  # raised by hand when training semantics change
 ID_LENGTH = 12
-PRECISIONS = ("fp32", "bf16")
 # What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
 INIT_NAMES = {"from": "P-T", "random": "RI-T", "mean_var": "MeanVar-T", "permuted": "Permuted-T"}
 ABSENT = "absent"  # digest of examples that are not on this machine: a plan can be made all the same
@@ -65,6 +65,27 @@ class Init:
 def _beside() -> Any:
     """A field that is noted beside the id: it changes what is measured or kept, not the weights."""
     return field(compare=False, kw_only=True)
+
+
+_FROM_0 = number("0 or a positive number", lambda value: value >= 0)
+_EPOCHS = several(whole(0), least=0)
+_STEPS = (
+    "epochs",
+    lambda steps: all(type(step) is int and step >= 0 for step in steps),
+)  # a short run's coincide
+_VALID = {
+    **dict.fromkeys(("role", "network", "augmentation", "normalisation", "metric"), TEXT),
+    **dict.fromkeys(("examples", "side", "batch", "epochs"), whole(1)),
+    **dict.fromkeys(("classes", "held_out"), whole(0)),  # no classes: of images that are not here
+    **dict.fromkeys(("head_seed", "order_seed"), SEED),
+    "init_seed": optional(SEED),
+    "rate": POSITIVE,
+    **dict.fromkeys(("mixup", "momentum", "weight_decay"), _FROM_0),
+    "precision": Scale.valid["precision"],
+    **dict.fromkeys(("multilabel", "keep_best"), FLAG),
+    **dict.fromkeys(("measured", "train_measured", "kept"), _EPOCHS),
+    "steps": _STEPS,
+}
 
 
 @dataclass(frozen=True)
@@ -115,19 +136,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         """Refuse at once what could not be trained."""
-        seeds = ("init_seed", "head_seed", "order_seed")
-        valid = {
-            "precision": (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-            "rate": (0 < self.rate < float("inf"), "a positive number"),
-            **{name: (getattr(self, name) >= 1, "at least 1") for name in ("epochs", "batch")},
-            **{
-                name: (0 <= (getattr(self, name) or 0) <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
-                for name in seeds
-            },
-        }
-        for name, (fits, wanted) in valid.items():
-            if not fits:
-                raise TlbookError(f"A run's {name} is {wanted}, not {getattr(self, name)!r}.")
+        refuse_invalid(self, _VALID, "A run")
 
     @property
     def identity(self) -> dict[str, Any]:

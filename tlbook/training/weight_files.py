@@ -63,7 +63,8 @@ def register(path: Path, folder: Path) -> File:
     """A user's weights to start from: checked, and kept as safetensors in ``folder`` under their digest.
 
     A safetensors file, or a checkpoint of the official code or a bare state dict that torch saved (by its
-    ending, `models.OFFICIAL`).
+    ending, `models.OFFICIAL`); names that all begin with ``module.`` lose that. Refused: a file that is not
+    there, not whole, or of another format.
     """
     if not path.is_file():
         raise TlbookError(f"There is no file {path}; pretrained is 'train', 'shipped' or a weights file.")
@@ -79,8 +80,9 @@ def _registered(path: Path, size: int, changed: int, folder: Path) -> File:
     try:
         if path.name.endswith(models.OFFICIAL):
             models.save(models.load_official(path), partial)
+        elif (state := models.load(path)).keys() != (plain := models.without_prefix(state)).keys():
+            models.save(plain, partial)
         else:
-            models.load(path)
             shutil.copyfile(path, partial)
         file = File(models.sha256(partial))
         os.replace(partial, folder / f"{file.sha256}.safetensors")

@@ -41,6 +41,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     """
     specs = runs(scale, targets, seeds)
     grid.refuse_misfits(specs)
+    grid.refuse_few(scale, [*targets, *([SOURCE] if SOURCE in {spec.role for spec in specs} else [])])
     ensure_all(specs, **how)
     tuned = [(keys, ensure(spec).history()) for keys, spec in _finetuned(scale, targets, seeds)]
     finetuned = long((keys, _ended(history)) for keys, history in tuned)
@@ -95,6 +96,9 @@ def _constant(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Ite
     """The step's part: from epochs of the second pre-training, at P-T's main rate."""
     rate = scale.main_rates["P-T"]
     for epoch in scale.checkpoints.constant_starts:
+        if epoch > scale.constant_epochs:
+            there = f"it has 0 to {scale.constant_epochs}"
+            raise TlbookError(f"There is no epoch {epoch} of pre-training at a constant rate; {there}.")
         init = Init("from", Checkpoint(grid.constant_source(scale).id, epoch))
         for role in targets:
             for seed in seeds[: scale.checkpoints.seeds]:

@@ -47,6 +47,10 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     distance of a reader's own images from the source, where the source's images are not here.
     """
     alone = grid.lacks_source(scale)
+    grid.refuse_few(scale, targets)
+    if not alone:  # of the source two sets are drawn
+        grid.refuse_few(scale, [SOURCE], 2 * domain_distance.FEWEST, "measures distances of domains on")
+        grid.refuse_few(scale, targets, domain_distance.FEWEST, "measures distances of domains on")
     ensure_all(runs(scale, targets, seeds), **how)
     first = _histories(grid.unshuffled(scale, targets, seeds))
     blocks = _ends(grid.shuffled_runs(scale, targets, seeds))
@@ -179,7 +183,7 @@ def distances(scale: Scale, targets: Sequence[str], seed: int) -> pd.DataFrame:
     The source's test images are the reference, other ones of them the role source. Unshuffled targets are
     measured at fewer and fewer images too.
     """
-    p = _network(scale)
+    p, _ = grid.network_of_p(scale)
     reference, rest = _source_images(scale)
     source = _view(scale, SOURCE, Shuffle.none())
     theirs = _features(p, reference, source)
@@ -206,14 +210,7 @@ def clouds(scale: Scale, role: str) -> tuple[models.Network, Iterator, Iterator]
         batches.evaluation(examples, _view(scale, name, Shuffle.none()), device())
         for name, examples in ((SOURCE, _source_images(scale)[0]), (role, _role_images(scale, role)))
     )
-    return _network(scale), source, target
-
-
-def _network(scale: Scale) -> torch.nn.Module:
-    """P, its head included (which nothing here uses)."""
-    state = weights(grid.pretrained(scale))
-    model = models.build(scale.network, models.classes(scale.network, state))
-    return models.start_from(model, state, head=True).to(device()).eval()
+    return grid.network_of_p(scale)[0], source, target
 
 
 def _domain(scale: Scale, role: str) -> data.Domain:

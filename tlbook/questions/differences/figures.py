@@ -112,7 +112,7 @@ def by_class(table: pd.DataFrame, role: str, metric: str = "shared") -> Figure:
         of_kind = rows[pair_kind(rows) == kind]
         x = of_kind.label.map(labels.index) + 0.25 * (number - (len(there) - 1) / 2)
         ax.plot(x, of_kind.value, linestyle="none", label=kind, **_look(kind))
-    ax.set_xticks(range(len(labels)), labels, rotation=30, ha="right")
+    ax.set_xticks(range(len(labels)), [style.literal(name) for name in labels], rotation=30, ha="right")
     ax.set_ylabel(SHARES[metric])
     style.legend(figure)
     return style.described(figure, f"{SHARES[metric]} on {role} by class, for each kind of pair")
@@ -285,7 +285,7 @@ def gallery(table: pd.DataFrame, images: Mapping[tuple[str, str], np.ndarray]) -
             f"{row.init}: {row.prediction} ({row.confidence:.2f})",
             f"{row.init_b}: {row.prediction_b} ({row.confidence_b:.2f})",
         ]
-        ax.text(x, y + 1.04, "\n".join(lines), va="bottom", fontsize=7)
+        ax.text(x, y + 1.04, style.literal("\n".join(lines)), va="bottom", fontsize=7)
     ax.set_xlim(0, GAP * GALLERY)
     ax.set_ylim(-1.5 * (rows - 1), 1.4)
     ax.axis("off")

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from tlbook import data, metrics
 from tlbook.data import Domain, batches
-from tlbook.errors import TlbookError
 from tlbook.models import Network
 from tlbook.questions import grid
 from tlbook.questions.differences import QUESTION
@@ -45,10 +44,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
-    for role in targets:
-        domain = data.load(data.request(scale, role))
-        if not len(domain.test):
-            raise TlbookError(f"The data set {domain.dataset} has no test images to compare models on.")
+    grid.refuse_few(scale, targets, similarity.LEAST, "compares features on")
     ensure_all(runs(scale, targets, seeds), **how)
     frames: dict[str, list[pd.DataFrame]] = {}
     for role in targets:
@@ -87,8 +83,15 @@ class Opened:
         return weights(grid.pretrained(self.scale)) if key == P else self.runs[key].weights(epoch)
 
     def network(self, key: Key) -> Network:
-        """The final network of a run, or P with the head of its source, in evaluation mode."""
-        return network(self.scale.network, self.weights(key))
+        """The final network of a run, or P with the head of its source (a drawn one where its weights have
+        none), in evaluation mode."""
+        return self.p[0] if key == P else network(self.scale.network, self.weights(key))
+
+    @functools.cached_property
+    def p(self) -> tuple[Network, bool]:
+        """P, and whether its head is its own: see `grid.network_of_p`."""
+        model, whole = grid.network_of_p(self.scale)
+        return model.to(memory_format=torch.channels_last), whole  # as `training.runs.network`
 
     def pairs(self, with_p: bool = False) -> list[Pair]:
         """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
@@ -267,8 +270,11 @@ def _similarity_rows(
 ) -> pd.DataFrame:
     """Rows for every pair at the same module; at the paper's rates for the other pairs of modules too."""
     at = {name: i for i, name in enumerate(names)}
+    drawn = set() if here.p[1] else {(P, here.p[0].head)}  # a head of P that says nothing of P
     rows = []
     for pair, module, other in itertools.product(here.pairs(with_p=True), modules, modules):
+        if drawn & {(pair[0], module), (pair[1], other)}:
+            continue
         if module != other and not here.at_papers_rates(pair):
             continue
         place = at[pair[0], module], at[pair[1], other]

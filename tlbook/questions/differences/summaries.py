@@ -39,7 +39,7 @@ def mistakes_by_kind(table: pd.DataFrame) -> pd.DataFrame:
     metrics = ["shared", "shared_expected", "kappa", "agreement"]
     shown = shown[shown.metric.isin(metrics)].assign(pair=pair_kind(shown))
     keys = ["role", "pair"]
-    found = shown.pivot_table(index=keys, columns="metric", values="value")[metrics]
+    found = shown.groupby([*keys, "metric"]).value.mean().unstack()[metrics]  # all NaN too, unlike a pivot
     found.insert(0, "n", shown[shown.metric == "shared"].groupby(keys).size())
     return _ordered(found.reset_index())
 

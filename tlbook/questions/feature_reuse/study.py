@@ -29,6 +29,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The question's tables (see `tlbook.tables`); trains what is missing. ``how`` goes to `ensure_all`."""
+    grid.refuse_few(scale, targets)
     ensure_all(runs(scale, targets, seeds), **how)
     curves = grid.long(
         (keys, store.ensure(spec).history()) for keys, spec in grid.unshuffled(scale, targets, seeds)

@@ -248,12 +248,12 @@ def _image(ax: Axes, image: np.ndarray | None, said) -> None:
     ax.set_yticks([])
     ax.grid(visible=False)
     if image is None:
-        ax.text(0.5, 0.5, said.label, ha="center", va="center", fontsize="x-small", wrap=True)
+        ax.text(0.5, 0.5, style.literal(said.label), ha="center", va="center", fontsize="x-small", wrap=True)
     else:
         ax.imshow(image, interpolation="nearest")
     right = said.prediction in said.label.split(" + ")
     ax.set_title(
-        f"{said.prediction}\n{100 * said.confidence:.0f} %",
+        f"{style.literal(said.prediction)}\n{100 * said.confidence:.0f} %",
         fontsize="x-small",
         fontweight="normal" if right else "bold",
         color="0.2" if right else "#A33C00",

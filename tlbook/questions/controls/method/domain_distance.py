@@ -110,8 +110,10 @@ def _means_without(kernel: np.ndarray) -> np.ndarray:
 
 def _refuse(source: np.ndarray, target: np.ndarray) -> None:
     shapes = f"{source.shape} and {target.shape}"
-    if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
-        raise TlbookError(f"Two sets of features need the shapes (n, d) and (m, d), not {shapes}.")
+    if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1] or not source.shape[1]:
+        raise TlbookError(
+            f"Two sets of features need the shapes (n, d) and (m, d) with some d, not {shapes}."
+        )
     if min(len(source), len(target)) < FEWEST:
         raise TlbookError(f"A distance of domains needs at least {FEWEST} images of each, not {shapes}.")
     if not (np.isfinite(source).all() and np.isfinite(target).all()):

@@ -21,16 +21,16 @@ def by_module(
     Parameters that belong to no module stand under their own names; what is not learned does not count.
     Without ``head``, the head is left out: P's is another. Refused: weights of two networks.
     """
-    if first.keys() != second.keys():
-        odd = sorted(first.keys() ^ second.keys())
-        raise TlbookError(f"The two models are not of one network: only one of them has {odd[0]}.")
     asked = skeleton(network)
+    left_out = () if head else asked.members()[asked.head]  # which P may lack
+    if odd := sorted((first.keys() ^ second.keys()) - set(left_out)):
+        raise TlbookError(f"The two models are not of one network: only one of them has {odd[0]}.")
     module_of = {name: module for module, names in asked.members().items() for name in names}
     found: dict[str, tuple[float, int]] = {}
     for name, _ in asked.named_parameters():
-        module, one, other = module_of.get(name, name), first[name], second[name]
-        if module == asked.head and not head:
+        if name in left_out:
             continue
+        module, one, other = module_of.get(name, name), first[name], second[name]
         if one.shape != other.shape:
             shapes = f"{tuple(one.shape)} and {tuple(other.shape)}"
             raise TlbookError(f"The two models are not of one network: {name} has the shapes {shapes}.")

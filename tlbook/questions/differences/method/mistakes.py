@@ -104,7 +104,8 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     defined = ~np.isnan(values).all(0)
     low, high = np.full((2, *values.shape[1:]), np.nan)
-    low[defined], high[defined] = np.nanquantile(values[:, defined], tails, axis=0)
+    if defined.any():
+        low[defined], high[defined] = np.nanquantile(values[:, defined], tails, axis=0)
     return low, high
 
 

@@ -35,13 +35,23 @@ class ManyFeatures(UserWarning):
 def centred(features) -> np.ndarray:
     """Features as (n, p), columns centred; of NumPy or torch, (n, …) flattened. Zeros if they are constant.
 
-    Refused: fewer than four examples.
+    Half precision, in which sums overflow, is centred in float32. Refused: fewer than four examples, and
+    features without columns, or that are no real numbers.
     """
     if len(features) < LEAST:
         raise TlbookError(f"CKA needs at least {LEAST} examples, and there are {len(features)}.")
+    if 0 in features.shape:
+        raise TlbookError(
+            f"CKA needs features, and these, of shape {tuple(features.shape)}, have no columns."
+        )
     flat = _flat(features)
-    if hasattr(flat, "numpy") and not flat.is_cuda:
-        flat = flat.numpy()
+    if hasattr(flat, "numpy"):
+        flat = flat if flat.dtype.itemsize > 2 and flat.is_floating_point() else flat.float()
+        flat = flat if flat.is_cuda else flat.numpy()
+    elif flat.dtype.kind == "f" and flat.itemsize == 2:
+        flat = flat.astype(np.float32)
+    elif flat.dtype.kind not in "fiub":
+        raise TlbookError(f"CKA needs features that are real numbers, not {flat.dtype}.")
     with np.errstate(invalid="ignore", over="ignore"):  # a diverged network; `normalised` names it
         mean = flat.mean(0)
         moved = flat - mean

@@ -15,6 +15,7 @@ from tlbook import data, models
 from tlbook.data import batches
 from tlbook.data.shuffles import Shuffle
 from tlbook.models.interpolation import norm, not_finite
+from tlbook.questions import grid
 from tlbook.questions.loss_landscape import QUESTION
 from tlbook.questions.loss_landscape.method import alignment, barrier, basin, evaluation, predictions, soups
 from tlbook.questions.loss_landscape.method import flatness as flat
@@ -42,6 +43,7 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
 
     ``how`` goes to `ensure_all`. With one seed there are no pairs of a kind, and so no such rows.
     """
+    grid.refuse_few(scale, targets)
     ensure_all(runs(scale, targets, seeds), **how)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in QUESTION.tables}
     for role in targets:
