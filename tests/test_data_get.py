@@ -375,6 +375,20 @@ def test_long_headers_of_a_tar_are_not_read(tmp_path, form, refused):
         )
 
 
+def test_headers_of_a_tar_do_not_hold_the_cpu(tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(unpack, "HEADER_SECONDS", (0.05, 0.001))
+    with open(tmp_path / "a.tar", "wb") as file:
+        for i in range(400):
+            extended = tarfile.TarInfo("x")
+            extended.type, extended.size = tarfile.XHDTYPE, unpack.HEADER
+            file.write(extended.tobuf(tarfile.USTAR_FORMAT) + b"1" * unpack.HEADER)
+            file.write(tarfile.TarInfo(f"a/{i}").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(10240))
+    started = time.thread_time()
+    refused("is damaged", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 999, 99)
+    assert time.thread_time() - started < 2
+
+
 def test_sparse_files_of_a_tar_are_refused(tmp_path, refused):
     info = tarfile.TarInfo("a/x")
     info.type = tarfile.GNUTYPE_SPARSE

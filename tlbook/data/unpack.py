@@ -13,6 +13,7 @@ import shutil
 import stat
 import struct
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,8 @@ DAMAGED = (  # what the readers of broken archives stumble over
     LookupError, ArithmeticError, RuntimeError,
 )  # fmt: skip
 DEPTH, LONG, LONGEST = 32, 255, 1000  # folders of a path, bytes of a name in it, bytes of the whole
-HEADER = 1 << 16  # bytes of a tar's header before a file, such as its long name
+HEADER = 1 << 13  # bytes of a tar's header before a file, such as its long name
+HEADER_SECONDS = (2.0, 0.001)  # of a CPU that all such headers together may take, and more for each
 ENTRIES = 5  # for each file that it may hold: folders, and what is passed over
 PADDING = 1 << 24  # bytes after the last file of a tar
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # passed over
@@ -46,14 +48,25 @@ class Member:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of a tar; one that is long, or counts backwards, is damage before it is read on."""
+    """A header of a tar; one that is long, or counts backwards, is damage before it is read on.
+
+    As are headers that hold the CPU: tarfile's search in them may take the square of their length.
+    """
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         kinds = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
         long = (*kinds, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
         if self.size < 0 or (self.type in long and self.size > HEADER) or self.type == tarfile.GNUTYPE_SPARSE:
             raise tarfile.HeaderError("a header that is too long, sparse or of a negative size")
-        return super()._proc_member(archive)
+        if self.type not in kinds:
+            return super()._proc_member(archive)
+        started = time.thread_time()
+        found = super()._proc_member(archive)
+        archive.slow = getattr(archive, "slow", HEADER_SECONDS[0]) + HEADER_SECONDS[1]
+        archive.slow -= time.thread_time() - started
+        if archive.slow < 0:
+            raise tarfile.HeaderError("headers that take too long to read")
+        return found
 
 
 def unpack(
