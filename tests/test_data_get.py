@@ -1,5 +1,6 @@
 """`tlbook data get` and `check` against a web server on this machine that is slow, cuts off and lies."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -325,6 +326,90 @@ def test_a_name_twice_and_what_is_there_already_are_refused(tmp_path, refused):
     path = zipped(tmp_path / "b.zip", {"a/x": b"1"})
     refused("out/a exists already: move it away", unpack.unpack, path, tmp_path / "out", 9, 99)
     assert contents(tmp_path / "out") == {"a/mine": b"mine"}
+
+
+@pack
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        (".", "without a name"),
+        ("a/" * 40 + "x", "too long or too deep"),
+        ("a/" + "x" * 256, "too long or too deep"),
+        ("a/" + "x" * 200 + "/" + "/".join(["y" * 200] * 5), "too long or too deep"),
+        ("a/two\nlines", "control characters"),
+        ("a/good/x", "'a/good' as a file and as a folder"),
+    ],
+)
+def test_odd_names_are_refused(tmp_path, pack, name, match, refused):
+    path = pack(tmp_path / "a.archive", {"a/good": b"1", name: b"2"})
+    refused(match, unpack.unpack, path, tmp_path / "out", 10, 100)
+    assert not (tmp_path / "out").exists()
+
+
+def test_empty_names_are_refused(tmp_path, refused):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(""), io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.open(zipfile.ZipInfo(""), "w").close()
+    for name in ("a.tar", "a.zip"):
+        refused("without a name", unpack.unpack, tmp_path / name, tmp_path / "out", 10, 100)
+
+
+def test_names_that_are_not_utf_8_are_refused(tmp_path, refused):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo(os.fsdecode(b"a/caf\xe9")), io.BytesIO())
+    refused("is not UTF-8", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 10, 100)
+    path = zipped(tmp_path / "a.zip", {"a/caf\u00e9": b"1"})
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xff\xff"))
+    refused("is damaged", unpack.unpack, path, tmp_path / "out", 10, 100)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_headers_of_a_tar_are_not_read(tmp_path, form, refused):
+    for names in (["a/" + "x" * 3_000_000], ["a/ok", "a/" + "x" * 3_000_000]):
+        with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+        refused(
+            "is damaged .a header that is too", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 9, 99
+        )
+
+
+def test_headers_of_a_tar_do_not_hold_the_cpu(tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(unpack, "HEADER_SECONDS", (0.05, 0.001))
+    with open(tmp_path / "a.tar", "wb") as file:
+        for i in range(400):
+            extended = tarfile.TarInfo("x")
+            extended.type, extended.size = tarfile.XHDTYPE, unpack.HEADER
+            file.write(extended.tobuf(tarfile.USTAR_FORMAT) + b"1" * unpack.HEADER)
+            file.write(tarfile.TarInfo(f"a/{i}").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(10240))
+    started = time.thread_time()
+    refused("is damaged", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 999, 99)
+    assert time.thread_time() - started < 2
+
+
+def test_sparse_files_of_a_tar_are_refused(tmp_path, refused):
+    info = tarfile.TarInfo("a/x")
+    info.type = tarfile.GNUTYPE_SPARSE
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(info)
+    refused("sparse", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 9, 99)
+    info = tarfile.TarInfo("a/x")
+    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1000000000"}
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    refused("sparse|damaged", unpack.unpack, tmp_path / "a.tar", tmp_path / "out", 9, 99)
+
+
+def test_what_is_passed_over_is_bounded_too(tmp_path, refused):
+    path = tarred(tmp_path / "a.tar", {"a/x": b"1", "__MACOSX/x": bytes(200)})
+    refused("more than the 9 files", unpack.unpack, path, tmp_path / "out", 9, 100)
+    path = zipped(tmp_path / "a.zip", {"a/x": b"1"} | {f"b/{i}/": b"" for i in range(60)})
+    refused("more than the 9 files", unpack.unpack, path, tmp_path / "out", 9, 100)
+    path = tarred(tmp_path / "b.tar", {"a/x": b"1"})
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(30 << 20)))
+    refused("goes on for more than", unpack.unpack, path, tmp_path / "out", 9, 100)
 
 
 def test_an_encrypted_zip_is_refused(tmp_path, refused):

@@ -1,14 +1,16 @@
 """Image files to pixels, and the cache of them; domains from folders."""
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from images import class_folders, picture
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tlbook import data
 from tlbook.data import decode, embedded
@@ -163,6 +165,115 @@ def test_a_large_image_is_read_without_a_warning(tmp_path):
     assert (done.stdout, done.stderr) == ("(3, 8, 8)\n", "")
 
 
+@pytest.mark.parametrize("size", [(2_000_000, 1), (1, 5_000_000), (1001, 1)])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_long_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch, chain, size, refused):
+    Image.new("1", size).save(tmp_path / "long.png")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    match = f"long.png is {size[0]:,} x {size[1]:,} pixels; one side may be at most 1,000 times"
+    refused(match, CHAINS[chain].test, tmp_path / "long.png", 32, 37)
+
+
+def test_our_limit_on_pixels_holds_without_the_limit_of_pil(tmp_path, monkeypatch, refused):
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    refused("bomb.png is too large: at most 178,956,970", decode.decode_image, tmp_path / "bomb.png", 8, 9)
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n"
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "PPM", "TGA", "PCX", "SGI", "JPEG2000", "PDF"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_only_the_listed_formats_are_opened(tmp_path, monkeypatch, kind, chain, refused):
+    path = tmp_path / "x.jpg"
+    if kind == "EPS":
+        path.write_bytes(POSTSCRIPT)
+    else:
+        Image.new("RGB", (40, 40)).save(path, kind)
+    monkeypatch.setattr(subprocess, "check_call", lambda *a, **how: pytest.fail("run"))
+    refused(
+        "x.jpg is not an image, .* BMP, GIF, JPEG, PNG, TIFF, WEBP are read", CHAINS[chain].test, path, 8, 9
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP"])
+def test_the_listed_formats_are_read_whatever_the_ending(tmp_path, kind):
+    Image.new("RGB", (20, 20), (200, 100, 0)).save(tmp_path / "x.jpg", kind)
+    found = decode.decode_image(tmp_path / "x.jpg", 8, 9)
+    assert np.abs(found.mean((1, 2)) - (200, 100, 0)).max() < 3
+
+
+def png16(path, values, colour=0, clear=None):
+    """A PNG of 16 bits by hand: ``colour`` 0 grey, 2 RGB, 4 grey and alpha, 6 RGBA."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    trns = b"" if clear is None else chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    content = chunk(b"IHDR", header) + trns + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])
+def test_fewer_bits_in_sixteen_are_refused(tmp_path, bits, colour, refused):
+    values = np.random.default_rng(0).integers(0, 1 << bits, (20, 20, 1))
+    values = np.repeat(values[:, :, :1], {0: 1, 2: 3, 4: 2, 6: 4}[colour], 2)
+    if colour >= 4:
+        values[:, :, -1] = 65535
+    path = png16(tmp_path / "x.png", values, colour)
+    for chain in CHAINS.values():
+        refused("x.png has 16 bits, of which its values fill up to", chain.test, path, 8, 9)
+
+
+@pytest.mark.parametrize("colour", [0, 2, 4, 6])
+def test_sixteen_bits_are_read(tmp_path, colour):
+    grey = np.linspace(0, 65535, 64).astype(int).reshape(8, 8)
+    values = np.repeat(grey[:, :, None], {0: 1, 2: 3, 4: 2, 6: 4}[colour], 2)
+    if colour >= 4:
+        values[:, :, -1] = 65535
+    found = decode.decode_image(png16(tmp_path / "x.png", values, colour), 8, 8)
+    assert np.abs(found - grey / 257).max() <= 1
+
+
+def test_a_dark_image_that_loses_nothing_is_read(tmp_path):
+    for scale in (0, 257):
+        values = np.tile(np.arange(20), (20, 1)) * scale
+        found = decode.decode_image(png16(tmp_path / "x.png", values), 20, 20)
+        assert np.array_equal(found[0], values // 257)
+
+
+@pytest.mark.parametrize("colour", [0, 2])
+def test_a_transparent_colour_of_sixteen_bits_is_refused(tmp_path, colour, refused):
+    values = np.full((8, 8, 1 + colour), 65535)
+    path = png16(tmp_path / "x.png", values, colour, clear=[65535] * (1 + colour))
+    refused("transparent colour in other than 8 bits", decode.decode_image, path, 8, 9)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+@pytest.mark.parametrize("top", [1, 255, 65535, 1e9])
+def test_float_and_32_bit_pixels_are_refused(tmp_path, kind, top, refused):
+    values = (np.random.default_rng(0).random((20, 20)) * top).astype(kind)
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    for chain in CHAINS.values():
+        refused("x.tif has pixels of mode [FI] ", chain.test, tmp_path / "x.tif", 8, 9)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_transparent_colour_becomes_white(tmp_path, mode, chain):
+    image = Image.new(mode, (16, 16), 0)
+    image.save(tmp_path / "x.png", transparency={"L": 0, "RGB": (0, 0, 0), "P": 0}[mode])
+    assert (CHAINS[chain].test(tmp_path / "x.png", 8, 9) == 255).all()
+
+
 # Whole data sets
 
 
@@ -287,7 +398,7 @@ def test_identifying_and_planning_decode_and_draw_nothing(tmp_path, monkeypatch,
     own = tiny.replace(datasets={"clipart": f"folder:{folder}"})
     wanted = [data.request(own, role) for role in ("source", *own.targets)]
     with monkeypatch.context() as patch:
-        patch.setattr(Image, "open", lambda *a: pytest.fail("decoded"))
+        patch.setattr(Image, "open", lambda *a, **how: pytest.fail("decoded"))
         patch.setattr(embedded, "generate", lambda *a: pytest.fail("drawn"))
         identities = [data.identify(request) for request in wanted]
         counted = plan.plan(own, own.targets, own.seeds)

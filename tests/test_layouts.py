@@ -1,5 +1,6 @@
 """Official layouts and folders of class folders, as listings of files."""
 
+import os
 import shutil
 from collections import Counter
 
@@ -167,3 +168,112 @@ def test_missing_data_is_said(root, monkeypatch, refused):
     refused("domainnet/real was expected in .*domainnet", layouts.listing, "domainnet/real")
     monkeypatch.setenv("TLBOOK_DATA", "")
     refused("TLBOOK_DATA .*xray/", layouts.listing, "chest-xray")
+
+
+# Absence, and names
+
+
+def link(path, target="/nowhere/annex/key"):
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+    return path
+
+
+@pytest.mark.parametrize("part", ["", "train/", "test/"])
+@pytest.mark.parametrize("name", ["cat/00.png", "cat/new.JPG", "eel"])
+@pytest.mark.parametrize("itself", [False, True])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, part, name, itself, refused):
+    for folder in ("train", "test") if part else ("",):
+        class_folders(tmp_path / folder, count=2)
+    path = tmp_path / part / name
+    link(path, path if itself else "/nowhere/annex/key")
+    why = "Too many levels of symbolic links" if itself else "No such file"
+    refused(
+        rf"link .*{part}{name} leads nowhere \({why}.*git annex get", layouts.listing, f"folder:{tmp_path}"
+    )
+
+
+def test_links_that_lead_somewhere_are_read_and_hidden_ones_passed_over(tmp_path):
+    class_folders(tmp_path / "real", ("cat", "eel"), count=2)
+    folder = class_folders(tmp_path / "mine", count=2)
+    (folder / "eel").symlink_to(tmp_path / "real" / "eel")
+    link(folder / "cat" / "00.png", tmp_path / "real" / "cat" / "00.png")
+    for name in (".hidden.png", "Thumbs.db"):
+        link(folder / "cat" / name)
+    found = layouts.listing(f"folder:{folder}")
+    assert found.classes == ("cat", "dog", "eel") and len(found.paths) == 6
+
+
+@pytest.mark.parametrize("name", ["mine", "mine/deep", "mine/deep/er"])
+def test_a_whole_tree_that_is_a_dead_link_is_named(tmp_path, name, refused):
+    link(tmp_path / "mine")
+    refused("link .*/mine leads nowhere", layouts.listing, f"folder:{tmp_path / name}")
+
+
+def test_dead_links_of_official_layouts_are_named(root, refused):
+    folder = class_folders(root / "PACS" / "photo", count=2)
+    link(folder / "cat" / "00.png")
+    refused("cat/00.png leads nowhere", layouts.listing, "pacs/photo")
+    link(root / "xray")
+    refused("xray leads nowhere", layouts.listing, "chest-xray")
+    link(tiny_imagenet(root) / "wnids.txt")
+    refused("wnids.txt leads nowhere", layouts.listing, "tiny-imagenet")
+
+
+def test_what_dvc_has_not_brought_is_named(tmp_path, refused):
+    folder = class_folders(tmp_path / "mine", count=2)
+    (folder / "cat.dvc").write_text("outs:")
+    assert len(layouts.listing(f"folder:{folder}").classes) == 2
+    (folder / "eel.dvc").write_text("outs:")
+    refused("eel.dvc stands for eel, which is not here", layouts.listing, f"folder:{folder}")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"\x1b[31m"])
+def test_names_that_are_not_text_are_refused(tmp_path, name, refused):
+    folder = class_folders(tmp_path / "mine", count=2)
+    name = os.fsdecode(name)
+    path = picture(folder / "cat" / f"{name}.png")
+    refused("is not UTF-8, or has control characters", layouts.listing, f"folder:{folder}")
+    path.unlink()
+    class_folders(folder, (name,), count=2)
+    refused("is not UTF-8, or has control characters", layouts.listing, f"folder:{folder}")
+    class_folders(tmp_path / name, count=2)
+    refused("is not UTF-8, or has control characters", layouts.listing, f"folder:{tmp_path / name}")
+
+
+def test_paths_that_cannot_be(monkeypatch, refused):
+    refused("home of a user that is not known", layouts.listing, "folder:~nosuchuser/images")
+    refused("File name too long", layouts.listing, f"folder:/{'x' * 300}")
+    monkeypatch.setenv("TLBOOK_DATA", "~nosuchuser")
+    refused("home of a user that is not known", layouts.listing, "pacs/photo")
+
+
+@pytest.mark.parametrize("line", ["../../secret", "/etc", "..", ".", "n01/images", "a\\b", "n01"])
+def test_the_list_of_classes_names_folders_once(root, line, refused):
+    folder = tiny_imagenet(root)
+    with open(folder / "wnids.txt", "a") as file:
+        file.write(f"{line}\n")
+    match = "is not (a plain path|the name of a class)|named twice"
+    refused(match, layouts.listing, "tiny-imagenet")
+
+
+@pytest.mark.parametrize("name", ["../../../secret.png", "/etc/passwd", "", "a//b"])
+def test_annotations_stay_inside(root, name, refused):
+    folder = tiny_imagenet(root)
+    with open(folder / "val" / "val_annotations.txt", "a") as file:
+        file.write(f"{name}\tn01\t0\t0\t1\t1\n")
+    refused("is not a plain path", layouts.listing, "tiny-imagenet")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "utf-16"])
+def test_lists_are_utf_8_with_or_without_a_mark(root, encoding, refused):
+    folder = tiny_imagenet(root)
+    before = layouts.listing("tiny-imagenet")
+    for name in ("wnids.txt", "words.txt"):
+        text = (folder / name).read_text() + ("n99\tcaf\u00e9\n" if name == "words.txt" else "")
+        (folder / name).write_text(text, encoding=encoding)
+    if encoding == "utf-8-sig":
+        assert layouts.listing("tiny-imagenet") == before
+    else:
+        refused(r"txt is not UTF-8 text \(line \d+\)", layouts.listing, "tiny-imagenet")

@@ -103,6 +103,10 @@ def test_domainnet_without_more_gives_up_a_twentieth_of_training_and_keeps_the_o
     [
         ("real/bee/x.jpg", "is not <domain>/<class>/<file> <number>"),
         ("real/../x.jpg 1", "is not <domain>/<class>/<file> <number>"),
+        ("/etc/passwd 1", "is not a plain path inside the folder"),
+        ("real//x.jpg 1", "is not a plain path inside the folder"),
+        ("real/./x.jpg 1", "is not a plain path inside the folder"),
+        ("real/bee/x.jpg " + "9" * 5000, "is not <domain>/<class>/<file> <number>"),
         ("real/bee/x.jpg 0", "class 0 of .* is 'ant' and 'bee' at once"),
         ("real/dog/x.jpg 5", "are not 0, 1, 2"),
     ],
@@ -201,6 +205,58 @@ def test_chexpert_refusals(root, refused):
     (folder / "valid.csv").unlink()
     (folder / "train.csv").write_text(text)
     refused("valid.csv of the official layout is missing", layouts.listing, "chexpert")
+
+
+def rewrite(path, change):
+    """Change the rows of a CSV (lists of fields)."""
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    change(rows)
+    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+
+
+@pytest.mark.parametrize("name", ["train.csv", "valid.csv"])
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda rows: rows[2].pop(3), "Line 3 of .* has 18 fields, and the file has 19 columns"),
+        (lambda rows: rows[2].pop(), "Line 3 of .* has 18 fields"),
+        (lambda rows: rows[-1].insert(3, "x"), "Line .* has 20 fields, and the file has 19 columns"),
+        (lambda rows: rows[4].append(""), "Line 5 of .* has 20 fields"),
+        (lambda rows: rows.insert(2, ["x"]), "Line 3 of .* has 1 fields"),
+        (lambda rows: rows[0].append("Edema"), "more than one column 'Edema'"),
+        (lambda rows: rows[0].pop(3), "Line 2 of .* has 19 fields, and the file has 18 columns"),
+        (lambda rows: rows[3].__setitem__(1, '"Female'), "is no line of a CSV"),
+        (lambda rows: rows[3].__setitem__(0, "/etc/passwd"), "is not a plain path inside"),
+        (
+            lambda rows: rows[3].__setitem__(0, "CheXpert-v1.0-small/../../x.jpg"),
+            "is not a plain path inside",
+        ),
+        (lambda rows: rows[3].__setitem__(0, "CheXpert-v1.0-small//etc/x.jpg"), "is not a plain path inside"),
+        (lambda rows: rows[3].__setitem__(0, ""), "is not a plain path inside"),
+        (lambda rows: rows.__delitem__(slice(1, None)), "has columns and no rows"),
+        (lambda rows: rows.clear(), "has no column 'Path'"),
+        (lambda rows: rows[1].__setitem__(2, "5\0"), "is not UTF-8 text"),
+    ],
+)
+def test_a_csv_that_is_not_as_its_columns_say_is_refused(root, refused, name, change, match):
+    rewrite(images.chexpert(root) / name, change)
+    refused(match, layouts.listing, "chexpert")
+
+
+def test_a_csv_is_utf_8_with_or_without_a_mark_and_with_blank_lines(root, refused):
+    path = images.chexpert(root) / "train.csv"
+    before, text = layouts.listing("chexpert"), path.read_text()
+    path.write_text(text.replace("\n", "\r\n\r\n"), encoding="utf-8-sig", newline="")
+    assert layouts.listing("chexpert") == before
+    path.write_bytes(text.replace("Female", "Fran\u00e7ois").encode("latin-1"))
+    refused(r"train.csv is not UTF-8 text .line 2.; save it as UTF-8", layouts.listing, "chexpert")
+
+
+def test_labels_without_an_auc_are_refused(root, refused):
+    rewrite(images.chexpert(root) / "valid.csv", lambda rows: [row.__setitem__(slice(5, None), ["0.0"] * 14)
+                                                               for row in rows[1:]])  # fmt: skip
+    refused("6 dev images of chexpert have the same labels", load, "chexpert", 8, 6)
+    assert len(load("chexpert", 8, 6, chooses=False).train) >= 8
 
 
 # All of it, through the command line

@@ -1,11 +1,14 @@
 """Splits: disjoint, stratified, the same at every call."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tlbook.data import splits
+from tlbook.data.folders import Listing
 
 sampled = settings(deadline=None, max_examples=40)
 
@@ -116,6 +119,30 @@ def test_too_few_are_refused(refused):
     refused("'a' has 0 image.*in the test part.*at least 1 is", splits.split, labels, "ab", official)
     refused("'a' has 0 image.*in the test part", splits.split, labels, "ab", official, dev=False)
     refused("cap of 2 images is fewer than the 3 classes", splits.cap, np.arange(9), [0, 1, 2] * 3, 2, "abc")
+
+
+@sampled
+@given(st.lists(st.integers(4, 400), min_size=2, max_size=6), st.integers(6, 200))
+def test_every_part_holds_every_class(counted, limit):
+    labels = np.repeat(np.arange(len(counted)), counted)
+    classes = tuple("abcdef"[: len(counted)])
+    for official in ((), tuple("train" if i % 2 else "test" for i in range(len(labels)))):
+        listing = Listing(Path("."), tuple(map(str, labels)), tuple(labels), classes, official)
+        found = splits.parts(listing, limit, limit, dev=True)
+        assert all((counts(labels, part, classes) >= 1).all() for part in found.values())
+        assert not set(found["train"]) & set(found["dev"])
+
+
+def test_a_rare_class_is_in_dev_and_others_keep_their_draw():
+    labels = np.array([0] * 150 + [1] * 6)
+    found = splits.split(labels, "ab")
+    assert [len(found[name]) for name in ("train", "dev", "test")] == [70, 8, 78]
+    assert all((counts(labels, part, "ab") >= 1).all() for part in found.values())
+    fine = np.tile([0, 0, 1], 60)
+    train, _ = splits._stratified(np.arange(180), fine, 90)
+    kept, dev = splits._stratified(train, fine, 9)
+    found = splits.split(fine, "ab")
+    assert np.array_equal(found["train"], kept) and np.array_equal(found["dev"], dev)
 
 
 @pytest.mark.parametrize("seed", [0, 2020])

@@ -13,6 +13,7 @@ import torch
 from tlbook.data import decode, embedded, layouts, splits, stream
 from tlbook.data.layouts import MissingData
 from tlbook.data.stream import Stream
+from tlbook.errors import TlbookError
 from tlbook.scales import EMBEDDED, SOURCE, Scale
 
 __all__ = [
@@ -205,6 +206,13 @@ def _listed(wanted: Request) -> tuple[Identity, layouts.Listing]:
         paths = tuple(listing.paths[i] for i in chosen)
         labels = [listing.labels[i] for i in chosen]
         labels = torch.tensor(labels, dtype=torch.float32 if several else torch.int64)
-        labels = labels.reshape(len(paths), -1) if several else labels
+        labels = labels.reshape(len(paths), len(listing.classes)) if several else labels
         parts[split] = Names(labels, paths, stream.digests(listing.folder, paths))
+    for split in ("dev", "test"):
+        labels = parts[split].labels
+        if several and len(labels) and (labels == labels[0]).all():
+            raise TlbookError(
+                f"The {len(labels)} {split} images of {wanted.dataset} have the same labels, so that no AUC "
+                "exists; use more images."
+            )
     return Identity(wanted.dataset, listing.classes, **parts), listing

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tlbook import settings
 from tlbook.errors import TlbookError
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+EXTENSIONS = {  # of images -> the format that PIL reads them in
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF", ".tif": "TIFF",
+    ".tiff": "TIFF", ".webp": "WEBP",
+}  # fmt: skip
 CLUTTER = {"thumbs.db", "desktop.ini"}  # which systems leave beside images
 PARTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
@@ -59,7 +64,7 @@ def official(dataset: str, *names: str) -> Path:
             f"name the folder that holds {first}/."
         )
     for name in names:
-        if (root / name).is_dir():
+        if reached(root / name).is_dir():
             return root / name
     where = f"{root / first}{''.join(f' or {name}' for name in names[1:])}"
     raise MissingData(f"The data set {dataset} was expected in {where}, which is not a folder.")
@@ -67,7 +72,7 @@ def official(dataset: str, *names: str) -> Path:
 
 def needed(path: Path) -> Path:
     """A file or folder of an official layout; one that is missing is refused."""
-    if not path.exists():
+    if not reached(path).exists():
         raise MissingData(f"The {path} of the official layout is missing.")
     return path
 
@@ -78,9 +83,9 @@ def class_folders(folder: Path, dataset: str, strict: bool = False) -> Listing:
     The parts are train and test, or train and val, or all three: val is then the dev part. Files that are not
     images by their ending are passed over, or refused if ``strict``; hidden ones and `CLUTTER` are passed
     over. Refused: a folder without class folders, parts that are not such a set, a class without images, a
-    class that does not stand in every part.
+    class that does not stand in every part, a link that leads nowhere, a name that is not UTF-8.
     """
-    if not folder.is_dir():
+    if not reached(folder).is_dir():
         raise MissingData(f"The data set {dataset} was expected in {folder}, which is not a folder.")
     return labelled(folder, _parts(folder) or {"": ""}, strict)
 
@@ -131,28 +136,114 @@ def labelled(folder: Path, parts: dict[str, str], strict: bool = False) -> Listi
     return Listing.of(folder, files, classes)
 
 
+def text(path: Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte order mark; anything else is refused."""
+    try:
+        content = needed(path).read_bytes()
+        decoded = content.decode("utf-8-sig")
+    except OSError as error:
+        raise TlbookError(f"The file {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TlbookError(f"The file {path} is not UTF-8 text (line {line}); save it as UTF-8.") from error
+    if "\0" in decoded:
+        raise TlbookError(f"The file {path} is not UTF-8 text (it holds zero bytes); save it as UTF-8.")
+    return decoded
+
+
 def lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank; one that is missing is refused."""
-    return [line for line in needed(path).read_text().splitlines() if line.strip()]
+    """The lines of a text file that are not blank; one that is missing or not UTF-8 is refused."""
+    return [line for line in text(path).splitlines() if line.strip()]
+
+
+def inside(path: str, file: Path) -> str:
+    """A path that the list ``file`` names, relative to its folder; one that may lead outside is refused."""
+    pieces = path.split("/")
+    if "\\" in path or not {"", ".", ".."}.isdisjoint(pieces) or PurePosixPath(path).is_absolute():
+        raise TlbookError(f"The path {path!r} in {file} is not a plain path inside the folder of the list.")
+    return path
+
+
+def reached(path: Path) -> Path:
+    """The path itself; refused if a link on the way leads nowhere, or it cannot be read."""
+    refuse_name(str(path), "the path of the images")
+    for place in (*reversed(path.parents), path):
+        try:
+            status = os.lstat(place)
+        except (FileNotFoundError, NotADirectoryError):
+            break
+        except OSError as error:
+            raise TlbookError(f"The path {place} cannot be read ({error.strerror}).") from error
+        if stat.S_ISLNK(status.st_mode):
+            _followed(place)
+    return path
+
+
+def _followed(link: Path | os.DirEntry) -> None:
+    try:
+        os.stat(link)
+    except OSError as error:
+        raise TlbookError(
+            f"The link {os.fspath(link)} leads nowhere ({error.strerror}); mount the disk that it leads to, "
+            "or get the files that it stands for (git annex get, dvc pull)."
+        ) from error
+
+
+def refuse_name(name: str, where: str | Path) -> None:
+    """Refuse a name that tables and pages could not hold: not UTF-8, or with control characters."""
+    if re.search("[\0-\x1f\x7f\ud800-\udfff]", name):
+        readable = str(where).encode(errors="replace").decode()
+        raise TlbookError(
+            f"The name {name!a} in {readable} is not UTF-8, or has control characters; rename it."
+        )
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What a folder holds, hidden files and `CLUTTER` aside, sorted by name.
+
+    Refused by name: links that lead nowhere, and DVC's notes of what is not here (``<name>.dvc``), since
+    their images would be missing without a word; names that are not UTF-8.
+    """
+    try:
+        with os.scandir(needed(folder)) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise TlbookError(f"The folder {folder} cannot be read ({error.strerror}).") from error
+    entries = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in CLUTTER]
+    names = {entry.name for entry in entries}
+    for entry in entries:
+        refuse_name(entry.name, folder)
+        if entry.is_symlink():
+            _followed(entry)
+        stands_for, ending = os.path.splitext(entry.name)
+        if ending == ".dvc" and stands_for not in names:
+            raise TlbookError(
+                f"The {folder / entry.name} stands for {stands_for}, which is not here (dvc pull)."
+            )
+    return entries
 
 
 def folders(path: Path) -> list[str]:
-    """The names of the folders in a folder, hidden ones aside, in no order."""
-    return [entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")]
+    """The names of the folders in a folder, hidden ones aside, sorted; refusals as in `class_folders`."""
+    return [entry.name for entry in _entries(path) if entry.is_dir()]
 
 
 def images(path: Path, strict: bool = False) -> list[str]:
     """The names of the images in a folder (by their ending, hidden ones aside), sorted.
 
-    Other files are passed over, or refused if ``strict``, but for `CLUTTER`.
+    Other files are passed over, or refused if ``strict``, but for `CLUTTER`; links that lead nowhere are
+    refused in any case.
     """
     found = []
-    for name in sorted(entry.name for entry in os.scandir(needed(path)) if entry.is_file()):
-        if name.startswith("."):
-            continue
-        if Path(name).suffix.lower() in EXTENSIONS:
-            found.append(name)
-        elif strict and name.lower() not in CLUTTER:
+    for entry in _entries(path):
+        image = Path(entry.name).suffix.lower() in EXTENSIONS
+        if image and not (entry.is_file() or entry.is_dir()):
+            raise TlbookError(f"The {path / entry.name} is no file, but a device or a pipe.")
+        if image and entry.is_file():
+            found.append(entry.name)
+        elif strict and entry.is_file():
             known = ", ".join(sorted(EXTENSIONS))
-            raise TlbookError(f"The file {path / name} is no image by its ending; these are read: {known}.")
+            raise TlbookError(
+                f"The file {path / entry.name} is no image by its ending; these are read: {known}."
+            )
     return found

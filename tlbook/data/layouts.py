@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +17,12 @@ from tlbook.data.folders import (
     data_root,
     folders,
     images,
+    inside,
     labelled,
     lines,
     needed,
     official,
+    text,
 )
 from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER
@@ -53,7 +57,9 @@ def listing(dataset: str) -> Listing:
 def _tiny_imagenet(dataset: str) -> Listing:
     """Stanford CS231n's layout; the official validation images are the test split."""
     folder = official(dataset, "tiny-imagenet-200")
-    wnids = sorted(lines(folder / "wnids.txt"))
+    wnids = sorted(_wnid(line, folder / "wnids.txt") for line in lines(folder / "wnids.txt"))
+    if len(set(wnids)) < max(2, len(wnids)):
+        raise TlbookError(f"The classes in {folder}/wnids.txt are fewer than 2, or one is named twice.")
     words = {wnid: name for wnid, _, name in (line.partition("\t") for line in lines(folder / "words.txt"))}
     files = []
     for label, wnid in enumerate(wnids):
@@ -61,12 +67,21 @@ def _tiny_imagenet(dataset: str) -> Listing:
         if not (names := images(folder / place)):
             raise TlbookError(f"The class folder {folder / place} holds no image.")
         files += [(f"{place}/{name}", label, "train") for name in names]
-    for line in lines(folder / "val" / "val_annotations.txt"):
+    annotations = folder / "val" / "val_annotations.txt"
+    for line in lines(annotations):
         name, wnid, *_ = [*line.split("\t"), ""]
+        inside(name, annotations)
         if wnid not in wnids:
             raise TlbookError(f"The class {wnid!r} of {folder}/val/{name} stands in test only.")
         files.append((f"val/images/{name}", wnids.index(wnid), "test"))
     return Listing.of(folder, files, [words.get(wnid, wnid).split(",")[0] for wnid in wnids])
+
+
+def _wnid(line: str, file: Path) -> str:
+    """A class's name, which is its folder's."""
+    if "/" in line:
+        raise TlbookError(f"The line {line!r} of {file} is not the name of a class.")
+    return inside(line, file)
 
 
 def _class_folders(place: str) -> Callable[[str], Listing]:
@@ -94,8 +109,9 @@ def _domainnet(dataset: str) -> Listing:
         for line in lines(file):
             path, _, number = line.strip().rpartition(" ")
             pieces = path.split("/")
-            if not number.isdecimal() or len(pieces) != 3 or ".." in pieces:
+            if not re.fullmatch("[0-9]{1,9}", number) or len(pieces) != 3 or ".." in pieces:
                 raise TlbookError(f"The line {line!r} of {file} is not <domain>/<class>/<file> <number>.")
+            inside(path, file)
             first = names.setdefault(int(number), pieces[1])
             if first != pieces[1]:
                 raise TlbookError(f"The class {number} of {file} is {first!r} and {pieces[1]!r} at once.")
@@ -111,21 +127,35 @@ def _chexpert(dataset: str) -> Listing:
     folder = official(dataset, *CHEXPERT)
     files = []
     for part, path in (("train", folder / "train.csv"), ("dev", folder / "valid.csv")):
-        for number, row in enumerate(_rows(path), start=2):
+        for number, row in _rows(path):
             labels = tuple(_label(row, finding, path, number) for finding in FINDINGS)
-            files.append((_inside(row["Path"]), labels, part))
+            files.append((inside(_relative(row["Path"]), path), labels, part))
     return Listing.of(folder, files, tuple(FINDINGS), scheme="chexpert", chain="chest")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(needed(path), newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := sorted({"Path", *FINDINGS} - set(reader.fieldnames or ())):
-            raise TlbookError(f"The file {path} has no column {missing[0]!r}.")
-        return list(reader)
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV with the numbers of their lines; each has as many fields as the first has columns."""
+    reader = csv.reader(io.StringIO(text(path), newline=""), strict=True)
+    try:
+        columns, *rows = [(reader.line_num, fields) for fields in reader if fields] or [(1, [])]
+    except csv.Error as error:
+        raise TlbookError(f"Line {reader.line_num} of {path} is no line of a CSV ({error}).") from error
+    names = columns[1]
+    for name in ("Path", *FINDINGS):
+        if names.count(name) != 1:
+            some = "no column" if name not in names else "more than one column"
+            raise TlbookError(f"The file {path} has {some} {name!r}.")
+    for number, fields in rows:
+        if len(fields) != len(names):
+            raise TlbookError(
+                f"Line {number} of {path} has {len(fields)} fields, and the file has {len(names)} columns."
+            )
+    if not rows:
+        raise TlbookError(f"The file {path} has columns and no rows.")
+    return [(number, dict(zip(names, fields, strict=True))) for number, fields in rows]
 
 
-def _inside(path: str) -> str:
+def _relative(path: str) -> str:
     """A path of the CSV relative to the set's folder: all versions begin with their own folder's name."""
     first, _, rest = path.partition("/")
     return rest if first in CHEXPERT else path

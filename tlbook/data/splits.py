@@ -30,7 +30,10 @@ def parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndar
 def _stratified_parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
     limits = {"train": train, "dev": len(found.paths), "test": test}
     chosen = split(found.labels, found.classes, found.split, dev)
-    return {name: cap(part, found.labels, limits[name], found.classes) for name, part in chosen.items()}
+    drawn = {name: cap(part, found.labels, limits[name], found.classes) for name, part in chosen.items()}
+    for name in ("train", *(["dev"] if dev else []), "test"):
+        _enough(np.asarray(found.labels)[drawn[name]], found.classes, f" in the {name} part", minimum=1)
+    return drawn
 
 
 def _domainnet_parts(found: Listing, train: int, test: int, dev: bool) -> dict[str, np.ndarray]:
@@ -90,8 +93,8 @@ def split(
 
     ``labels`` are n class indices. ``official`` is empty (test is then a stratified half) or holds "train",
     "dev" or "test" per image. With ``dev``, that part is the official one, else a stratified tenth of the
-    training half; without it dev is empty (the source, on which nothing is chosen). Raises TlbookError where
-    a class has too few images to be split, or none in an official dev or test part.
+    training half that holds every class; without it dev is empty (the source, on which nothing is chosen).
+    Raises TlbookError where a class has too few images to be split, or none in an official part.
     """
     labels = np.asarray(labels)
     given = np.asarray(official)
@@ -108,8 +111,12 @@ def split(
         _enough(labels[chosen], classes, " in the dev part", minimum=1)
         return {"train": train, "dev": chosen, "test": test}
     _enough(labels[train], classes, " to train on", minimum=2)
-    train, chosen = _stratified(train, labels, max(round(DEV_SHARE * len(train)), len(classes)))
-    return {"train": train, "dev": chosen, "test": test}
+    count = max(round(DEV_SHARE * len(train)), len(classes))
+    kept, chosen = _stratified(train, labels, count)
+    if len(np.unique(labels[chosen])) < len(classes):  # a rare class is left out: it would have no AUC
+        chosen = _spread(train, labels, count)
+        kept = np.setdiff1d(train, chosen)
+    return {"train": kept, "dev": chosen, "test": test}
 
 
 def cap(indices: np.ndarray, labels: Sequence[int], limit: int, classes: Sequence[str]) -> np.ndarray:

@@ -206,7 +206,7 @@ def _accepted(images: Tensor | str) -> Tensor:
 
 def digests(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """`decode.digest_files`, remembered in the cache folder for files of the same size and time of change."""
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
     index = decode.cache_folder() / "digests" / f"{name}.json"
     index.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{index}.lock"):  # one process reads the files, the others wait for what it found
