@@ -222,7 +222,7 @@ def test_a_checkpoint_of_ours_that_was_damaged_is_refused(tiny, refused):
     """Pre-training is finished, one of its files is cut short; nothing on a target is trained."""
     run = runs.ensure(grid.source(tiny))
     cut(str(run.checkpoint(1)))
-    refused("epoch-001.safetensors is not a whole safetensors file", attempt, tiny)
+    refused("epoch-001.safetensors is damaged, not what was written", attempt, tiny)
     assert [run.spec["identity"]["role"] for run in runs.every()] == ["source"]
 
 

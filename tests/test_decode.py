@@ -1,5 +1,6 @@
 """Image files to pixels, and the cache of them; domains from folders."""
 
+import errno
 import io
 import struct
 import subprocess
@@ -353,7 +354,7 @@ def test_a_bad_file_is_refused_and_leaves_nothing_half_written(tmp_path, content
 def test_a_write_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
     def full(partial, path):
         assert partial.stat().st_size
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     folder = class_folders(tmp_path / "mine")
     data.identify(request(folder))  # the digests are written

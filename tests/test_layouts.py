@@ -243,10 +243,10 @@ def test_names_that_are_not_text_are_refused(tmp_path, name, refused):
 
 
 def test_paths_that_cannot_be(monkeypatch, refused):
-    refused("home of a user that is not known", layouts.listing, "folder:~nosuchuser/images")
+    refused("there is no home folder ~nosuchuser", layouts.listing, "folder:~nosuchuser/images")
     refused("File name too long", layouts.listing, f"folder:/{'x' * 300}")
     monkeypatch.setenv("TLBOOK_DATA", "~nosuchuser")
-    refused("home of a user that is not known", layouts.listing, "pacs/photo")
+    refused("there is no home folder ~nosuchuser", layouts.listing, "pacs/photo")
 
 
 @pytest.mark.parametrize("line", ["../../secret", "/etc", "..", ".", "n01/images", "a\\b", "n01"])

@@ -1,5 +1,7 @@
 """Question 3's study: which pairs, the tables as `tlbook.tables` says, and what of them must agree."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -241,6 +243,9 @@ def test_a_diverged_run_is_recorded_as_unmeasured(scale, monkeypatch):
 
     state = models.load(weights) | {"fc.bias": models.load(weights)["fc.bias"] * float("nan")}
     models.save(state, weights)
+    end = json.loads((broken.path / "complete.json").read_text())
+    end["digests"]["checkpoints/" + weights.name] = models.sha256(weights)  # as if training had left it
+    (broken.path / "complete.json").write_text(json.dumps(end))
     found = loss_landscape.tables(small, ("real",), SEEDS, workers=1, show=False)
     for name, frame in found.items():
         tables.check(questions.tables()[name], frame)
