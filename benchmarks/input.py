@@ -37,7 +37,7 @@ from torchvision import transforms
 
 from tlbook import data, metrics, models, scales
 from tlbook.data import batches, layouts
-from tlbook.data.decode import RESIZE_RATIO
+from tlbook.data.decode import FORMATS, RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
 from tlbook.questions import grid
 from tlbook.training import executors, loop
@@ -95,7 +95,7 @@ class PlainFiles(Dataset):
         return len(self.files)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        with Image.open(self.files[i]) as image:
+        with Image.open(self.files[i], formats=FORMATS) as image:
             return self.transform(image.convert("RGB")), self.labels[i]
 
 
