@@ -148,7 +148,8 @@ class Glance:
         body = "".join(self._question(one, len(heads)) for one in questions.every().values() if one.claims)
         return (
             f"<p><b>{statements.summary(self.judged)}.</b></p>"
-            "<div class='tlb-table' tabindex='0' role='group' aria-label='All statements'><table>"
+            "<div class='tlb-table' tabindex='0' role='group' aria-label='All statements'>"
+            "<table class='tlb-statements'>"
             f"<thead><tr>{head}</tr></thead>{body}</table></div>"
         )
 
