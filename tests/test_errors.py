@@ -91,13 +91,18 @@ def test_a_notebook_shows_the_same_sentence_and_no_traceback():
 # Ctrl-C
 
 
+def _as_from_a_terminal():
+    """What runs in the background, as tests may, has Ctrl-C ignored, and all that it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(words, folder, begun):
     """Start a program, send it Ctrl-C as a terminal does once ``begun``; code, stderr and seconds it took."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=_as_from_a_terminal,
     )  # fmt: skip
     deadline = time.monotonic() + 90
     while not begun():
