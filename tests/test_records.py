@@ -240,6 +240,16 @@ def test_a_write_killed_at_any_moment_leaves_the_old_or_the_new(found, tmp_path,
     assert [p.name for p in folder.parent.iterdir()] == [QUESTION]
 
 
+def test_targets_are_added_after_a_write_that_was_cut_off(found, tmp_path):
+    """Whoever adds holds the lock, and must not wait for itself where it reads what is to be put right."""
+    records.add("laptop", QUESTION, *part(found, "real"), tmp_path)
+    for name in ("new", "old"):
+        (tmp_path / "laptop" / f".{QUESTION}.{name}").mkdir()
+    folder = records.add("laptop", QUESTION, *part(found, "xray"), tmp_path)
+    assert records.provenance("laptop", QUESTION, tmp_path)["targets"] == ["real", "xray"]
+    assert [path.name for path in folder.parent.iterdir()] == [QUESTION]
+
+
 ADD = """
 import pickle, sys, time
 from pathlib import Path
@@ -268,7 +278,9 @@ def test_processes_that_add_at_once_lose_nothing(found, tmp_path):
 def test_records_are_read_where_nothing_can_be_written(found, tmp_path, monkeypatch):
     folder = write(found, tmp_path)
     (folder.parent / f".{QUESTION}.new").mkdir()  # a write was cut off here
-    monkeypatch.setattr(records, "FileLock", lambda *a: (_ for _ in ()).throw(PermissionError("read-only")))
+    monkeypatch.setattr(
+        records, "FileLock", lambda *a, **k: (_ for _ in ()).throw(PermissionError("read-only"))
+    )
     assert records.load_all("laptop", QUESTION, tmp_path).keys() == found.keys()
 
 

@@ -250,7 +250,7 @@ def _aside(scale: str, question: str, root: Path, name: str) -> Path:
 
 def _lock(root: Path) -> FileLock:
     Path(root).mkdir(parents=True, exist_ok=True)
-    return FileLock(Path(root) / ".lock")
+    return FileLock(Path(root) / ".lock", is_singleton=True)  # who holds it may read, which asks for it too
 
 
 def _whole(scale: str, question: str, root: Path) -> Path:

@@ -12,7 +12,6 @@ from tlbook.evidence.statistics import NATURAL, XRAY, best, curve, end, mean_of,
 
 SMALL = 1 / 16  # the smallest block must be this small a part of the side to stand for the paper's 1 of 224
 FALL = "0.01: twice the error with which the paper's plot can be read, so that a fall can be seen"
-TRAINED = "75 %: the lower end of what the paper shows for P-T; above it RI-T learns these images easily too"
 
 
 def passing(evidence: Evidence, role: str) -> pd.Series:
