@@ -84,7 +84,7 @@ def test_provenance_says_how_it_was_made(study, tiny):
         "pretrained_sha256", "device", "versions", "training_seconds", "date",
     }  # fmt: skip
     assert expected <= set(made) and len(made["pretrained_sha256"]) == 64
-    assert made["runs_by_code"] == {made["measuring_digest"]: made["runs"]}
+    assert made["runs_by_code"] == {made["training_digest"]: made["runs"]}
     assert made["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 

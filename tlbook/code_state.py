@@ -11,6 +11,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Of the package: what shows, judges, takes orders.
 SHOWING = ("book", "build", "evidence", "cli.py", "__main__.py")
+TRAINING = ("data", "models", "training", "metrics.py")  # what a run's weights and history come from
 SHOWING_IN_A_ROOM = ("statements", "summaries", "figures", "__init__")  # and of each question's room
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
@@ -33,6 +34,12 @@ def measuring(package: Path) -> list[Path]:
     return [file for file in sources(package) if not _shows(file.relative_to(package).parts)]
 
 
+def training(package: Path) -> list[Path]:
+    """The files of the package that a run's numbers come from; how long it trains and on what is in its
+    spec."""
+    return [file for file in sources(package) if file.relative_to(package).parts[0] in TRAINING]
+
+
 def _shows(place: tuple[str, ...]) -> bool:
     in_a_room = place[0] == "questions" and len(place) > 2
     return place[0] in SHOWING or (in_a_room and place[2].removesuffix(".py") in SHOWING_IN_A_ROOM)
@@ -40,11 +47,12 @@ def _shows(place: tuple[str, ...]) -> bool:
 
 def current(commit: str = "") -> dict:
     """Commit (from git, or as given), whether the watched files were clean, digests of the code: of all of
-    it, and of what trains and measures (`measuring`)."""
+    it, of what trains and measures (`measuring`), and of what trains (`training`)."""
     package = REPOSITORY / "tlbook"
     state = {
         "package_digest": digest(sources(package), package),
         "measuring_digest": digest(measuring(package), package),
+        "training_digest": digest(training(package), package),
     }
     if commit:
         return {"commit": commit, "clean": None, **state}
@@ -57,10 +65,10 @@ def current(commit: str = "") -> dict:
 
 
 @functools.cache
-def measuring_digest() -> str:
-    """The digest of what trains and measures, as it was when this process first asked."""
+def training_digest() -> str:
+    """The digest of what trains, as it was when this process first asked."""
     package = REPOSITORY / "tlbook"
-    return digest(measuring(package), package)
+    return digest(training(package), package)
 
 
 def _git(*words: str) -> str:

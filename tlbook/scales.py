@@ -52,6 +52,7 @@ LARGEST_SEED = 2**32 - 1  # that NumPy's generators take
 
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
 LATE_STEPS = (0.6, 0.8, 0.95)  # for short runs: an early decay leaves RI-T half trained
+OFTEN = (0.01, 0.02, 0.035, *(round(0.05 * part, 2) for part in range(1, 21)))  # where a best epoch is asked
 SOURCE_STEPS = (1 / 3, 2 / 3)  # pre-training: x0.1 at epochs 30 and 60 of 90
 
 
@@ -78,8 +79,9 @@ class Task(_Frozen):
 
     ``train`` and ``test`` cap the number of images (after the split); ``dev`` is only used where the images
     are generated. ``steps`` are fractions of ``epochs`` at which the rate falls tenfold. ``random_epochs``
-    overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init), and
-    ``rate_factor`` multiplies the scale's rates (its batch is eight times DomainNet's).
+    overrides ``epochs`` for RI-T (the paper's CheXpert: 200 from P, 400 from random init),
+    ``rate_factor`` multiplies the scale's rates (its batch is eight times DomainNet's), and ``measured``
+    overrides the scale's.
     """
 
     valid = {
@@ -96,6 +98,7 @@ class Task(_Frozen):
         "dev": whole(0),
         "random_epochs": optional(whole(1)),
         "rate_factor": POSITIVE,
+        "measured": optional(several(SHARE)),
     }
 
     dataset: str
@@ -111,6 +114,7 @@ class Task(_Frozen):
     dev: int = 0
     random_epochs: int | None = None
     rate_factor: float = 1.0
+    measured: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,21 @@ class Shuffles(_Frozen):
     valid = {
         "sizes": several(BLOCK),
         "epochs": whole(1),
-        "seeds": whole(1),
+        "seeds": named(whole(0)),
+        "between_seeds": whole(0),
         "second_rate": FLAG,
     }
 
     sizes: tuple[str | int, ...]  # of blocks in pixels, '*' for single values; the last is the side itself
     epochs: int
-    seeds: int
+    seeds: Mapping[str, int]  # by role, of the first two sizes and the last
+    between_seeds: int  # at most so many of the sizes between, which no statement reads
     second_rate: bool  # whether both rates are run, or the main one only
+
+    def sizes_of(self, number: int) -> tuple[str | int, ...]:
+        """The sizes of the number-th seed (from 0)."""
+        ends = (*self.sizes[:2], self.sizes[-1])
+        return self.sizes if number < self.between_seeds else tuple(dict.fromkeys(ends))
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,9 @@ class Landscape(_Frozen):
         "outside": whole(0),
         "partners": whole(1),
         "same_init_seeds": named(whole(0)),
+        "crossed_seeds": named(whole(0)),
         "control_seeds": named(whole(0)),
+        "other_source_seeds": named(whole(0)),
         "flat_distances": several(POSITIVE),
         "flat_directions": whole(1),
         "detailed_pairs": whole(1),
@@ -171,7 +184,9 @@ class Landscape(_Frozen):
     outside: int  # points beyond each end
     partners: int  # RI-T that each P-T is paired with
     same_init_seeds: Mapping[str, int]  # by role, RI-T from one random init
-    control_seeds: Mapping[str, int]  # by role, P-T of each control (order, head, other source)
+    crossed_seeds: Mapping[str, int]  # by role, pairs that cross rates, or whose rate is not the paper's
+    control_seeds: Mapping[str, int]  # by role, P-T that share a head, or an order
+    other_source_seeds: Mapping[str, int]  # by role, P-T from the second pre-training
     flat_distances: tuple[float, ...]  # relative, one near 0.1
     flat_directions: int
     detailed_pairs: int  # of a kind, followed beyond their ends, aligned, and held to a basin's definition
@@ -211,6 +226,7 @@ class Checkpoints(_Frozen):
 
     valid = {
         "epochs": whole(1),
+        "random_epochs": optional(whole(1)),
         "seeds": whole(1),
         "rates": several(one_of(*RATES)),
         "constant_starts": several(whole(0), least=0),
@@ -219,6 +235,7 @@ class Checkpoints(_Frozen):
     # Epochs of pre-training, around its steps; or a reader's own files (`epoch_of`).
     starts: tuple[int | str, ...]
     epochs: int
+    random_epochs: int | None  # from random weights, checkpoint 0; None: as many as from the others
     seeds: int
     rates: tuple[str, ...]
     # Epochs of the constant pre-training, at P-T's main rate; () leaves it out.
@@ -322,9 +339,10 @@ class Scale(_Frozen):
             raise TlbookError(f"There is no role {role!r}; choose from {', '.join((SOURCE, *self.tasks))}.")
         return self.tasks[role]
 
-    def measured_epochs(self, epochs: int) -> tuple[int, ...]:
-        """Epochs at which dev and test are evaluated, 0 and the last among them."""
-        return tuple(sorted({0, epochs} | {max(1, round(f * epochs)) for f in self.measured if f > 0}))
+    def measured_epochs(self, role: str, epochs: int) -> tuple[int, ...]:
+        """Epochs at which a role's dev and test are evaluated, 0 and the last among them."""
+        fractions = self.task(role).measured or self.measured
+        return tuple(sorted({0, epochs} | {max(1, round(f * epochs)) for f in fractions if f > 0}))
 
     def replace(self, **changes) -> Scale:
         """Another value with some fields changed; results of it are neither read from nor written to records.
@@ -339,7 +357,8 @@ class Scale(_Frozen):
         every_target = changes.pop("every_target", {})
         if epochs is not None:
             every_target = {"epochs": epochs, "random_epochs": None} | every_target
-            all_of_them = {"shuffles": {"epochs": epochs}, "checkpoints": {"epochs": epochs}}
+            all_of_them = {"shuffles": {"epochs": epochs}}
+            all_of_them["checkpoints"] = {"epochs": epochs, "random_epochs": None}
             for name, change in (all_of_them | {"controls": {"few_images_epochs": None}}).items():
                 given = changes.get(name, {})
                 changes[name] = change | given if isinstance(given, dict) else given  # a whole value stands
@@ -397,7 +416,7 @@ def _tasks(scale: str, xray: Mapping | None = None, **shared) -> dict[str, Task]
     }
 
 
-# Two CPU cores, a few hours for all five questions, in parts; real images.
+# Two CPU cores, a few hours for all five questions, in parts; real images. Seeds 0 to 2 were the pilot.
 LAPTOP = Scale(
     name="laptop",
     judged=True,
@@ -409,11 +428,17 @@ LAPTOP = Scale(
     ),
     source_rate=0.05,
     constant_epochs=18,
-    tasks=_tasks("laptop", train=300, test=1000, epochs=200),
+    tasks=_tasks("laptop", train=300, test=1000, epochs=200, xray={"measured": OFTEN}),
     rates={"low": 0.02, "high": 0.1},
-    second_rate_seeds=dict.fromkeys(TARGETS, 3),
+    second_rate_seeds=dict.fromkeys(TARGETS, 10),
     similarity_images=1000,
-    shuffles=Shuffles(sizes=("*", 1, 4, 8, 32), epochs=60, seeds=3, second_rate=True),
+    shuffles=Shuffles(
+        sizes=("*", 1, 2, 4, 8, 16, 32),
+        epochs=60,
+        seeds=dict.fromkeys(TARGETS, 10) | {"xray": 0},
+        between_seeds=3,
+        second_rate=True,
+    ),
     controls=Controls(
         seeds=dict.fromkeys(TARGETS, 3),
         rate="high",
@@ -426,9 +451,11 @@ LAPTOP = Scale(
         points=dict.fromkeys(TARGETS, 21),
         outside=5,
         partners=2,
-        same_init_seeds=dict.fromkeys(TARGETS, 3),
+        same_init_seeds=dict.fromkeys(TARGETS, 10),
+        crossed_seeds=dict.fromkeys(TARGETS, 3),
         control_seeds=dict.fromkeys(TARGETS, 3),
-        flat_distances=(0.02, 0.05, 0.1, 0.2, 0.5),
+        other_source_seeds={},
+        flat_distances=(0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.5),
         flat_directions=5,
         detailed_pairs=3,
         basin_deltas=(0.1, 0.5),
@@ -445,13 +472,15 @@ LAPTOP = Scale(
         map_seeds=1,
     ),
     checkpoints=Checkpoints(
-        starts=(0, 1, 2, 4, 7, 13, 14, 26, 27, 39),
+        starts=(0, 1, 4, 13, 14, 26, 27, 39),
         epochs=40,
-        seeds=3,
+        random_epochs=200,
+        seeds=10,
         rates=RATES,
-        constant_starts=(13, 14, 18),
+        constant_starts=(),
     ),
     pretrained="shipped",
+    seeds=tuple(range(3, 13)),
 )
 
 # CI: shows that everything works and judges nothing; at most 1.8 million image-passes for all five questions.
@@ -466,7 +495,13 @@ SMOKE = LAPTOP.replace(
     rates={"low": 0.03, "high": 0.1},
     second_rate_seeds={"quickdraw": 1},
     similarity_images=300,
-    shuffles=Shuffles(sizes=("*", 1, 8, 32), epochs=24, seeds=1, second_rate=False),
+    shuffles=Shuffles(
+        sizes=("*", 1, 8, 32),
+        epochs=24,
+        seeds=dict.fromkeys(TARGETS, 1),
+        between_seeds=1,
+        second_rate=False,
+    ),
     controls={
         "seeds": {"real": 1},
         "sizes": ("*", 8),
@@ -479,7 +514,9 @@ SMOKE = LAPTOP.replace(
         outside=1,
         partners=1,
         same_init_seeds={"quickdraw": 3},
+        crossed_seeds={"quickdraw": 1},
         control_seeds={"quickdraw": 2},
+        other_source_seeds={"quickdraw": 2},
         flat_distances=(0.1, 0.3),
         flat_directions=2,
         detailed_pairs=1,
@@ -497,10 +534,20 @@ SMOKE = LAPTOP.replace(
         map_seeds=1,
     ),
     checkpoints=Checkpoints(
-        starts=(0, 1, 2, 4, 5, 8, 12), epochs=16, seeds=1, rates=("low",), constant_starts=(4, 5)
+        starts=(0, 1, 2, 4, 5, 8, 12),
+        epochs=16,
+        random_epochs=None,
+        seeds=1,
+        rates=("low",),
+        constant_starts=(4, 5),
     ),
     pretrained="train",
+    seeds=(0, 1, 2),
 )
+
+# As many seeds as a verdict needs, and question 3's controls on three of them.
+FIVE_SEEDS = {"seeds": tuple(range(3, 8)), "second_rate_seeds": dict.fromkeys(TARGETS, 5)}
+CONTROLLED = {"same_init_seeds": dict.fromkeys(TARGETS, 5), "other_source_seeds": dict.fromkeys(TARGETS, 3)}
 
 # One GPU of the H100 class, in parts of minutes; the same images at twice the side, the paper's network.
 GPU = LAPTOP.replace(
@@ -512,7 +559,8 @@ GPU = LAPTOP.replace(
     constant_epochs=30,
     tasks=_tasks("laptop", train=300, test=1000, epochs=200, augmentation="resized-crop-flip"),
     rates={"low": 0.0025, "high": 0.0125},
-    shuffles={"sizes": ("*", 1, 2, 4, 8, 16, 64)},
+    **FIVE_SEEDS,
+    shuffles={"sizes": ("*", 1, 2, 4, 8, 16, 64), "seeds": dict.fromkeys(TARGETS, 5)},
     controls={"sizes": ("*", 16, 64)},
     criticality={
         "rewind_epochs": 10,
@@ -522,8 +570,10 @@ GPU = LAPTOP.replace(
         "noise_draws": 3,
         "map_seeds": 3,
     },
+    landscape=CONTROLLED,
     checkpoints={
         "starts": (0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+        "seeds": 5,
         "constant_starts": (20, 21, 30),
     },
     pretrained="train",
@@ -557,9 +607,14 @@ PAPER = LAPTOP.replace(
     ),
     rates={"low": 0.02 / 8, "high": 0.1 / 8},
     similarity_images=20_000,
-    shuffles={"sizes": ("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224), "epochs": 100},
+    **FIVE_SEEDS,
+    shuffles={
+        "sizes": ("*", 1, 2, 4, 7, 8, 14, 16, 28, 32, 56, 112, 224),
+        "epochs": 100,
+        "seeds": dict.fromkeys(TARGETS, 5),
+    },
     controls={"sizes": ("*", 56, 224), "few_images": (1_000, 5_000, 20_000), "distance_images": 2000},
-    landscape={"points": dict.fromkeys(TARGETS, 50) | {"xray": 20}},
+    landscape=CONTROLLED | {"points": dict.fromkeys(TARGETS, 50) | {"xray": 20}},
     criticality={
         "rewind_epochs": 10,
         "redraws": 3,
@@ -572,6 +627,8 @@ PAPER = LAPTOP.replace(
     checkpoints={
         "starts": (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),
         "epochs": 100,
+        "random_epochs": None,
+        "seeds": 5,
         "constant_starts": (30, 31, 45),
     },
     pretrained="train",

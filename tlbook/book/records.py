@@ -204,7 +204,7 @@ def _made_by_both(before: Mapping, made: Mapping) -> dict:
 
 
 def totals(specs: Mapping[str, Mapping]) -> dict:
-    """Number of runs, by which code they were trained (its measuring digest), their training time and
+    """Number of runs, by which code they were trained (its training digest), their training time and
     image-passes, of the specs that a provenance lists."""
     return {
         "runs": len(specs),

@@ -196,7 +196,7 @@ def target(
         order_seed=seed if order_seed is None else order_seed,
         rate=scale.rates[rate] * task.rate_factor,
         epochs=epochs,
-        measured=scale.measured_epochs(epochs) if figure2 else (epochs,),
+        measured=scale.measured_epochs(role, epochs) if figure2 else (epochs,),
         train_measured=tuple(range(epochs + 1)),
         kept=powers_of_two(epochs) if whole else (epochs,),
         keep_best=whole,
@@ -222,8 +222,8 @@ def shuffled_runs(
     for role in targets:
         for init in INITS:
             for rate in RATES if scale.shuffles.second_rate else [scale.main_rates[init]]:
-                for seed in seeds[: scale.shuffles.seeds]:
-                    for size in scale.shuffles.sizes:
+                for number, seed in enumerate(seeds[: scale.shuffles.seeds.get(role, 0)]):
+                    for size in scale.shuffles.sizes_of(number):
                         keys = {"role": role, "init": init, "rate": rate, "seed": seed}
                         keys["block_size"] = str(size)
                         keys["block_fraction"] = block_fraction(size, scale.side)

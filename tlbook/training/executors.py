@@ -25,6 +25,9 @@ from tlbook.scales import SOURCE
 from tlbook.training.runs import device, ensure, is_done
 from tlbook.training.specs import Checkpoint, RunSpec, unique
 
+# glibc gives freed memory back to the system and asks for it again at every step, which is half of a small
+# step's time; workers keep it. Read where a process starts; other systems do not know them.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
 NAMED = 3  # runs that a sentence about failures names with each reason
 
 
@@ -125,6 +128,8 @@ def _attempts(specs: Sequence[RunSpec], workers: int, retrain: bool) -> Iterator
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
     """Processes of one thread each, which end with the process that asked for them."""
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)
     return _Pool(workers, get_context("spawn"), initializer=_begin_worker)
 
 

@@ -328,7 +328,7 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     if others := [name for name, (here, there) in wanted.items() if here != there]:
         named_for = f"those that run {spec.id} ({spec.label}) is named for"
         raise TlbookError(f"The {' and '.join(others)} images of {spec.dataset} are not {named_for}.")
-    code = code_state.measuring_digest()  # before training, in which it may be edited
+    code = code_state.training_digest()  # before training, in which it may be edited
     final, partial = root() / spec.id, root() / f"{spec.id}.partial"
     if anew:
         shutil.rmtree(partial, ignore_errors=True)

@@ -19,8 +19,6 @@ from tlbook.training.runs import ensure
 from tlbook.training.specs import Checkpoint, Init, RunSpec, unique
 from tlbook.vocabulary import at_end
 
-BODY_SEED = 0  # of random weights: all runs of checkpoint 0 start from one body, as with any checkpoint
-
 
 def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """All runs of the question: both pre-trainings where they must be trained, and what starts from them.
@@ -112,8 +110,9 @@ def run_from(scale: Scale, role: str, init: Init, rate: str, seed: int) -> RunSp
     Where it is a run of Figure 2 too (as long, and from P or from that run's random weights), it is that run,
     with all that is kept and measured there: whichever question comes first trains it for both.
     """
-    how = {"epochs": scale.checkpoints.epochs, "init_seed": BODY_SEED, "final_only": True}
-    spec = grid.target(scale, role, init, rate, seed, **how)
+    drawn = scale.checkpoints.random_epochs if init.kind == "random" else None
+    epochs = drawn or scale.checkpoints.epochs
+    spec = grid.target(scale, role, init, rate, seed, epochs=epochs, final_only=True)
     task = scale.task(role)
     if spec.epochs in (task.epochs, task.random_epochs):
         for figure2 in (grid.p_t(scale, role, rate, seed), grid.ri_t(scale, role, rate, seed)):

@@ -34,16 +34,16 @@ def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) ->
     curves = grid.long(
         (keys, store.ensure(spec).history()) for keys, spec in grid.unshuffled(scale, targets, seeds)
     )
-    shuffled = grid.long(
-        (keys, grid.final_rows(spec)) for keys, spec in grid.shuffled_runs(scale, targets, seeds)
-    )
     images = {role: len(data.load(data.request(scale, role)).train) for role in targets}
-    return {
+    found = {
         "learning_curves": curves,
-        "block_shuffle": shuffled.drop(columns="epoch"),
         "convergence": convergence(curves, scale.metric, images),
         "domains": grid.domains(scale, targets),
     }
+    ended = [
+        (keys, grid.final_rows(spec)) for keys, spec in grid.shuffled_runs(scale, targets, seeds)
+    ]  # of the targets that the scale shuffles
+    return found | ({"block_shuffle": grid.long(ended).drop(columns="epoch")} if ended else {})
 
 
 def finished_curves(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:

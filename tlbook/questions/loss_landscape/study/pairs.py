@@ -81,21 +81,21 @@ KINDS = (
     Kind("same_run", P_T_BEST, P_T, XRAY, papers=True),
     Kind("same_run", RI_T_BEST, RI_T, XRAY, papers=True),
     Kind("same_init", RI_T_ONE_INIT, RI_T_ONE_INIT, seeds="landscape.same_init_seeds", papers=True),
-    Kind("independent", P_T_HIGH, P_T_HIGH, seeds="second_rate_seeds"),
-    Kind("independent", RI_T_LOW, RI_T_LOW, seeds="second_rate_seeds"),
-    Kind("independent", P_T, RI_T_LOW, seeds="second_rate_seeds", apart=True),
-    Kind("independent", P_T_HIGH, RI_T, seeds="second_rate_seeds", apart=True),
-    Kind("rate", P_T, P_T_HIGH, seeds="second_rate_seeds"),
+    Kind("independent", P_T_HIGH, P_T_HIGH, seeds="landscape.crossed_seeds"),
+    Kind("independent", RI_T_LOW, RI_T_LOW, seeds="landscape.crossed_seeds"),
+    Kind("independent", P_T, RI_T_LOW, seeds="landscape.crossed_seeds", apart=True),
+    Kind("independent", P_T_HIGH, RI_T, seeds="landscape.crossed_seeds", apart=True),
+    Kind("rate", P_T, P_T_HIGH, seeds="landscape.crossed_seeds"),
     Kind("order", P_T_ONE_HEAD, P_T_ONE_HEAD, seeds="landscape.control_seeds"),
     Kind("head", P_T_ONE_ORDER, P_T_ONE_ORDER, seeds="landscape.control_seeds"),
-    Kind("other_source", P_T, P_T_OTHER_P, seeds="landscape.control_seeds"),
+    Kind("other_source", P_T, P_T_OTHER_P, seeds="landscape.other_source_seeds"),
 )
 # Whose weights are averaged: what they share, which models of each seed, on how many seeds.
 SOUPS = (
     ("independent", (P_T,), ""),
     ("independent", (RI_T,), ""),
-    ("independent", (P_T_HIGH,), "second_rate_seeds"),
-    ("rate", (P_T, P_T_HIGH), "second_rate_seeds"),
+    ("independent", (P_T_HIGH,), "landscape.crossed_seeds"),
+    ("rate", (P_T, P_T_HIGH), "landscape.crossed_seeds"),
     ("same_init", (RI_T_ONE_INIT,), "landscape.same_init_seeds"),
 )
 
@@ -135,7 +135,7 @@ class Line:
 def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[RunSpec]:
     """Sources first, then every run that a line or a soup needs."""
     sources = list(grid.pretraining(scale))
-    if has_other_source(scale) and any(scale.landscape.control_seeds.get(role, 0) for role in targets):
+    if has_other_source(scale) and any(scale.landscape.other_source_seeds.get(role, 0) for role in targets):
         sources.append(grid.constant_source(scale))
     models = []
     for role in targets:
