@@ -78,7 +78,7 @@ def test_kept_epochs_are_powers_of_two_and_the_last(epochs, kept):
 def test_unshuffled_runs(init):
     spec = grid.of_init(SMOKE, init, "quickdraw", "low", 2)
     assert spec.kept == grid.powers_of_two(spec.epochs) and spec.keep_best
-    assert spec.measured == SMOKE.measured_epochs(spec.epochs)
+    assert spec.measured == SMOKE.measured_epochs(spec.role, spec.epochs)
     assert spec.train_measured == tuple(range(spec.epochs + 1))
     assert (spec.augmentation, spec.shuffle) == ("crop-flip", Shuffle.none())
     assert (spec.head_seed, spec.order_seed, spec.init_seed) == (2, 2, 2 if init == "RI-T" else None)

@@ -1,6 +1,7 @@
 """Scales: frozen values that cannot contradict themselves."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_epochs_that_are_no_count_are_refused(epochs, refused):
     (dict(side=0), "side must be a whole number of at least 1"),
     (dict(shuffles={"sizes": ("*", 5, 32)}), "Block size 5 does not divide the side of 32"),
     (dict(shuffles={"sizes": ()}), "A shuffles's sizes must be one or more"),
-    (dict(shuffles={"seeds": -1}), "seeds must be a whole number of at least 1, not -1"),
+    (dict(shuffles={"seeds": {"real": -1}}), "seeds must be a value by role, each a whole number of"),
     (dict(side=48), "Block size 32 does not divide"),
     (dict(similarity_images=-3), "similarity_images must be a whole number of at least 4"),
     (dict(every_target={"epochs": -5}), "A task's epochs must be a whole number of at least 1, not -5"),
@@ -90,11 +91,24 @@ def test_a_scale_is_frozen_all_the_way_down():
 
 
 @of_every_scale
-def test_measured_epochs_are_at_most_ten_with_first_and_last(scale):
-    for epochs in (1, 2, 5, 30, 40, 100, 200, 400):
-        measured = scale.measured_epochs(epochs)
-        assert len(measured) <= 10 and measured[0] == 0 and measured[-1] == epochs
+def test_measured_epochs_are_few_with_first_and_last(scale):
+    for role, epochs in itertools.product(scale.targets, (1, 2, 5, 30, 40, 100, 200, 400)):
+        measured, most = scale.measured_epochs(role, epochs), 24 if scale.task(role).measured else 10
+        assert len(measured) <= most and measured[0] == 0 and measured[-1] == epochs
         assert list(measured) == sorted(set(measured))
+
+
+def test_a_task_may_be_measured_at_other_epochs_than_its_scale():
+    scale = scales.get("laptop").replace(tasks={"real": scales.get("laptop").tasks["real"]})
+    assert scale.replace(every_target={"measured": (0, 0.5, 1)}).measured_epochs("real", 30) == (0, 15, 30)
+    assert len(scales.get("laptop").measured_epochs("xray", 200)) == 24
+
+
+def test_sizes_between_are_run_for_the_first_seeds_only():
+    shuffles = scales.Shuffles(("*", 1, 4, 8, 32), epochs=1, seeds={}, between_seeds=2, second_rate=False)
+    assert shuffles.sizes_of(1) == ("*", 1, 4, 8, 32) and shuffles.sizes_of(2) == ("*", 1, 32)
+    one = dataclasses.replace(shuffles, sizes=("*",))
+    assert one.sizes_of(0) == one.sizes_of(9) == ("*",)
 
 
 @of_every_scale
@@ -108,7 +122,8 @@ def test_a_scale_agrees_with_itself(scale):
     assert set(scale.rates) == set(scales.RATES) and scale.rates["low"] < scale.rates["high"]
     assert set(scale.main_rates) == set(scales.INITS)
     assert set(scale.main_rates.values()) <= set(scales.RATES)
-    assert max(scale.shuffles.seeds, *scale.second_rate_seeds.values()) <= len(scale.seeds)
+    for counts in (scale.shuffles.seeds, scale.second_rate_seeds, scale.landscape.same_init_seeds):
+        assert set(counts) <= set(scale.tasks) and max(counts.values()) <= len(scale.seeds)
     assert set(scale.controls.sizes) <= set(scale.shuffles.sizes) and scale.controls.rate in scale.rates
     assert set(scale.controls.seeds) <= set(scale.tasks)
     assert max(scale.controls.seeds.values()) <= len(scale.seeds)

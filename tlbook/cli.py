@@ -251,9 +251,10 @@ def reproduce(
     asked = [questions.get(name) for name in dict.fromkeys(only or questions.every())]
     folder = records.FOLDER if record in ("", "book") else settings.absolute(record)
     if record:
-        wanted = {"targets": given.targets, "seeds": list(given.seeds)} | code_state.current(commit)
+        wanted = {"targets": given.targets, "seeds": list(given.seeds)}
         for question in asked:
-            records.refuse_loss(given.scale, question.name, wanted, folder)
+            code = code_state.current(commit, question.name)
+            records.refuse_loss(given.scale, question.name, wanted | code, folder)
     how = {"workers": given.workers, "retrain": retrain, "commit": commit}
     for question in asked:
         result = results.run(question, scale, given.targets, given.seeds, **how)

@@ -29,9 +29,11 @@ def digest(files: Iterable[Path], root: Path) -> str:
     return whole.hexdigest()
 
 
-def measuring(package: Path) -> list[Path]:
-    """The files of the package that train and measure, by folder: not what shows, judges, or takes orders."""
-    return [file for file in sources(package) if not _shows(file.relative_to(package).parts)]
+def measuring(package: Path, question: str = "") -> list[Path]:
+    """The files of the package that train and measure, by folder: not what shows, judges, or takes orders;
+    for one question, without the rooms of the others (no room imports another, but that of the setup)."""
+    places = {file: file.relative_to(package).parts for file in sources(package)}
+    return [file for file, place in places.items() if not _shows(place) and _concerns(place, question)]
 
 
 def training(package: Path) -> list[Path]:
@@ -40,18 +42,23 @@ def training(package: Path) -> list[Path]:
     return [file for file in sources(package) if file.relative_to(package).parts[0] in TRAINING]
 
 
+def _concerns(place: tuple[str, ...], question: str) -> bool:
+    of_a_room = place[0] == "questions" and len(place) > 2
+    return not (question and of_a_room) or place[1] in (question, "setup")
+
+
 def _shows(place: tuple[str, ...]) -> bool:
     in_a_room = place[0] == "questions" and len(place) > 2
     return place[0] in SHOWING or (in_a_room and place[2].removesuffix(".py") in SHOWING_IN_A_ROOM)
 
 
-def current(commit: str = "") -> dict:
+def current(commit: str = "", question: str = "") -> dict:
     """Commit (from git, or as given), whether the watched files were clean, digests of the code: of all of
-    it, of what trains and measures (`measuring`), and of what trains (`training`)."""
+    it, of what trains and measures a question (`measuring`), and of what trains (`training`)."""
     package = REPOSITORY / "tlbook"
     state = {
         "package_digest": digest(sources(package), package),
-        "measuring_digest": digest(measuring(package), package),
+        "measuring_digest": digest(measuring(package, question), package),
         "training_digest": digest(training(package), package),
     }
     if commit:

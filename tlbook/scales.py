@@ -250,7 +250,9 @@ class Scale(_Frozen):
     ``main_rates`` is the rate of each init that every role and seed runs; ``second_rate_seeds`` says on how
     many seeds a role runs the other one. ``constant_epochs`` is the length of a second pre-training without
     steps, independent of P, which questions 3 and 5 compare with. ``similarity_images`` caps the test images
-    on which question 2 compares features. ``measured`` are fractions of a run at which dev and test are
+    on which question 2 compares features, and ``detailed_seeds`` the seeds of which it measures what no
+    statement reads: mistakes and features away from the paper's rates, or between different modules, and
+    distances during training. ``measured`` are fractions of a run at which dev and test are
     evaluated (0 is the untrained network). ``judged`` is False where a scale only shows that all works.
     """
 
@@ -265,6 +267,7 @@ class Scale(_Frozen):
         "rates": named(POSITIVE, *RATES),
         "second_rate_seeds": named(whole(0)),
         "similarity_images": whole(4),
+        "detailed_seeds": whole(1),
         "declared": FLAG,
         "pretrained": TEXT,
         "seeds": several(SEED),
@@ -284,6 +287,7 @@ class Scale(_Frozen):
     rates: Mapping[str, float]
     second_rate_seeds: Mapping[str, int]
     similarity_images: int
+    detailed_seeds: int
     shuffles: Shuffles
     controls: Controls
     landscape: Landscape
@@ -432,6 +436,7 @@ LAPTOP = Scale(
     rates={"low": 0.02, "high": 0.1},
     second_rate_seeds=dict.fromkeys(TARGETS, 10),
     similarity_images=1000,
+    detailed_seeds=3,
     shuffles=Shuffles(
         sizes=("*", 1, 2, 4, 8, 16, 32),
         epochs=60,
@@ -468,7 +473,7 @@ LAPTOP = Scale(
         points=5,
         noise_draws=2,
         noise=(0.5, 0.25, 0.125, 0.0625, 0.03125),
-        end_noise=(0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
+        end_noise=(8, 5.66, 4, 2.83, 2, 1.41, 1, 0.707, 0.354, 0.177, 0.0884, 0.0442, 0.0221, 0.0156),
         map_seeds=1,
     ),
     checkpoints=Checkpoints(
@@ -622,7 +627,10 @@ PAPER = LAPTOP.replace(
         "points": 11,
         "noise_draws": 5,
         "noise": (0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
-        "end_noise": (0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+        "end_noise": (
+            *(8, 5.66, 4, 2.83, 2, 1.41, 1, 0.707),
+            *(0.354, 0.25, 0.177, 0.125, 0.0884, 0.0625, 0.0442, 0.0312, 0.0221, 0.0156),
+        ),
     },
     checkpoints={
         "starts": (0, 1, 2, 5, 10, 29, 30, 31, 59, 60, 61, 89, 90),

@@ -24,6 +24,7 @@ from tlbook.errors import TlbookError
 from tlbook.scales import FOLDER, LARGEST_SEED, PIXELS, Scale
 
 UNSET = ("", None, 0, [], ())  # False == 0, but a flag is refused where a number is expected
+OWN_SEEDS = 3  # on a reader's own images, unless asked for more
 MODES = ("run", "records")
 EXAMPLE = '["real", "xray"] or [0, 1, 2]'
 WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.models.weights.OFFICIAL`
@@ -31,7 +32,8 @@ WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.model
 
 @dataclass(frozen=True)
 class Parameters:
-    """Validated parameters. ``targets`` and ``seeds`` are filled in; ``apply`` gives the scale to study."""
+    """Validated parameters. ``targets`` and ``seeds`` are filled in (own images: the first
+    three seeds); ``apply`` gives the scale to study."""
 
     scale: str = "smoke"
     results: str = "run"  # or "records"
@@ -76,7 +78,8 @@ class Parameters:
                 f"it; leave it out, or set results='run'."
             )
         object.__setattr__(self, "targets", self.targets or named.targets)
-        object.__setattr__(self, "seeds", self.seeds or named.seeds)
+        usual = named.seeds[:OWN_SEEDS] if self.data.startswith(FOLDER) else named.seeds
+        object.__setattr__(self, "seeds", self.seeds or usual)
 
     @property
     def changes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import pandas as pd
 from tlbook import code_state, scales, tables
 from tlbook.book import records
 from tlbook.errors import TlbookError
+from tlbook.evidence import confirmation
 from tlbook.question import Question
 from tlbook.questions import feature_reuse
 from tlbook.scales import Scale
@@ -60,11 +61,11 @@ def run(
     started = time.monotonic()
     targets, seeds = tuple(targets or scale.targets), tuple(seeds or scale.seeds)
     module = question.study()
-    code = code_state.current(commit)  # before hours of training, in which it may be edited
+    code = code_state.current(commit, question.name)  # before hours of training, in which it may be edited
     measured = module.tables(scale, targets, seeds, **how)
     found = {name: tables.in_order(question.table(name), frame) for name, frame in measured.items()}
     specs = module.runs(scale, targets, seeds)
-    if code_state.current(commit)["package_digest"] != code["package_digest"]:
+    if code_state.current(commit, question.name)["package_digest"] != code["package_digest"]:
         code["clean"] = False
     as_it_stands = scale == scales.SCALES.get(scale.name)
     made = {
@@ -75,6 +76,7 @@ def run(
         "as_it_stands": as_it_stands,
         **({"own_images": scale.own_images} if scale.own_images else {}),
         **code,
+        **confirmation.commits(question.name, code["measuring_digest"]),
         **_made_by(scale, specs),
         "seconds_of_this_call": round(time.monotonic() - started, 1),
         "date": records.now(),

@@ -65,6 +65,7 @@ class Opened:
     domain: Domain
     view: batches.View
     runs: dict[Key, Run]
+    detailed: frozenset[int] = frozenset()  # seeds of which all is measured
 
     def images(self, places: np.ndarray | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of test images as networks see them, and their labels; of all, or at some places."""
@@ -95,7 +96,7 @@ class Opened:
 
     def pairs(self, with_p: bool = False) -> list[Pair]:
         """Two P-T or two RI-T of one rate; P-T & RI-T at the paper's rates and at equal ones; and, if asked
-        for, each run with P."""
+        for, each run with P. See `chosen` for those of which there is more than the distance in the end."""
         alike = [(a, b) for a, b in itertools.combinations(self.runs, 2) if a[:2] == b[:2]]
         mixed = [
             (a, b)
@@ -103,6 +104,14 @@ class Opened:
             if (a[0], b[0]) == ("P-T", "RI-T") and (a[1] == b[1] or self.at_papers_rates((a, b)))
         ]
         return alike + mixed + ([(key, P) for key in self.runs] if with_p else [])
+
+    def chosen(self, with_p: bool = False) -> list[Pair]:
+        """`pairs` at the paper's rates, and those of the detailed seeds away from them."""
+        return [pair for pair in self.pairs(with_p) if self.at_papers_rates(pair) or self.in_detail(pair)]
+
+    def in_detail(self, pair: Pair) -> bool:
+        """Are both runs of detailed seeds?"""
+        return all(key == P or key[2] in self.detailed for key in pair)
 
     def at_papers_rates(self, pair: Pair) -> bool:
         """Is each run of a pair at its init's main rate (P-T low, RI-T high; P has none)?"""
@@ -117,7 +126,8 @@ def opened(scale: Scale, role: str, seeds: Sequence[int]) -> Opened:
     }
     domain, spec = data.load(data.request(scale, role)), next(iter(planned.values()))
     view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    return Opened(scale, domain, view, {key: ensure(spec) for key, spec in planned.items()})
+    found = {key: ensure(spec) for key, spec in planned.items()}
+    return Opened(scale, domain, view, found, frozenset(seeds[: scale.detailed_seeds]))
 
 
 # Mistakes
@@ -130,16 +140,16 @@ def _mistakes(here: Opened) -> dict[str, pd.DataFrame]:
         logits, _ = metrics.predict(here.network(key), here.images(), here.scale.precision)
         said[key], sure[key] = mistakes.predicted(logits.numpy(), len(classes), here.domain.multilabel)
     hits = {key: mistakes.right(predictions, labels) for key, predictions in said.items()}
-    pairs = here.pairs()
+    pairs = here.chosen()
     mixed = [pair for pair in pairs if pair[0][0] != pair[1][0]]
-    at_papers_rates = [pair for pair in pairs if here.at_papers_rates(pair)]
+    by_class = [pair for pair in pairs if here.at_papers_rates(pair) and here.in_detail(pair)]
     hard = {pair: mistakes.difficulty(hits, _outside(hits, pair)) for pair in mixed}
     sets = {pair: mistakes.sets(hits[pair[0]], hits[pair[1]]) for pair in mixed}
-    judged = [pair for pair in mixed if pair in at_papers_rates]
+    judged = [pair for pair in mixed if pair in by_class]
     means = [mistakes.mean_difficulty(hard[pair], sets[pair]).assign(**named(pair)) for pair in mixed]
     return {
         "mistakes": mistakes.shared_mistakes(said, labels, pairs),
-        "mistakes_by_class": mistakes.by_class(said, labels, at_papers_rates, classes),
+        "mistakes_by_class": mistakes.by_class(said, labels, by_class, classes),
         "mistake_difficulty": pd.concat(means),
         "difficulty_test": _difficulty_test(hits, {pair: sets[pair] for pair in judged}),
         "mistake_examples": _examples(here.domain, said, sure, judged, sets, hard),
@@ -268,14 +278,15 @@ def _of_positions(positions: Mapping[str, list], models: list[Key], same: Sequen
 def _similarity_rows(
     here: Opened, measured: Mapping[str, np.ndarray], names: Sequence, modules: Sequence[str]
 ) -> pd.DataFrame:
-    """Rows for every pair at the same module; at the paper's rates for the other pairs of modules too."""
+    """Rows for every chosen pair at the same module; at the paper's rates, of detailed seeds, for the other
+    pairs of modules too."""
     at = {name: i for i, name in enumerate(names)}
     drawn = set() if here.p[1] else {(P, here.p[0].head)}  # a head of P that says nothing of P
     rows = []
-    for pair, module, other in itertools.product(here.pairs(with_p=True), modules, modules):
+    for pair, module, other in itertools.product(here.chosen(with_p=True), modules, modules):
         if drawn & {(pair[0], module), (pair[1], other)}:
             continue
-        if module != other and not here.at_papers_rates(pair):
+        if module != other and not (here.at_papers_rates(pair) and here.in_detail(pair)):
             continue
         place = at[pair[0], module], at[pair[1], other]
         for metric, values in measured.items():
@@ -289,16 +300,22 @@ def _similarity_rows(
 
 
 def _distance(here: Opened) -> pd.DataFrame:
-    """Every pair at the epochs that both keep, each epoch's weights read once."""
-    of_p = norms(here.scale.network, here.weights(P))
+    """Every pair in the end, and those of detailed seeds at the epochs that both keep, each epoch's weights
+    read once."""
+    of_p, chosen = norms(here.scale.network, here.weights(P)), set(here.chosen(with_p=True))
     read = functools.lru_cache(maxsize=len(here.runs) + 1)(here.weights)
-    compared = [(epochs, pair) for pair in here.pairs(with_p=True) for epochs in _epochs(here.runs, pair)]
+    compared = [
+        (epochs, pair)
+        for pair in here.pairs(with_p=True)
+        for epochs in _epochs(here.runs, pair)[0 if here.in_detail(pair) else -1 :]
+    ]
     rows = []
     for epochs, pair in sorted(compared):
         first, second = (read(key, epoch) for key, epoch in zip(pair, epochs, strict=True))
         measured = distances(here.scale.network, first, second, of_p, head=P not in pair)
-        last, keys = epochs == _epochs(here.runs, pair)[-1], named(pair) | {"epoch": max(epochs)}
-        rows += [keys | row for row in measured if last or _along(row, here.at_papers_rates(pair))]
+        whole = pair in chosen and epochs == _epochs(here.runs, pair)[-1]
+        keys = named(pair) | {"epoch": max(epochs)}
+        rows += [keys | row for row in measured if whole or _along(row, here.at_papers_rates(pair))]
     return pd.DataFrame(rows)
 
 
@@ -312,7 +329,8 @@ def _epochs(runs: Mapping[Key, Run], pair: Pair) -> list[tuple[int, int]]:
 
 
 def _along(row: Mapping, at_papers_rates: bool) -> bool:
-    """Is a row of an earlier epoch kept? Totals are, of modules the plain distance at the paper's rates."""
+    """Is a row of an earlier epoch, or of a pair that is not chosen, kept? Totals are; of modules the plain
+    distance at the paper's rates."""
     if row["module"] in (ALL, BODY):
         return row["metric"] != "l2_per_root"
     return at_papers_rates and row["metric"] == "l2"

@@ -136,7 +136,7 @@ def flatness(table: pd.DataFrame) -> Figure:
     """Rise of the training loss after random steps: a row a normalisation, a column a role.
 
     ``table`` is the table flatness. Each run's loss at the model itself is taken off; lines are means over
-    seeds, bands all of them.
+    seeds, bands all of them; dotted is the rate that the paper does not use for an init.
     """
     losses = measured(table, "training_loss")
     run = [*vocabulary.RUN, "normalisation"]
@@ -148,9 +148,11 @@ def flatness(table: pd.DataFrame) -> Figure:
     cases = itertools.product({"raw": "raw", "filter": "by filter"}.items(), roles)
     for ax, ((normalisation, words), role) in zip(axes, cases, strict=True):
         steps = rises[(rises.role == role) & (rises.normalisation == normalisation)]
-        for init in vocabulary.inits(steps):
+        for (init, rate), of_rate in steps.groupby(["init", "rate"], sort=False):
             looks = {"color": style.INIT_COLOURS[init], "marker": style.INIT_MARKERS[init]}
-            _line(ax, steps[steps.init == init], "distance", label=init, **looks)
+            if rate != vocabulary.PAPER_RATES[init]:
+                looks |= {"linestyle": ":", "markerfacecolor": "white"}
+            _line(ax, of_rate, "distance", label=f"{init} ({rate})", **looks)
         ax.set_title(f"{role}, {words}")
         ax.set_xlabel("length / norm")
     for ax in axes[:: len(roles)]:

@@ -87,7 +87,7 @@ class Landscape:
             yield "around", line.named(self._around(line))
         for line in self.detailed(pairs.TWO_RI_T) if self.evaluator.model.symmetry() else ():
             yield "alignment", line.named(self._aligned(line))
-        for model in pairs.main_models(self.scale, self.role, self.seeds):
+        for model in pairs.single_models(self.scale, self.role, self.seeds):
             yield from self._flatness(model)
         for keys, group in pairs.soups(self.scale, self.role, self.seeds):
             members = [(model.seed, self.state(model)) for model in group]
@@ -157,12 +157,13 @@ class Landscape:
         return steps[steps.metric == "loss"]
 
     def _flatness(self, model: Model) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Random steps from a model in training metrics; for the first seed, from its rescaled twin too."""
+        """Random steps from a model in training metrics; for the first seed, from its rescaled twin too
+        (at the paper's rates)."""
         landscape = self.scale.landscape
         how = {"distances": landscape.flat_distances, "directions": landscape.flat_directions}
         steps = model.named(self.role, flat.flatness(self.evaluator, self.state(model), **how))
         yield "flatness", steps
-        if model.seed == self.seeds[0]:
+        if model.seed == self.seeds[0] and model.rate == self.scale.main_rates[model.init]:
             twin = flat.rescaled_twin(self.state(model), self.scale.network, TWIN)
             its_steps = model.named(self.role, flat.flatness(self.evaluator, twin, **how))
             yield "twins", steps.assign(factor=1.0)

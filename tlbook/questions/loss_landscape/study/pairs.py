@@ -140,7 +140,7 @@ def specs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Ru
     models = []
     for role in targets:
         models += [end for line in lines(scale, role, seeds) for end in (line.first, line.second)]
-        models += main_models(
+        models += single_models(
             scale, role, seeds
         )  # with one seed there are no pairs; flatness is still measured
     return unique([*sources, *(model.spec for model in models)])
@@ -168,9 +168,11 @@ def models(scale: Scale, role: str, end: End, seeds: Sequence[int], some: str = 
     return found
 
 
-def main_models(scale: Scale, role: str, seeds: Sequence[int]) -> list[Model]:
-    """P-T and RI-T of every seed at the paper's rates."""
-    return [model for end in (P_T, RI_T) for model in models(scale, role, end, seeds)]
+def single_models(scale: Scale, role: str, seeds: Sequence[int]) -> list[Model]:
+    """P-T and RI-T of every seed at the paper's rates, and at the other one where the scale runs it."""
+    main = [model for end in (P_T, RI_T) for model in models(scale, role, end, seeds)]
+    other = [m for end in (P_T_HIGH, RI_T_LOW) for m in models(scale, role, end, seeds, "second_rate_seeds")]
+    return main + other
 
 
 def lines(scale: Scale, role: str, seeds: Sequence[int]) -> list[Line]:
