@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -48,10 +49,14 @@ def of_every_scale(question: Question, targets: Sequence[str]) -> pd.DataFrame:
     for name, scale in scales.SCALES.items():
         scale = with_p(scale.replace(declared=True))
         there = [role for role in targets if role in scale.targets]
-        new = plan(scale, there, scale.seeds).set_index("question").loc[question.name]
-        needed = len(question.study().runs(scale, there, scale.seeds))
-        counts = {"runs": needed, "shared": needed - int(new.runs), "new": int(new.runs)}
-        rows.append({"scale": name} | counts | {"million image-passes": new.passes / 1e6})
+        needed = question.study().runs(scale, there, scale.seeds)
+        earlier = itertools.takewhile(lambda one: one is not question, questions.every().values())
+        trained = {spec.id for one in earlier for spec in one.study().runs(scale, there, scale.seeds)}
+        new = [spec for spec in needed if spec.id not in trained]
+        counts = {"runs": len(needed), "shared": len(needed) - len(new), "new": len(new)}
+        rows.append(
+            {"scale": name} | counts | {"million image-passes": sum(spec.passes for spec in new) / 1e6}
+        )
     return pd.DataFrame(rows)
 
 

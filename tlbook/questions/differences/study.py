@@ -303,7 +303,11 @@ def _distance(here: Opened) -> pd.DataFrame:
     """Every pair in the end, and those of detailed seeds at the epochs that both keep, each epoch's weights
     read once."""
     of_p, chosen = norms(here.scale.network, here.weights(P)), set(here.chosen(with_p=True))
-    read = functools.lru_cache(maxsize=len(here.runs) + 1)(here.weights)
+
+    @functools.lru_cache(maxsize=len(here.runs) + 1)
+    def read(key: Key, epoch: int | str) -> dict[str, Tensor]:
+        return {name: value.double() for name, value in here.weights(key, epoch).items()}
+
     compared = [
         (epochs, pair)
         for pair in here.pairs(with_p=True)
