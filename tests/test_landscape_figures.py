@@ -116,8 +116,8 @@ def test_names_of_pairs_tell_rates_apart():
 def test_flatness_is_a_rise_from_zero(found):
     figure = figures.flatness(found["flatness"])
     axes = {ax.get_title(): ax for ax in figure.axes}
-    assert line(axes["real, raw"], "RI-T") == pytest.approx({0: 0, 0.1: 0.3, 0.5: 1.5})
-    assert line(axes["xray, by filter"], "P-T") == pytest.approx({0: 0, 0.1: 0.2, 0.5: 1})
+    assert line(axes["real, raw"], "RI-T (high)") == pytest.approx({0: 0, 0.1: 0.3, 0.5: 1.5})
+    assert line(axes["xray, by filter"], "P-T (low)") == pytest.approx({0: 0, 0.1: 0.2, 0.5: 1})
 
 
 def test_steps_past_the_ends(found):

@@ -99,14 +99,15 @@ def _unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> P
 def _shuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
     for keys in _controls(scale, targets, seeds):
         number, most = seeds.index(keys["seed"]), scale.shuffles.seeds.get(keys["role"], 0)
-        for size in _blocks(scale, number) if number < most else ():
+        of_seed = scale.shuffles.sizes_of(number) if number < most else ()
+        for size in [size for size in _blocks(scale) if size in of_seed]:
             more = {"block_size": str(size), "block_fraction": grid.block_fraction(size, scale.side)}
             yield keys | more, grid.of_init(scale, **keys, block_size=size)
 
 
-def _blocks(scale: Scale, number: int) -> list[str | int]:
-    """The control's block sizes of the number-th seed: those that the runs of Figure 3 have too."""
-    return [size for size in scale.shuffles.sizes_of(number) if size in scale.controls.sizes]
+def _blocks(scale: Scale) -> list[str | int]:
+    """The control's block sizes; with other block sizes than the scale's, those that are among them."""
+    return [size for size in scale.shuffles.sizes if size in scale.controls.sizes]
 
 
 def p_and_redrawn(scale: Scale, seed: int) -> dict[str, dict[str, torch.Tensor]]:
