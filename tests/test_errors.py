@@ -57,6 +57,7 @@ def test_a_write_that_does_not_say_where_it_failed_is_given_its_place(tmp_path):
 
 
 def test_the_door_says_it_and_gives_the_code(capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, also in the background
     for raised, code in (
         (TlbookError("So it is."), 2),
         (OSError(28, "", "/a"), 2),

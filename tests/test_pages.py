@@ -119,7 +119,8 @@ def test_badge_says_how_a_result_was_made_and_how_to_make_it_again(recorded):
     assert parts[0] == "scale laptop"
     assert "seeds 0, 1, 2: 96 runs" in parts and "10 min of training" in parts
     assert "commit `0123456789`" in parts and "cpu (a processor), torch 2" in parts and "2026-11-24" in parts
-    assert "again: `tlbook reproduce --scale laptop --only feature_reuse`" in parts
+    command = "tlbook reproduce --scale laptop --only feature_reuse --seed 0 --seed 1 --seed 2"
+    assert f"again: `{command}`" in parts
 
 
 def test_badge_of_smoke_says_that_it_judges_nothing(build):

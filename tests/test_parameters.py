@@ -60,9 +60,10 @@ def test_overrides_make_another_scale_value():
 
 
 def test_pretraining_cut_short_keeps_the_checkpoints_that_it_has():
-    scale = parameters.read({"scale": "laptop", "source_epochs": "13", "test_images": 9}).apply()
-    assert (scale.source.epochs, scale.source.test, scale.constant_epochs) == (13, 9, 13)
-    assert scale.checkpoints.starts == (0, 1, 2, 4, 7, 13) and scale.checkpoints.constant_starts == (13,)
+    scale = parameters.read({"scale": "gpu", "source_epochs": "20", "test_images": 9}).apply()
+    assert (scale.source.epochs, scale.source.test, scale.constant_epochs) == (20, 9, 20)
+    assert scale.checkpoints.starts == (0, 1, 2, 5, 10, 19, 20)
+    assert scale.checkpoints.constant_starts == (20,)
     assert {(task.epochs, task.test) for task in scale.tasks.values()} == {(200, 9)}
 
 

@@ -87,7 +87,7 @@ def test_what_the_package_ships_is_whole_small_and_fits_its_scale():
     for card in cards:
         known, scale = json.loads(card.read_text()), scales.get(card.stem)
         assert known["final"] == scale.source.epochs
-        assert set(known["files"]) == {str(epoch) for epoch in scale.checkpoints.starts if epoch}
+        assert set(known["files"]) >= {str(epoch) for epoch in scale.checkpoints.starts if epoch}
         for epoch, entry in known["files"].items():
             path = weight_files.locate(weight_files.shipped(scale.name, int(epoch)), card.parent)
             assert path.stat().st_size < 3e6
