@@ -1,7 +1,8 @@
 """From notebooks and prose to an HTML book: stage, execute, gate, render.
 
 The four steps are small modules; ``make`` is the order in which ``python -m tlbook.build`` takes them.
-Nothing outside ``_build/<scale>/`` is written, so the tree stays clean.
+Nothing outside ``_build/<scale>/`` is written, so the tree stays clean; of several builds of one scale each
+waits for the one before. Killed at any moment, a build leaves the pages that were there, or the new ones.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ def make(root: Path, scale: str, timeout: int = 1800, say: Callable[[str], None]
 
     began = time.monotonic()
     mode = stage.mode_of(root, scale)
-    staged = stage.stage(root, scale)
-    say(f"Book at scale {scale}, results={mode}, in {staged.relative_to(root)}")
-    failures = execute.execute_all(root, staged, {"scale": scale, "results": mode}, timeout, say)
-    if failures:
-        raise TlbookError("The book was not rendered:\n" + "\n".join(failures))
-    index = render.render(staged, say)
+    with stage.alone(root, scale, say):
+        staged = stage.stage(root, scale)
+        say(f"Book at scale {scale}, results={mode}, in {staged.relative_to(root)}")
+        failures = execute.execute_all(root, staged, {"scale": scale, "results": mode}, timeout, say)
+        if failures:
+            raise TlbookError("The book was not rendered:\n" + "\n".join(failures))
+        index = render.render(staged, say)
     say(f"Done in {time.monotonic() - began:.0f} s. Open {index}")
     return index

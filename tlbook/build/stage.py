@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from tlbook import scales
 from tlbook.errors import TlbookError
@@ -27,17 +31,39 @@ def mode_of(root: Path, scale: str) -> str:
     return "records"
 
 
+def folder(root: Path, scale: str) -> Path:
+    """``root/_build/<scale>``, made if it is not there; refused where ``root`` is not the repository."""
+    missing = [name for name in (*FILES, "book", "notebooks") if not (root / name).exists()]
+    if missing:
+        raise TlbookError(f"{root} is not the root of the repository: it has no {', '.join(missing)}.")
+    staged = root / "_build" / scale
+    staged.mkdir(parents=True, exist_ok=True)
+    return staged
+
+
+@contextmanager
+def alone(root: Path, scale: str, say: Callable[[str], None] = print) -> Iterator[None]:
+    """Be the only process that builds a scale: wait for another one, and say so."""
+    lock = FileLock(folder(root, scale) / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"Another build of scale {scale} is at work: waiting until it ends ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def stage(root: Path, scale: str) -> Path:
     """Copy the sources of ``root`` into ``root/_build/<scale>`` and return that folder.
 
     Notebooks are not copied, since Papermill writes executed ones there; these stay as long as their source
     exists.
     """
-    missing = [name for name in (*FILES, "book", "notebooks") if not (root / name).exists()]
-    if missing:
-        raise TlbookError(f"{root} is not the root of the repository: it has no {', '.join(missing)}.")
-    staged = root / "_build" / scale
-    (staged / "notebooks").mkdir(parents=True, exist_ok=True)
+    staged = folder(root, scale)
+    (staged / "notebooks").mkdir(exist_ok=True)
     for name in FILES:
         shutil.copy2(root / name, staged / name)
     shutil.rmtree(staged / "book", ignore_errors=True)
