@@ -1,11 +1,19 @@
 """What all tests share: runs, caches and data folders of their own, and a scale of a second or two."""
 
+import os
 import sys
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import settings
 
 from tlbook import scales
+
+# `make test` tries a share of each promise's cases, `make test-deep` all of them (book/promises.md).
+DEEP = os.environ.get("TLBOOK_TESTS") == "deep"
+settings.register_profile("deep", max_examples=1500, deadline=None)
+if DEEP:
+    settings.load_profile("deep")
 
 
 @pytest.fixture(autouse=True)

@@ -8,22 +8,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from made_up_book import KERNEL, notebook, repository
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from tlbook import scales
 from tlbook.build import execute, facts, gate, keys, make, mathml, render, stage
 from tlbook.build.__main__ import main
 from tlbook.errors import TlbookError
-
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-DECLARED = 'scale: str = "laptop"  # which scale\nresults: str = "records"'
-
-
-def notebook(*cells: str, parameters: str | None = DECLARED):
-    """A clean notebook: a title, a parameters cell unless None, and code cells."""
-    first = [] if parameters is None else [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-    body = [new_markdown_cell("# A page"), *first, *map(new_code_cell, cells)]
-    return new_notebook(cells=body, metadata=KERNEL)
 
 
 def executed(source: str, *outputs, count: int | None = 1, **metadata):
@@ -38,17 +29,7 @@ def shown(**data):
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    """A repository with one notebook and one page."""
-    for folder in ("book/records", "notebooks", "tlbook/evidence"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "_config.yml").write_text("title: x\nauthor: y\nonly_build_toc_files: true\n")
-    toc = "format: jb-book\nroot: book/intro\nchapters:\n- file: notebooks/01_a\n"
-    (tmp_path / "_toc.yml").write_text(toc)
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
-    (tmp_path / "tlbook" / "code.py").write_text("a = 1\n")
-    (tmp_path / "tlbook" / "evidence" / "paper.json").write_text("{}\n")
-    nbformat.write(notebook("print(scale, results)"), tmp_path / "notebooks" / "01_a.ipynb")
-    return tmp_path
+    return repository(tmp_path)
 
 
 # -- stage ------------------------------------------------------------------------------------------------
@@ -276,7 +257,6 @@ def test_a_warning_of_sphinx_is_an_error(tree):
     (tree / "book" / "intro.md").write_text("# Intro\n\n[broken](nowhere.md)\n")
     staged = stage.stage(tree, "smoke")
     nbformat.write(notebook(), staged / "notebooks" / "01_a.ipynb")
-    (staged / "_config.yml").write_text("title: x\nauthor: y\nexecute: {execute_notebooks: 'off'}\n")
     with pytest.raises(TlbookError, match="nowhere.md"):
         render.render(staged, lambda line: None)
 

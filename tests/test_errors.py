@@ -6,18 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from conftest import one_sentence
 from images import class_folders
+from processes import ROOT, interrupted
 
 from tlbook import errors, settings
 from tlbook.data import decode
 from tlbook.errors import TlbookError, at, door, sentence
 from tlbook.training import runs
 
-ROOT = Path(__file__).resolve().parent.parent
 LONG = "/there/" + "x" * 5000
 
 CASES = {
@@ -90,29 +89,6 @@ def test_a_notebook_shows_the_same_sentence_and_no_traceback():
 
 
 # Ctrl-C
-
-
-def _as_from_a_terminal():
-    """What runs in the background, as tests may, has Ctrl-C ignored, and all that it starts inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def interrupted(words, folder, begun):
-    """Start a program, send it Ctrl-C as a terminal does once ``begun``; code, stderr and seconds it took."""
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=_as_from_a_terminal,
-    )  # fmt: skip
-    deadline = time.monotonic() + 90
-    while not begun():
-        assert process.poll() is None and time.monotonic() < deadline, "it did not begin"
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)
-    sent = time.monotonic()
-    said = process.communicate(timeout=60)[1]
-    return process.returncode, said, time.monotonic() - sent
 
 
 def partial():

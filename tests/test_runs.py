@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from images import class_folders, picture
+from processes import is_running
 
 from tlbook import data, models
 from tlbook.data import Request
@@ -594,12 +595,3 @@ def test_a_worker_ends_with_the_process_that_it_works_for(tmp_path):
         time.sleep(0.1)
     os.kill(worker, 9)
     pytest.fail("the worker goes on")
-
-
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
