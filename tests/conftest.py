@@ -2,18 +2,31 @@
 
 import os
 import sys
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tlbook import scales
 
 # `make test` tries a share of each promise's cases, `make test-deep` all of them (book/promises.md).
 DEEP = os.environ.get("TLBOOK_TESTS") == "deep"
-settings.register_profile("deep", max_examples=1500, deadline=None)
-if DEEP:
-    settings.load_profile("deep")
+RARE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("share", deadline=None, derandomize=True, suppress_health_check=RARE)
+settings.register_profile("deep", deadline=None, max_examples=1500, suppress_health_check=RARE)
+settings.load_profile("deep" if DEEP else "share")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests of promises have tried, added up: cases, refusals, kills."""
+    counts = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                counts.update({name: n for name, n in report.user_properties if isinstance(n, int)})
+    for name, count in sorted(counts.items()):
+        terminalreporter.write_line(f"tried: {count:,} {name}")
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,7 @@ def test_ctrl_c_ends_a_build_where_it_executes_and_where_it_renders(slow, where)
 
 
 def test_a_build_killed_at_any_moment_is_ended_by_the_next(tree, record_property):
-    """The pages are those that were there or the new ones; the next build makes what an undisturbed one does."""
+    """Pages are those that were there or the new ones; the next build makes what an undisturbed one does."""
     whole = repository(tree.with_name("whole"))
     began = time.monotonic()
     assert build(whole).wait() == 0

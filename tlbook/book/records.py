@@ -294,7 +294,7 @@ def _sync(*paths: Path) -> None:
 
 def _digest(path: Path) -> str:
     """SHA-256 of a text file, whichever way its lines end."""
-    return hashlib.sha256(path.read_text(encoding="utf-8").encode()).hexdigest()
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
 
 
 def now() -> str:
