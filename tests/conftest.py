@@ -14,7 +14,7 @@ from tlbook import scales
 DEEP = os.environ.get("TLBOOK_TESTS") == "deep"
 RARE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("share", deadline=None, derandomize=True, suppress_health_check=RARE)
-settings.register_profile("deep", deadline=None, max_examples=1500, suppress_health_check=RARE)
+settings.register_profile("deep", deadline=None, max_examples=1200, suppress_health_check=RARE)
 settings.load_profile("deep" if DEEP else "share")
 
 
@@ -23,7 +23,7 @@ def pytest_terminal_summary(terminalreporter):
     counts = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", "") == "call":
+            if getattr(report, "when", "") == "teardown":
                 counts.update({name: n for name, n in report.user_properties if isinstance(n, int)})
     for name, count in sorted(counts.items()):
         terminalreporter.write_line(f"tried: {count:,} {name}")

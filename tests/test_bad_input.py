@@ -129,7 +129,7 @@ def test_parameters_are_what_they_say_or_are_refused(tried):
     case()
 
 
-# Made by our own code alone, and not checked by `RunSpec`, whose file is frozen until the confirmation is done.
+# Made by our own code alone and not checked by `RunSpec`, whose file is frozen for the confirmation.
 UNCHECKED = (
     "init", "shuffle", "images", "protocol", "dataset", "digest", "evaluated", "threads", "steps",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -80,20 +81,47 @@ def test_version_is_the_same_everywhere():
     assert f"version: {tlbook.__version__}" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_what_the_package_imports_is_declared():
-    """Third-party modules imported anywhere in tlbook, against the requirements that bring them."""
-    bring = {"PIL": "pillow", "sklearn": "scikit-learn", "jupyter_book": "jupyter-book"}
-    imported = set()
-    for path in (ROOT / "tlbook").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                imported.add(node.module.partition(".")[0])
-    third_party = imported - set(sys.stdlib_module_names) - {"tlbook"}
-    declared = set(requirements("book"))
-    assert "numpy" in third_party
-    assert {canonicalize_name(bring.get(name, name)) for name in third_party} <= declared
+BRING = {"PIL": "pillow", "sklearn": "scikit-learn", "bs4": "beautifulsoup4", "yaml": "pyyaml"}
+# Not imported by name: commands that are run, what Jupyter starts, and a plug-in of pytest.
+STARTED = {"jupyter-book", "ipykernel", "ruff", "pytest-xdist"}
+
+
+def imported(*folders: str) -> set[str]:
+    """The distributions whose modules the Python files and notebooks of some folders import."""
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    texts = [path.read_text() for path in paths]
+    for path in [path for folder in folders for path in sorted((ROOT / folder).rglob("*.ipynb"))]:
+        cells = json.loads(path.read_text())["cells"]
+        texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    found = set()
+    for node in (node for text in texts for node in ast.walk(ast.parse(text))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    ours = {"tlbook", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    return {canonicalize_name(BRING.get(name, name)) for name in found - set(sys.stdlib_module_names) - ours}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    """By the package and its notebooks what comes with [book]; by the tests what comes with [test] too."""
+    package, all_code = imported("tlbook", "notebooks"), imported("tlbook", "notebooks", "tests")
+    assert "numpy" in package and "pytest" in all_code
+    assert package <= set(requirements("book"))
+    assert set(requirements("book")) <= package | STARTED
+    assert all_code <= set(requirements("book", "test"))
+    assert set(requirements("book", "test")) <= all_code | STARTED
+
+
+def test_the_package_without_the_book_needs_nothing_of_the_books():
+    """All but what builds the book and shows pages imports what is installed without extras."""
+    rooms = [
+        path.name
+        for path in (ROOT / "tlbook").iterdir()
+        if path.is_dir() and path.name not in ("book", "build")
+    ]
+    assert "training" in rooms
+    assert imported(*(f"tlbook/{room}" for room in rooms)) <= set(requirements())
 
 
 def test_ci_calls_make_and_the_workflow_calls_ci():
@@ -101,8 +129,10 @@ def test_ci_calls_make_and_the_workflow_calls_ci():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert {"book", "test"} <= set(re.findall(r"^step (\w+)$", ci, re.MULTILINE))
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text())
-    steps = workflow["jobs"]["build"]["steps"]
-    assert ".ci/run" in [step.get("run") for step in steps]
+    runs = {name: str([step.get("run") for step in job["steps"]]) for name, job in workflow["jobs"].items()}
+    assert "'.ci/run'" in runs["build"] and "make test-deep" in runs["deep"]
+    assert "--resolution lowest-direct" in runs["lowest"] and "make test" in runs["versions"]
+    assert workflow["jobs"]["versions"]["strategy"]["matrix"]["python"] == ["3.12", "3.13", "3.14"]
 
 
 @pytest.mark.parametrize("asked", [{}, {"PYTHON": "no-such-python"}])

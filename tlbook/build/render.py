@@ -44,7 +44,8 @@ def render(staged: Path, say: Callable[[str], None] = print) -> Path:
         made = new / "_build" / "html"
         if done.returncode or not (made / "index.html").exists():
             said = f"{done.stdout}\n{done.stderr}".strip()
-            raise TlbookError(f"{said}\nJupyter Book could not render {staged} without a warning (see above).")
+            why = f"Jupyter Book could not render {staged} without a warning (see above)."
+            raise TlbookError(f"{said}\n{why}")
         if pages.exists():
             pages.rename(old)
         made.rename(pages)
