@@ -99,7 +99,7 @@ def imported(*folders: str) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add(node.module.partition(".")[0])
-    ours = {"tlbook", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    ours = {"tlbook", *(path.stem for name in ("tests", "benchmarks") for path in (ROOT / name).glob("*.py"))}
     return {canonicalize_name(BRING.get(name, name)) for name in found - set(sys.stdlib_module_names) - ours}
 
 
