@@ -18,11 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lint clean
+.PHONY: help install book test test-browser lint clean
 
 help: ## Show this list.
 	@echo "tlbook: what is being transferred in transfer learning?"
-	@sed -n 's/^\([a-z]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo "SCALE=smoke (default) trains in minutes; SCALE=laptop renders the committed records without training."
 	@echo "PYTHON=/path/to/python chooses the interpreter (3.11 or newer); it is asked once, to make $(VENV)."
 
@@ -47,6 +47,10 @@ book: $(STAMP) ## Execute the notebooks at SCALE and render the book.
 
 test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist loadfile
+
+test-browser: $(STAMP) ## Read the built smoke book in Debian's Chromium, with axe (npm brings it).
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/browser
+	@$(BIN)/python -m pytest --durations=5 -n 2 tests/browser
 
 lint: $(STAMP) ## Check style and format with ruff.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

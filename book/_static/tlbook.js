@@ -18,3 +18,16 @@ addEventListener("DOMContentLoaded", () => {
     box.addEventListener("scroll", () => markScroller(box), { passive: true });
   });
 });
+
+// On paper nothing stays folded, and what stood in tabs says which it is.
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".tlb-panel:not(:only-child)").forEach((panel) => {
+    panel.dataset.label = document.getElementById(panel.getAttribute("aria-labelledby"))?.textContent ?? "";
+  });
+});
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open])").forEach((part) => {
+    part.open = true;
+    addEventListener("afterprint", () => { part.open = false; }, { once: true });
+  });
+});

@@ -1,5 +1,5 @@
-"""A Sphinx extension: docstrings are text with `code` in backticks; what else reStructuredText would see in them
-is escaped."""
+"""A Sphinx extension: docstrings are text with `code` in backticks; what else reStructuredText would see is
+escaped."""
 
 from __future__ import annotations
 

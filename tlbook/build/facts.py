@@ -107,8 +107,8 @@ def cost(question: Question, words: int) -> str:
     trained = []
     for name in COSTED:
         row = _plan(name).loc[question.name]
-        passes = f"{row.runs:.0f} at {name} ({row.passes / 1e6:.2g} million image-passes{_recorded(name, question)})"
-        trained.append(passes if row.runs else f"none at {name}")
+        passes = f"{row.passes / 1e6:.2g} million image-passes{_recorded(name, question)}"
+        trained.append(f"{row.runs:.0f} at {name} ({passes})" if row.runs else f"none at {name}")
     minutes = max(1, round(words / PACE))
     return f"{minutes} minutes to read \N{MIDDLE DOT} runs that no earlier page has: {', '.join(trained)}"
 
