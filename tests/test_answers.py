@@ -1,4 +1,4 @@
-"""The answers that stand first: in the picture, in README.md and on the front page as the records have them."""
+"""The answers that stand first are what the records say: in the picture, in README.md, on the front page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def test_a_lead_is_the_mean_over_targets_and_seeds_of_the_recorded_ends():
     table = records.load("laptop", "feature_reuse", "learning_curves")
     ends = table[(table.epoch == table.groupby(["role", "init", "rate", "seed"]).epoch.transform("max"))]
     ends = ends[ends.metric.eq("accuracy") & ends.role.ne("xray")]
-    wide = ends.pivot_table(index=["role", "init", "rate", "seed"], columns="split", values="value").reset_index()
+    wide = ends.pivot_table(
+        index=["role", "init", "rate", "seed"], columns="split", values="value"
+    ).reset_index()
     dev = wide.groupby(["role", "init", "rate"]).dev.mean()
     best = dev.groupby(["role", "init"]).idxmax()
     kept = [wide[(wide.role == r) & (wide.init == i) & (wide.rate == rate)] for r, i, rate in best]
@@ -54,7 +56,9 @@ def test_marks_stand_where_the_numbers_say():
     for one, dot, diamond, zero in zip(answers.ANSWERS, dots, diamonds, zeros, strict=True):
         row, nothing = found[one.statement], 1 if one.ratio else 0
         ours, paper = one.shown(row.value) - nothing, one.shown(row.paper) - nothing
-        assert (dot - zero) * paper == pytest.approx((diamond - zero) * ours, abs=0.3 * (abs(ours) + abs(paper)))
+        assert (dot - zero) * paper == pytest.approx(
+            (diamond - zero) * ours, abs=0.3 * (abs(ours) + abs(paper))
+        )
 
 
 def test_the_sentences_are_the_readers_numbers(monkeypatch):

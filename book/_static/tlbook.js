@@ -12,21 +12,22 @@ function markScroller(box) {
 
 addEventListener("DOMContentLoaded", () => {
   const resized = new ResizeObserver((changes) => changes.forEach((change) => markScroller(change.target)));
-  const scrollers = ".tlb-mathblock, .tlb-figure, .tlb-table, .bd-article pre, .pst-scrollable-table-container";
+  const scrollers =
+    ".tlb-mathblock, .tlb-figure, .tlb-table, .tlb-answers-picture, .bd-article pre, .pst-scrollable-table-container";
   document.querySelectorAll(scrollers).forEach((box) => {
     resized.observe(box);
     box.addEventListener("scroll", () => markScroller(box), { passive: true });
   });
 });
 
-// On paper nothing stays folded, and what stood in tabs says which it is.
+// On paper nothing but code stays folded, and what stood in tabs says which it is.
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".tlb-panel:not(:only-child)").forEach((panel) => {
     panel.dataset.label = document.getElementById(panel.getAttribute("aria-labelledby"))?.textContent ?? "";
   });
 });
 addEventListener("beforeprint", () => {
-  document.querySelectorAll("details:not([open])").forEach((part) => {
+  document.querySelectorAll("details:not([open], .hide, .tlb-code, .tlb-made)").forEach((part) => {
     part.open = true;
     addEventListener("afterprint", () => { part.open = false; }, { once: true });
   });

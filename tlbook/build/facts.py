@@ -94,7 +94,7 @@ class AnswersPicture(SphinxDirective):
         picture = nodes.image(
             uri=f"_static/{answers.PICTURE.name}", alt=answers.alt(), classes=["dark-light"]
         )
-        return [nodes.container("", picture, classes=["tlb-figure"])]
+        return [nodes.container("", picture, classes=["tlb-answers-picture"])]
 
 
 def _paragraph(directive: SphinxDirective, text: str) -> nodes.paragraph:

@@ -9,6 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 PAGE = "book/glossary"
+OTHER = (PAGE, "book/api")  # pages that use these words as words of the code
 SKIPPED = (
     nodes.title,
     nodes.literal,
@@ -31,7 +32,7 @@ def meanings(doctree: nodes.document) -> dict[str, tuple[str, str]]:
 
 def link_first_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Turn the first use of each word in running text into a link."""
-    if PAGE not in app.env.found_docs or docname == PAGE:
+    if PAGE not in app.env.found_docs or docname in OTHER:
         return
     left = meanings(app.env.get_doctree(PAGE))
     page = app.builder.get_relative_uri(docname, PAGE)

@@ -1,5 +1,5 @@
-"""A Sphinx extension: what the theme's pages lack for readers without a mouse or a screen, for those who are shown
-a link to them, and for those who want to run them elsewhere."""
+"""A Sphinx extension: what the theme's pages lack for readers without a mouse or a screen, for those who are
+shown a link to them, and for those who want to run them elsewhere."""
 
 from __future__ import annotations
 
