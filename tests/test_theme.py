@@ -17,7 +17,8 @@ from tlbook.build import docstrings, render, stage, theme
 ROOT = Path(__file__).parents[1]
 TEXT = """# A page
 
-P-T and P-T again; XP is no word of ours, `CKA` is code, and [RI-T](https://arxiv.org/abs/2008.11687) a link already.
+P-T and P-T again; XP is no word of ours, `CKA` is code,
+and [RI-T](https://arxiv.org/abs/2008.11687) a link already.
 
 ## P
 
