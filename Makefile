@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test test-deep lint clean
+.PHONY: help install book test test-browser test-deep lint clean
 
 help: ## Show this list.
 	@echo "tlbook: what is being transferred in transfer learning?"
@@ -51,6 +51,10 @@ test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 test-deep: $(STAMP) ## Try all that the promises page tells of: kills, 10,000 odd inputs, 200 epochs, 100 runs.
 	@TLBOOK_TESTS=deep OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=10 -n 2 --dist load \
 	  tests/test_kills.py tests/test_two_builds.py tests/test_bad_input.py tests/test_steady.py
+
+test-browser: $(STAMP) ## Read the built smoke book in Debian's Chromium, with axe (npm brings it).
+	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/browser
+	@$(BIN)/python -m pytest --durations=5 -n 2 tests/browser
 
 lint: $(STAMP) ## Check style and format with ruff.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

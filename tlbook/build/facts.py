@@ -1,7 +1,12 @@
-"""A Sphinx extension: ``{scales-table}`` prints what tlbook/scales.py says: prose repeats no number."""
+"""A Sphinx extension: numbers that prose does not repeat.
+
+``{scales-table}`` prints what tlbook/scales.py says, ``{answers}`` and ``{answers-picture}`` what the records
+say to each question. A question's page says under its title what it costs, as `tlbook plan` counts it.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pandas as pd
@@ -9,7 +14,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from tlbook import scales
+from tlbook import questions, scales
+from tlbook.book import answers, records
+from tlbook.question import Question
+
+COSTED = ("smoke", "laptop")  # the scales whose cost a page names
+PACE = 220  # words that are read in a minute
 
 
 def scales_table() -> pd.DataFrame:
@@ -68,6 +78,71 @@ def _row(texts) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", str(text))) for text in texts))
 
 
+class Answers(SphinxDirective):
+    """A list of what was found to each question, and what the numbers are."""
+
+    def run(self):
+        found = nodes.bullet_list(classes=["tlb-answers"])
+        found += [nodes.list_item("", _paragraph(self, line)) for line in answers.lines()]
+        return [found, _paragraph(self, answers.provenance())]
+
+
+class AnswersPicture(SphinxDirective):
+    """The picture of the same."""
+
+    def run(self):
+        picture = nodes.image(
+            uri=f"_static/{answers.PICTURE.name}", alt=answers.alt(), classes=["dark-light"]
+        )
+        return [nodes.container("", picture, classes=["tlb-answers-picture"])]
+
+
+def _paragraph(directive: SphinxDirective, text: str) -> nodes.paragraph:
+    made, messages = directive.state.inline_text(text, directive.lineno)
+    return nodes.paragraph("", "", *made, *messages)
+
+
+def cost(question: Question, words: int) -> str:
+    """What a question's page costs to read and to compute, in a line."""
+    trained = []
+    for name in COSTED:
+        row = _plan(name).loc[question.name]
+        passes = f"{row.passes / 1e6:.2g} million image-passes{_recorded(name, question)}"
+        trained.append(f"{row.runs:.0f} at {name} ({passes})" if row.runs else f"none at {name}")
+    minutes = max(1, round(words / PACE))
+    return f"{minutes} minutes to read \N{MIDDLE DOT} runs that no earlier page has: {', '.join(trained)}"
+
+
+@functools.cache
+def _plan(name: str) -> pd.DataFrame:
+    from tlbook.questions import plan  # with it torch
+
+    scale = plan.with_p(scales.get(name).replace(declared=True))  # without a look at real images
+    return plan.plan(scale, scale.targets, scale.seeds).set_index("question")
+
+
+def _recorded(scale: str, question: Question) -> str:
+    if scale not in records.recorded(question.name):
+        return ""
+    made = records.provenance(scale, question.name)
+    return f"; recorded: {made['runs']} runs, {made['training_seconds'] / 3600:.1f} hours"
+
+
+def add_cost(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the line below the title of a question's page."""
+    name = app.env.docname.rpartition("/")[2]
+    question = next((one for one in questions.every().values() if one.notebook == name), None)
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if question is None or title is None:
+        return
+    words = sum(len(text.astext().split()) for text in doctree.findall(nodes.paragraph))
+    line = nodes.paragraph("", cost(question, words), classes=["tlb-cost"])
+    title.parent.insert(title.parent.index(title) + 1, line)
+
+
 def setup(app: Sphinx) -> dict:
     app.add_directive("scales-table", ScalesTable)
+    app.add_directive("answers", Answers)
+    app.add_directive("answers-picture", AnswersPicture)
+    app.connect("doctree-read", add_cost)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
