@@ -126,6 +126,7 @@ TOO_WIDE = """() => {
 }"""
 
 
+@pytest.mark.parametrize("screen", ["desk"], indirect=True)
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
 def test_tabs_and_sliders_by_keyboard(screen, name):
     """Every choice that is visible can be moved by the arrow keys, and what it shows moves with it."""
