@@ -1,6 +1,7 @@
 """What the paper reports, as tidy tables in our names, each value with its reading error.
 
-All values come from `paper.json`, which lists series (`values` at the places `at` of one `index` column).
+All values come from `paper.json`, which lists series (`values` at the places `at`, a series' own or
+all series', of one `index` column).
 Printed numbers have error 0; the others were read from plots. Accuracies are percent, AUC is 0-1;
 CheXpert is role xray, learning rates 0.02 and 0.1 are low and high, block sizes are of 224 pixels.
 """
@@ -21,7 +22,10 @@ PRETRAINING_EPOCHS = 90
 EPOCHS = 100  # of fine-tuning
 CLASSES = 345  # of DomainNet
 ROLES = ("real", "clipart", "quickdraw")
-SOURCES = ("figure2", "figure3", "figure4", "figure5", "figure6", "figure7", "figure16", "table1", "table2")
+SOURCES = (
+    *("figure2", "figure2_curves", "figure3", "figure4", "figure4_lines", "figure5", "figure6", "figure7"),
+    *("figure16", "table1", "table2"),
+)
 
 
 @cache
@@ -35,13 +39,13 @@ def _tidy(name: str) -> pd.DataFrame:
     data = _data()[name]
     rows = [
         {
-            **{key: entry for key, entry in series.items() if key not in ("values", "error")},
+            **{key: entry for key, entry in series.items() if key not in ("at", "values", "error")},
             data["index"]: place,
             "value": value,
             "error": series["error"],
         }
         for series in data["series"]
-        for place, value in zip(data["at"], series["values"], strict=True)
+        for place, value in zip(series.get("at", data["at"]), series["values"], strict=True)
         if value is not None
     ]
     return pd.DataFrame(rows)
@@ -81,6 +85,11 @@ def figure2() -> pd.DataFrame:
     return _tidy("figure2").copy()
 
 
+def figure2_curves() -> pd.DataFrame:
+    """The curves themselves: role, init, rate, split, metric, epoch, value, error."""
+    return _tidy("figure2_curves").copy()
+
+
 def figure3() -> pd.DataFrame:
     """Block shuffling: role, init, split, metric, block_size (text), value, error, block_fraction. Metrics:
     accuracy (test), mean_accuracy (train), and relative_drop (percent, printed; init 'P-T & RI-T')."""
@@ -93,6 +102,11 @@ def figure4() -> pd.DataFrame:
     """Lines between models: role, init, init_b, checkpoint, checkpoint_b, pairing, metric, quantity (end,
     end_b, minimum, middle, maximum of the test metric), value, error."""
     return _tidy("figure4").copy()
+
+
+def figure4_lines() -> pd.DataFrame:
+    """Figures 4 and 16 as curves: as figure4, with alpha (0: the first model, 1: the second)."""
+    return _tidy("figure4_lines").copy()
 
 
 def figure16() -> pd.DataFrame:
