@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from tlbook.errors import TlbookError
+from tlbook.evidence import style
 
 DPI = 110
 CODE = re.compile(r"`([^`]+)`")
@@ -42,12 +44,13 @@ class Explorer:
     """What ``tabs`` and ``slider`` return; it draws itself in notebooks and pages.
 
     ``panels`` are the frames by label, in pieces one after the other, already turned into HTML so that their
-    figures could be closed.
+    figures could be closed. ``caption`` stands below, whichever frame is shown.
     """
 
     kind: str
     name: str
     panels: dict[str, list[str | Explorer]]
+    caption: str = ""
 
     def __repr__(self) -> str:
         return f"{self.name} ({self.kind}: {', '.join(self.panels)})"
@@ -63,7 +66,8 @@ class Explorer:
         return hashlib.sha256(self._draw("").encode()).hexdigest()[:8]
 
     def _draw(self, prefix: str) -> str:
-        return (_draw_tabs if self.kind == "tabs" else _draw_slider)(self, prefix)
+        drawn = (_draw_tabs if self.kind == "tabs" else _draw_slider)(self, prefix)
+        return drawn + (_caption(self.caption) if self.caption else "")
 
     def _panel(self, label: str, prefix: str) -> str:
         """The HTML of a frame, whose ids begin with ``prefix``."""
@@ -73,19 +77,30 @@ class Explorer:
 
 def _text(text: str, kind: str) -> str:
     """A paragraph of that class; `code` in backticks."""
-    marked = LINK.sub(r"<a href='\2'>\1</a>", CODE.sub(r"<code>\1</code>", html.escape(text)))
-    return f'<p class="{kind}">{marked}</p>'
+    return f'<p class="{kind}">{_marked(text)}</p>'
 
 
-def tabs(frames: Mapping[Any, Any], alt: str = "", label: str = "Choose") -> Explorer:
-    """Frames of which the reader chooses one by its label, the first to begin with.
+def _marked(text: str) -> str:
+    return LINK.sub(r"<a href='\2'>\1</a>", CODE.sub(r"<code>\1</code>", html.escape(text)))
+
+
+def _caption(text: str) -> str:
+    """ "Figure 1.2. What to see": the number in bold, and as the place that ``#figure-1-2`` leads to."""
+    number, _, words = text.partition(". ")
+    place = re.sub(r"\W+", "-", number.lower())
+    return f'<p class="tlb-caption" id="{place}"><b>{html.escape(number)}.</b> {_marked(words)}</p>'
+
+
+def tabs(frames: Mapping[Any, Any], alt: str = "", label: str = "Choose", caption: str = "") -> Explorer:
+    """Frames of which the reader chooses one by its label, the first to begin with; no choice where there is
+    one. ``caption`` begins with a number: "Figure 1.2. Words".
 
     A frame is a matplotlib Figure (its text alternative is ``figure.alt`` where set, else ``alt`` and the
     frame's label), an Explorer, a text (`code` in backticks), or any object with
     ``_repr_html_``. Figures are closed. ``label`` names the choice for screen readers. Refused: no frames,
     a figure without a text alternative.
     """
-    return Explorer("tabs", label, _panels(frames, alt, label))
+    return Explorer("tabs", label, _panels(frames, alt, label), caption)
 
 
 def slider(frames: Mapping[Any, Any], alt: str = "", label: str = "Frame") -> Explorer:
@@ -97,11 +112,12 @@ def slider(frames: Mapping[Any, Any], alt: str = "", label: str = "Frame") -> Ex
 
 
 @dataclass(frozen=True)
-class Captioned:
-    """A frame with a line of small text below it (`code` and [links](#here)), such as where it comes from."""
+class Made:
+    """A frame with how it was made, folded behind a few words (`code` and [links](#here) in either)."""
 
     frame: Any
-    caption: str
+    words: str
+    how: str
 
 
 def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, list[str | Explorer]]:
@@ -114,15 +130,17 @@ def _panels(frames: Mapping[Any, Any], alt: str, label: str) -> dict[str, list[s
         raise TlbookError(f"The labels of an explorer's frames must be distinct words, not {names}.")
     made = {name: _pieces(frame, alt, name) for name, frame in zip(names, frames.values(), strict=True)}
     for frame in frames.values():  # only now: one figure may stand in several frames
-        shown = frame.frame if isinstance(frame, Captioned) else frame
+        shown = frame.frame if isinstance(frame, Made) else frame
         if isinstance(shown, Figure):
             plt.close(shown)
     return made
 
 
 def _pieces(frame: Any, alt: str, name: str) -> list[str | Explorer]:
-    if isinstance(frame, Captioned):
-        return [*_pieces(frame.frame, alt, name), _text(frame.caption, "tlb-caption")]
+    if isinstance(frame, Made):
+        words, how = _marked(frame.words), _text(frame.how, "tlb-how")
+        folded = f'<details class="tlb-made"><summary>{words}</summary>{how}</details>'
+        return [*_pieces(frame.frame, alt, name), folded]
     if isinstance(frame, Figure):
         own = getattr(frame, "alt", "") or (f"{alt.rstrip('. ')}: {name}" if alt.strip() else "")
         if not own:
@@ -139,29 +157,41 @@ def _pieces(frame: Any, alt: str, name: str) -> list[str | Explorer]:
 
 
 def _image(figure: Figure, alt: str) -> str:
-    """A figure as one inline PNG on white; ``--tlb-least`` keeps its letters readable on a phone."""
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=DPI,
-        facecolor="white",
-        transparent=False,
-        bbox_inches="tight",
-        metadata={"Software": None},
+    """A figure as an inline PNG on white, and a second one for phones if its panels can stand in one column.
+
+    Else ``--tlb-least`` keeps its letters readable there, and it scrolls. Figures without photographs follow
+    a dark page (explorer.css turns their lightness round).
+    """
+    photos = any(np.ndim(image.get_array()) == 3 for ax in figure.axes for image in ax.images)
+    data, width, height = _png(figure)
+    narrow = ""
+    if style.stack(figure):
+        source, *size = _png(figure)
+        narrow = f'<source media="(max-width: 600px)" srcset="{source}" width="{size[0]}" height="{size[1]}">'
+    kinds = " ".join(["tlb-figure", *["tlb-fits"] * bool(narrow), *["tlb-plot"] * (not photos)])
+    scrolls = "" if narrow else ' tabindex="0" role="group" aria-label="Figure; scrolls sideways if narrow"'
+    return (
+        f'<div class="{kinds}"{scrolls}><picture>{narrow}<img class="dark-light" src="{data}" '
+        f'alt="{html.escape(alt)}" width="{width}" height="{height}" '
+        f'style="--tlb-least:{round(width * 0.6)}px"></picture></div>'
     )
+
+
+def _png(figure: Figure) -> tuple[str, int, int]:
+    """A figure's PNG as a data URL, and its width and height in pixels."""
+    buffer = io.BytesIO()
+    look = {"facecolor": "white", "transparent": False, "bbox_inches": "tight"}
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, **look)
     data = buffer.getvalue()
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))  # the PNG's header
-    return (
-        f'<div class="tlb-figure" tabindex="0" role="group" aria-label="Figure; scrolls sideways if narrow">'
-        f'<img class="dark-light" src="data:image/png;base64,{base64.b64encode(data).decode()}" '
-        f'alt="{html.escape(alt)}" width="{width}" height="{height}" '
-        f'style="--tlb-least:{round(width * 0.6)}px"></div>'
-    )
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}", width, height
 
 
 def _draw_tabs(explorer: Explorer, prefix: str) -> str:
     """Radio buttons and panels; rules by id show the panel of the checked one, so no script is needed."""
+    if len(explorer.panels) == 1:  # no choice: nothing to stop at on the way by keyboard
+        (label,) = explorer.panels
+        return f'<div class="tlb">{explorer._panel(label, f"{prefix}-p0")}</div>'
     name = html.escape(explorer.name)
     radios, labels, panels, rules = [], [], [], []
     for number, label in enumerate(explorer.panels):

@@ -1,4 +1,5 @@
-"""What a notebook shows: figures in tabs with a badge each, tables, verdicts, words for what is missing."""
+"""What a notebook shows: figures with captions and how they were made, tables, verdicts, words for what is
+missing."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from tlbook.evidence import statements
 from tlbook.question import Question
 
 MISSING = {"real images": "Not recorded on real images yet."}  # the tab where figures of records would stand
-NO_MODELS = "This page shows records: there are no models here to compute this on."
+NO_MODELS = "This page shows records, and there are no models here to compute this on; scale smoke does."
 LONG = 24  # rows of a table that a reader takes in at a glance
 VERDICT_MARKS = {"reproduced": "✓", "not reproduced": "✗", "open": "?", "inconclusive": "?"}
 
@@ -123,14 +124,19 @@ def load(question: Question, given: Parameters) -> dict[str, Results]:
 
 
 def show(
-    found: Mapping[str, Results], draw: Callable[..., object], table: str | Sequence[str], *more: object
+    found: Mapping[str, Results],
+    draw: Callable[..., object],
+    table: str | Sequence[str],
+    *more: object,
+    caption: str = "",
 ) -> explorer.Explorer:
-    """``draw(table, *more)`` for every result that has the table, in tabs, each with its badge.
+    """``draw(table, *more)`` for every result that has the table, in tabs, each with how it was made.
 
-    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, a frame that is shown
-    as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and are empty for a
-    reader's own images. Where nothing is recorded on real images, the first tab says so; a result without one
-    of the tables says that.
+    Several table names are given to ``draw`` in their order. ``draw`` returns a figure, several by name,
+    a frame that is shown as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and
+    are empty for drawn images and a reader's own. ``caption`` is a number and what to see ("Figure 1.2. P-T
+    …"). Where nothing is recorded on real images, the first tab says so; a result without one of the tables
+    says that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)
@@ -142,12 +148,44 @@ def show(
         if missing:
             frames[label] = _lacks(result, missing[0])
             continue
-        papers = [m.iloc[:0] if result.own_images and isinstance(m, pd.DataFrame) else m for m in more]
+        papers = [
+            m if _like_the_papers(result) or not isinstance(m, pd.DataFrame) else m.iloc[:0] for m in more
+        ]
         drawn = draw(*(result.tables[name] for name in names), *papers)
-        drawn = _table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
-        drawn = Sentences(tuple(drawn)) if isinstance(drawn, list) else drawn
-        frames[label] = explorer.Captioned(drawn, badge(result, names[0]))
-    return explorer.tabs(frames, label="Results")
+        frames[label] = _made(_shown(drawn), result, names[0])
+    return explorer.tabs(frames, label="Results", caption=caption)
+
+
+def _shown(drawn: object) -> object:
+    """What a page's function returned, as a frame of an explorer."""
+    if isinstance(drawn, dict):
+        return explorer.tabs({name: _shown(one) for name, one in drawn.items()}, label="Show")
+    if isinstance(drawn, list):
+        return Sentences(tuple(drawn))
+    return _table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
+
+
+def _like_the_papers(result: Results) -> bool:
+    """Whether the paper's numbers may stand beside a result: not beside drawn images or a reader's own."""
+    return scales.get(result.scale).judged and not result.own_images
+
+
+def _made(drawn: object, result: Results, table: str) -> explorer.Made:
+    """What is shown, over a few words that open to how it was made."""
+    seeds = result.provenance["seeds"]
+    return explorer.Made(drawn, f"scale {result.scale}, {len(seeds)} seeds", badge(result, table))
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What a reader may want to open: a line of words, and what it opens to."""
+
+    words: str
+    shown: object
+
+    def _repr_html_(self) -> str:
+        words = html.escape(self.words)
+        return f"<details class='tlb-folded'><summary>{words}</summary>{self.shown._repr_html_()}</details>"
 
 
 def code(question: Question, *tables: str) -> source.Code:
@@ -241,6 +279,8 @@ def _table(frame: pd.DataFrame) -> Table | explorer.Explorer:
     roles = list(dict.fromkeys(frame.role)) if "role" in frame else []
     if len(frame) <= LONG or len(roles) < 2:
         return Table(frame)
+    if "paper" in frame:  # opens on a target of the paper's
+        roles.sort(key=lambda role: frame.paper[frame.role == role].isna().all())
     own = {role: Table(frame[frame.role == role].drop(columns="role")) for role in roles}
     return explorer.tabs(own, label="Domain")
 
@@ -260,7 +300,7 @@ def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
 
 
 def badge(result: Results, table: str) -> str:
-    """One line: scale, seeds, runs, commit, device, date, record file, how to make it again, its code."""
+    """How a result was made: scale, seeds, runs, commit, device, date, file, how to make it again, code."""
     made = result.provenance
     whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
@@ -316,7 +356,9 @@ def verdicts(results: Mapping[str, Results], question: Question | str) -> explor
             frames[label] = "The paper's claims are about its own images, and are not judged on yours."
             continue
         judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
-        frames[label] = explorer.Captioned(Verdicts(claims, judged), badge(result, next(iter(result.tables))))
+        if not _like_the_papers(result):
+            judged = judged.assign(paper=np.nan, ratio=np.nan, paper_targets=0)
+        frames[label] = _made(Verdicts(claims, judged), result, next(iter(result.tables)))
     return explorer.tabs(frames or MISSING, label="Verdicts")
 
 
@@ -352,17 +394,22 @@ def _to_know(row) -> str:
 
 
 def explore(
-    found: Mapping[str, Results], frames: Callable[[Results, str], Mapping[str, object]], label: str
+    found: Mapping[str, Results],
+    frames: Callable[[Results, str], Mapping[str, object]],
+    label: str,
+    first: str = "",
+    caption: str = "",
 ) -> explorer.Explorer:
-    """A choice of result, then of role, then a slider called ``label`` over ``frames(result, role)``."""
-    shown = {
-        name: explorer.tabs(
-            {role: explorer.slider(frames(result, role), label=label) for role in result.roles},
-            label="Domain",
-        )
-        for name, result in best(found).items()
-    }
-    return explorer.tabs(shown or MISSING, label="Results")
+    """A choice of result, then of role, then a slider called ``label`` over ``frames(result, role)``.
+
+    It opens on the role ``first``; ``caption`` as in `show`.
+    """
+    shown = {}
+    for name, result in best(found).items():
+        roles = sorted(result.roles, key=lambda role: role != first)
+        sliders = {role: explorer.slider(frames(result, role), label=label) for role in roles}
+        shown[name] = explorer.tabs(sliders, label="Domain")
+    return explorer.tabs(shown or MISSING, label="Results", caption=caption)
 
 
 def domains(given: Parameters, scale: scales.Scale) -> pd.DataFrame:
@@ -383,6 +430,27 @@ def costs(question: Question, given: Parameters) -> pd.DataFrame:
     return plan.of_every_scale(question, given.targets)
 
 
+def pictured(scale: scales.Scale, *roles: str) -> scales.Scale:
+    """The scale if the images of these targets (or of all) are on this machine, else with the generated
+    family for those that are not, which every machine can draw (needs torch)."""
+    from tlbook import data
+    from tlbook.data.folders import MissingData
+
+    away = {}
+    for role in roles or scale.targets:
+        try:
+            data.load(data.request(scale, role))
+        except MissingData:
+            away[role] = scales.get("smoke").task(role).dataset
+    return scale.replace(datasets=away) if away else scale
+
+
+def stand_in(shown: scales.Scale, scale: scales.Scale) -> str:
+    """What to say where `pictured` made ``shown`` of a scale, or nothing where its own images are here."""
+    same = shown.datasets == scale.datasets
+    return "" if same else "The images are not on this machine: generated ones stand in for them."
+
+
 def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndarray]:
     """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*'."""
     from tlbook.questions.setup import study as setup
@@ -390,15 +458,15 @@ def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndar
     return dict(reversed(setup.samples(scale, role, count=count).items()))
 
 
-def samples_if_here(result: Results, scale: scales.Scale, role: str, count: int) -> dict[str, np.ndarray]:
-    """`samples` of the images behind a result, or nothing where they (or torch) are not on this machine.
-
-    ``scale`` is this page's; a recorded result has the scale that it was recorded at, as it stands.
-    """
+def samples_of(result: Results, scale: scales.Scale, role: str, count: int) -> tuple[dict, str]:
+    """`samples` of the images behind a result, or of those that stand in for them, and `stand_in`'s words;
+    nothing without torch. ``scale`` is this page's; a recorded result has its own, as it stands."""
+    own = scales.get(result.scale) if result.recorded else scale
     try:
-        return samples(scales.get(result.scale) if result.recorded else scale, role, count)
-    except (TlbookError, ModuleNotFoundError):
-        return {}
+        shown = pictured(own, role)
+        return samples(shown, role, count), stand_in(shown, own)
+    except ModuleNotFoundError:
+        return {}, ""
 
 
 def gallery(
@@ -406,25 +474,32 @@ def gallery(
     scale: scales.Scale,
     draw: Callable[[pd.DataFrame, Mapping], object],
     sets: Mapping[str, str],
+    caption: str = "",
 ) -> explorer.Explorer:
     """``draw(rows, images)`` of question 2's mistake_examples: by role, a slider over ``sets`` (name: words).
 
-    Images are read from where they lie; where those very files are not on this machine, the rows are shown.
+    Images are read from where they lie; where those very files are not on this machine, the answers stand
+    alone.
     """
 
     def frames(result: Results, role: str) -> dict[str, object]:
         table = result.tables["mistake_examples"]
         own = table[table.role == role]
         images = pictures_if_here(result, scale, role, zip(own.path, own.digest, strict=True))
-        shown = {}
-        for name, words in sets.items():
-            rows = own[own.examples == name]
-            if len(rows):
-                less = rows.drop(columns=["role", "examples", "place", "dataset", "digest"])
-                shown[words] = draw(rows, images) if images else Table(less)
-        return shown
+        shown = {words: own[own.examples == name] for name, words in sets.items()}
+        draws = (lambda rows: draw(rows, images)) if images else (lambda rows: Table(answers(rows)))
+        return {words: draws(rows) for words, rows in shown.items() if len(rows)}
 
-    return explore(found, frames, label="Examples")
+    return explore(found, frames, label="Examples", caption=caption)
+
+
+def answers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of question 2's mistake_examples as what the two models say of each image, and how surely."""
+    said = {"image": rows.answer, "difficulty": rows.difficulty}
+    for end in ("", "_b"):
+        sure = (100 * rows[f"confidence{end}"]).map("{:.0f} %".format)
+        said[rows[f"init{end}"].iloc[0]] = rows[f"prediction{end}"] + ", " + sure
+    return pd.DataFrame(said)
 
 
 def pictures_if_here(
@@ -448,8 +523,8 @@ def or_sentence(draw: Callable[..., object], *given: object) -> object:
         drawn = draw(*given)
         return Table(drawn) if isinstance(drawn, pd.DataFrame) else drawn
     except TlbookError as error:
-        return explorer.tabs({"not here": str(error)})
+        return explorer.tabs({"missing": str(error)})
     except ModuleNotFoundError as error:
         return explorer.tabs(
-            {"not here": f"This needs the package {error.name}, which is not installed here."}
+            {"missing": f"This needs the package {error.name}, which is not installed here."}
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -14,21 +15,29 @@ from tlbook.scales import PIXELS
 COLOURS = style.INIT_COLOURS | style.CONTROL_COLOURS
 MARKERS = style.INIT_MARKERS | style.CONTROL_MARKERS
 PANEL = {"width": 3.8, "height": 2.8, "sharey": False}
+STAR = 1 / 700  # the place of '*', left of the smallest block of the paper's, a pixel of 224
+SHARES = {"1/128": 1 / 128, "1/32": 1 / 32, "1/8": 1 / 8, "1/2": 1 / 2, "1": 1.0}
 Panels = list[tuple[str, pd.DataFrame, Axes]]
 
 
-def lines(table: pd.DataFrame, x: str, each_rate: bool = False, **looks) -> tuple[Figure, Panels]:
+def lines(
+    table: pd.DataFrame, x: str, each_rate: bool = False, paper: pd.DataFrame | None = None, **looks
+) -> tuple[Figure, Panels]:
     """``value`` against the column ``x``, a panel a role: lines are means over seeds, bands span all seeds.
 
     A line for each init, told apart by colour and marker; with ``each_rate`` one for each of its rates, told
-    apart by dashes. ``looks`` goes to seaborn's ``lineplot``. Returns the figure and its panels.
+    apart by dashes. ``paper`` has the paper's values, drawn dotted. ``looks`` goes to seaborn's ``lineplot``.
+    Returns the figure and its panels.
     """
     kinds = {init: (init, "low") for init in vocabulary.inits(table)}
     shown = table.assign(kind=table.init)
     if each_rate:
         kinds, shown = style.runs(table), table.assign(kind=style.run_names(table))
     figure, panels = style.by_role(shown, **PANEL)
-    for _, rows, ax in panels:
+    for role, rows, ax in panels:
+        for init, rate in kinds.values() if paper is not None else ():
+            same = (paper.role == role) & (paper.init == init) & (paper.rate == rate)
+            style.papers_line(ax, paper[same], x, COLOURS[init])
         sns.lineplot(
             rows,
             x=x,
@@ -44,50 +53,61 @@ def lines(table: pd.DataFrame, x: str, each_rate: bool = False, **looks) -> tupl
             ax=ax,
             **looks,
         )
-    style.legend(figure, columns=4)
+    style.papers_label(panels[0][2], paper)
+    style.legend(figure, columns=5)
     return figure, panels
 
 
-def against_epochs(table: pd.DataFrame, what: str, each_rate: bool = False) -> Figure:
+def against_epochs(
+    table: pd.DataFrame, what: str, each_rate: bool = False, paper: pd.DataFrame | None = None
+) -> Figure:
     """`lines` against epochs on a symmetric log axis, so that the first ones, where fine-tuning does most of
     its work, can be seen. ``what`` names the metric's split."""
-    figure, panels = lines(table, "epoch", each_rate)
-    for _, rows, ax in panels:
-        style.epoch_axis(ax, rows.epoch.max())
+    figure, panels = lines(table, "epoch", each_rate, paper)
+    for role, rows, ax in panels:
+        theirs = 0 if paper is None else paper.epoch[paper.role == role].max()
+        style.epoch_axis(ax, np.nanmax([rows.epoch.max(), theirs, 1]))
         ax.set_xlabel("epoch (0: before training)")
     style.label_metric([ax for *_, ax in panels], table, what)
     return figure
 
 
-def against_blocks(table: pd.DataFrame, what: str, joined: bool = True) -> Figure:
-    """``value`` against block size, a panel a role: means over seeds by init, bars span all seeds.
+def against_blocks(
+    table: pd.DataFrame, what: str, paper: pd.DataFrame | None = None, joined: bool = True
+) -> Figure:
+    """``value`` against block size as a share of the image's side, a panel a role: means over seeds by init,
+    bars over all of them, and the paper's values dotted, if ``paper`` has some.
 
-    The right-most block size is the unshuffled one; '*', which is no block size, stands apart, and no line
-    leads to it, if the others are ``joined``.
+    Right-most is the unshuffled image; '*', which is no block size, stands apart at the left, and no line
+    leads to it. Nor elsewhere, unless the points are ``joined``.
     """
-    names, order = vocabulary.inits(table), style.block_order(table.block_size)
-    if joined and order[0] == PIXELS:
-        order.insert(1, "")  # an empty place, at which the lines break
+    names = vocabulary.inits(table)
+    shifts = dict(zip(names, np.linspace(-0.12, 0.12, len(names)), strict=True))
     figure, panels = style.by_role(table, **PANEL)
-    for _, rows, ax in panels:
-        sns.pointplot(
-            rows,
-            x="block_size",
-            order=order,
-            y="value",
-            hue="init",
-            hue_order=names,
-            palette=COLOURS,
-            markers=[MARKERS[init] for init in names],
-            linestyle="-" if joined else "none",
-            errorbar=style.RANGE,
-            dodge=0.1 * len(names),
-            linewidth=1.5,
-            markersize=5,
-            err_kws={"linewidth": 1.5},
-            ax=ax,
-        )
-        ax.set_xlabel(f"block size (pixels; {PIXELS}: all values)")
+    for role, rows, ax in panels:
+        for init in names:
+            if paper is not None:
+                theirs = paper[(paper.role == role) & (paper.init == init)]
+                by_blocks(ax, theirs, **style.PAPER_LINE | {"color": COLOURS[init]})
+            look = {"color": COLOURS[init], "marker": MARKERS[init], "label": init}
+            by_blocks(ax, rows[rows.init == init], shifts[init], joined, **look)
+        block_axis(ax)
+    style.papers_label(panels[0][2], paper)
     style.label_metric([ax for *_, ax in panels], table, what)
-    style.legend(figure, columns=4)
+    style.legend(figure, columns=5)
     return figure
+
+
+def by_blocks(ax: Axes, rows: pd.DataFrame, shift: float = 0.0, joined: bool = True, **look) -> None:
+    """Means and spans of ``value`` by ``block_fraction`` at their places on a `block_axis`."""
+    shares = rows.block_fraction
+    placed = rows.assign(place=np.log2(shares.where(shares > 0, STAR)) + shift)
+    line = look.pop("linestyle", "-") if joined else "none"
+    style.spans(ax, placed[shares > 0], "place", linestyle=line, **look)
+    style.spans(ax, placed[shares == 0], "place", **look | {"linestyle": "none", "label": None})
+
+
+def block_axis(ax: Axes) -> None:
+    """Block sizes as shares of the side, each half of the one at its right, and '*' at the left."""
+    ax.set_xticks(np.log2([STAR, *SHARES.values()]), [PIXELS, *SHARES])
+    ax.set_xlabel(f"block size / image side ({PIXELS}: single values)")

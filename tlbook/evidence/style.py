@@ -16,25 +16,31 @@ from matplotlib.figure import Figure
 from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 from tlbook.vocabulary import roles
 
-# Okabe & Ito's colours; inits also differ in marker, rates in dashes.
+# One colour means one thing, on every page. Inits and pairs have Okabe & Ito's colours, targets Tol's muted
+# ones. Inits, pairs and targets also differ in marker, rates in dashes.
 INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
 INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
-CONTROL_COLOURS = {"MeanVar-T": "#009E73", "Permuted-T": "#CC79A7"}
+CONTROL_COLOURS = {"MeanVar-T": "#56B4E9", "Permuted-T": "#CC79A7"}
 CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
 ROLE_COLOURS = dict(
-    zip(TARGETS, cycle(("#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00", "#56B4E9")), strict=False)
+    zip(TARGETS, cycle(("#117733", "#AA4499", "#999933", "#332288", "#661100")), strict=False)
 )
 ROLE_MARKERS = dict(zip(TARGETS, cycle("os^DvP*"), strict=False))
 PAIR_COLOURS = {
-    "P-T & P-T": "#0072B2",
+    "P-T & P-T": INIT_COLOURS["P-T"],
     "P-T & RI-T": "#009E73",
-    "RI-T & RI-T": "#D55E00",
+    "RI-T & RI-T": INIT_COLOURS["RI-T"],
     "P-T & P": "#000000",
-    "RI-T & P": "#CC79A7",
+    "RI-T & P": "#7F7F7F",
 }
 PAIR_MARKERS = {"P-T & P-T": "o", "P-T & RI-T": "D", "RI-T & RI-T": "s", "P-T & P": "^", "RI-T & P": "v"}
-PAPER = {"color": "0.35", "marker": "x", "linestyle": "none"}
+SAME_INIT = "#E69F00"
+OTHER_P = "#882255"
+ALIGNED = "#44AA99"
+OURS = "0.2"  # where a panel shows one thing only
+PAPER = {"color": "0.45", "marker": "x", "markersize": 4, "linestyle": "none"}
+PAPER_LINE = PAPER | {"linestyle": ":", "linewidth": 1}
 RANGE = ("pi", 100)  # seaborn: the band or bar spans all runs
 WORDS = {"accuracy": "accuracy (%)", "auc": "AUC", "loss": "loss (nats)"}
 
@@ -87,7 +93,30 @@ def panels(
     )
     for ax in axes.flat[count:]:
         ax.remove()
-    return figure, list(axes.flat[:count])
+    figure.panels, figure.panel_size = list(axes.flat[:count]), (width, height)
+    return figure, figure.panels
+
+
+def stack(figure: Figure) -> bool:
+    """Put the panels of a figure that `panels` made into one column, for a phone; whether that changed it."""
+    axes = getattr(figure, "panels", ())
+    if len({ax.get_position().x0 for ax in axes}) < 2:
+        return False
+    grid = figure.add_gridspec(len(axes), 1)
+    for ax, place in zip(axes, grid, strict=True):
+        for one in ax.get_shared_x_axes().get_siblings(ax):  # itself, and an axis at its right
+            one.set_subplotspec(place)
+        ax.tick_params(labelleft=True, labelbottom=True)
+        ax.set_ylabel(ax.get_ylabel() or axes[0].get_ylabel())
+    for one in figure.legends:
+        names = [text.get_text() for text in one.get_texts()]
+        one.remove()
+        legend(figure, dict(zip(names, one.legend_handles, strict=True)), columns=1)
+    width, height = figure.panel_size
+    figure.set_size_inches(
+        width + 0.4, height * len(axes) + 0.22 * sum(len(o.get_texts()) for o in figure.legends)
+    )
+    return True
 
 
 def by_role(table: pd.DataFrame, **how) -> tuple[Figure, list[tuple[str, pd.DataFrame, Axes]]]:
@@ -109,6 +138,7 @@ def legend(figure: Figure, handles: Mapping[str, Artist] | None = None, columns:
                 found.setdefault(label, handle)
             if ax.get_legend():
                 ax.get_legend().remove()
+    figure.handles = found
     if found:
         ncols = min(len(found), columns)
         figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=ncols, **how)
@@ -130,6 +160,30 @@ def literal(name: str) -> str:
     Every figure draws such names through this; what cannot be encoded shows as "?".
     """
     return name.encode(errors="replace").decode().replace("$", r"\$")
+
+
+def papers_line(ax: Axes, rows: pd.DataFrame, x: str, colour: str = PAPER["color"]) -> None:
+    """The paper's values against a column, or nothing where it has none: dotted, with small crosses."""
+    if len(rows):
+        ax.plot(rows[x], rows.value, **PAPER_LINE | {"color": colour})
+
+
+def papers_label(ax: Axes, paper: pd.DataFrame | None) -> None:
+    """Let a legend say which lines are the paper's, if there are any."""
+    if paper is not None and len(paper):
+        ax.plot([], [], label="paper", **PAPER_LINE)
+
+
+def apart(count: int, width: float = 0.5) -> np.ndarray:
+    """Places around 0 for points that would hide each other."""
+    return np.linspace(-width / 2, width / 2, count) if count > 1 else np.zeros(count)
+
+
+def spans(ax: Axes, rows: pd.DataFrame, x: str, **look) -> None:
+    """The mean of ``value`` at each place of a column, and a bar over all seeds."""
+    ends = rows.groupby(x).value.agg(["mean", "min", "max"])
+    bars = [(ends["mean"] - ends["min"]).clip(lower=0), (ends["max"] - ends["mean"]).clip(lower=0)]
+    ax.errorbar(ends.index, ends["mean"], bars, **{"capsize": 2, "markersize": 5, "linewidth": 1.5} | look)
 
 
 def described(figure: Figure, alt: str) -> Figure:

@@ -13,7 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
 
 from tlbook import vocabulary
 from tlbook.evidence import style
@@ -70,7 +69,7 @@ def difficulty(table: pd.DataFrame) -> Figure:
     for _, rows, ax in panels:
         for place, name in enumerate(SETS):
             values = rows.value[rows.examples == name]
-            ax.plot(place + _spread(len(values)), values, linestyle="none", **_look("P-T & RI-T"))
+            ax.plot(place + style.apart(len(values)), values, linestyle="none", **_look("P-T & RI-T"))
             ax.hlines(values.mean(), place - 0.35, place + 0.35, color="0.2", linewidth=1.5)
         ax.set_xticks(range(len(SETS)), SETS.values(), rotation=25, ha="right")
         ax.set_ylim(-0.03, 1.03)
@@ -89,7 +88,7 @@ def judges(table: pd.DataFrame) -> Figure:
     for _, rows, ax in panels:
         for place, (name, colour) in enumerate({"all": "0.2", **style.INIT_COLOURS}.items()):
             judged = rows[rows.judges == name]
-            x = place + _spread(len(judged))
+            x = place + style.apart(len(judged))
             marker = style.INIT_MARKERS.get(name, "D")
             ax.plot(x, judged.difference, marker, color=colour, markersize=4)
             ax.vlines(x, judged.difference_low, judged.difference_high, color=colour, linewidth=0.8)
@@ -102,35 +101,25 @@ def judges(table: pd.DataFrame) -> Figure:
     )
 
 
-def by_class(table: pd.DataFrame, role: str, metric: str = "shared") -> Figure:
-    """Shared mistakes by class at the paper's rates, one point a pair; ``table`` is mistakes_by_class."""
-    pairs = table[(table.role == role) & (table.metric == metric)]
-    labels = sorted(set(pairs.label))
-    figure, [(_, rows, ax)] = style.by_role(pairs, width=max(4.5, 0.75 * len(labels) + 1.8), height=3.2)
-    there = _kinds(rows)
-    for number, kind in enumerate(there):
-        of_kind = rows[pair_kind(rows) == kind]
-        x = of_kind.label.map(labels.index) + 0.25 * (number - (len(there) - 1) / 2)
-        ax.plot(x, of_kind.value, linestyle="none", label=kind, **_look(kind))
-    ax.set_xticks(range(len(labels)), [style.literal(name) for name in labels], rotation=30, ha="right")
-    ax.set_ylabel(SHARES[metric])
-    style.legend(figure)
-    return style.described(figure, f"{SHARES[metric]} on {role} by class, for each kind of pair")
-
-
-def layers(table: pd.DataFrame, measure: str = "cka") -> Figure:
+def layers(table: pd.DataFrame, paper: pd.DataFrame | None = None, measure: str = "cka") -> Figure:
     """Table 1 as lines: similarity of the same module in two models, at the paper's rates, against depth.
 
-    ``table`` is similarity; ``measure`` one of `MEASURES`. Lines are means over pairs, bands all pairs. Grey
-    is what permuted examples give (plain CKA: its mean up to the largest of the draws), or chance.
+    ``table`` is similarity; ``measure`` one of `MEASURES`, of which ``paper``, the frame
+    `tlbook.evidence.paper.table1`, has CKA. Lines are means over pairs, bands all pairs. Grey is what
+    permuted examples give (plain CKA: its mean up to the largest of the draws), or chance.
     """
     figure, panels = style.by_role(at_papers_rates(table[table.module == table.module_b]), width=3.8)
-    for _, rows, ax in panels:
+    theirs = None if paper is None else paper[paper.metric == measure]
+    for role, rows, ax in panels:
         modules = by_depth(rows.module)
+        for kind, values in () if theirs is None else theirs[theirs.role == role].groupby(pair_kind(theirs)):
+            placed = values.assign(place=values.module.map(modules.index))
+            style.papers_line(ax, placed, "place", style.PAIR_COLOURS[kind])
         _along_modules(ax, rows[rows.metric == measure], modules)
         _null_band(ax, rows, measure, modules)
         ax.set_ylim(min(-0.03, ax.get_ylim()[0]), 1.04)
         ax.set_ylabel(MEASURES[measure])
+    style.papers_label(panels[0][2], theirs)
     style.legend(figure)
     return style.described(
         figure, f"{MEASURES[measure]} of the same module in two models, by kind of pair and depth"
@@ -184,30 +173,6 @@ def kinds(table: pd.DataFrame, role: str) -> list[str]:
     return _kinds(table[table.role == role])
 
 
-def modules(table: pd.DataFrame, role: str) -> list[str]:
-    """The modules of a role's table, from input to output."""
-    return by_depth(table.module[table.role == role])
-
-
-def one_layer(table: pd.DataFrame, role: str, module: str) -> Figure:
-    """One module, for the explorer: every pair's value of each measure; filled at the paper's rates."""
-    style.apply()
-    pairs = table[(table.role == role) & (table.module == module) & (table.module_b == module)]
-    pairs = _grouped(_wide(pairs))
-    groups = list(dict.fromkeys(pairs.group))
-    size = (2.1 * len(MEASURES) + 1.4, 0.27 * len(groups) + 1.3)
-    figure, axes = plt.subplots(1, len(MEASURES), figsize=size, sharey=True)
-    for ax, (measure, name) in zip(axes, MEASURES.items(), strict=True):
-        _points(ax, pairs, groups, measure)
-        for null in NULL.get(measure, ()):
-            ax.axvline(pairs[null].mean(), color="0.4", linewidth=1, linestyle=":")
-        ax.set_xlim(-0.05, 1.05)
-        ax.set_xlabel(name.replace(", ", ",\n"))
-    _group_axis(axes[0], groups)
-    axes[0].set_title(f"{role}, {module}", loc="left")
-    return style.described(figure, f"Four measures of similarity at {module} on {role}, every pair of models")
-
-
 def distances(table: pd.DataFrame, metric: str = "l2_sum") -> Figure:
     """Table 2: distance of every pair at the last epoch, both rates; filled at the paper's rates.
 
@@ -245,25 +210,6 @@ def along_training(table: pd.DataFrame) -> Figure:
     style.legend(figure, handles)
     return style.described(
         figure, "Distance between weights against epoch, by kind of pair and learning rate"
-    )
-
-
-def along_depth(table: pd.DataFrame) -> Figure:
-    """Where along the depth the distance sits at the last epoch, per root of the number of weights, at the
-    paper's rates; lines are means over pairs, bands all pairs. ``table`` is distance."""
-    pairs = at_papers_rates(at_last_epoch(table))
-    pairs = pairs[(pairs.metric == "l2_per_root") & ~pairs.module.isin(["all", "body"])]
-    figure, panels = style.by_role(pairs, width=3.8, height=2.9)
-    for _, rows, ax in panels:
-        _along_modules(ax, rows, by_depth(rows.module))
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_ylabel("ℓ2 / √weights")
-    style.legend(figure)
-    return style.described(
-        figure, "Distance per root of the number of weights along the depth, by kind of pair"
     )
 
 
@@ -336,7 +282,7 @@ def _points(ax: Axes, pairs: pd.DataFrame, groups: Sequence[str], column: str) -
     """Draw every pair as a point in the row of its group; returns how high each stands."""
     heights = pd.Series(np.nan, index=pairs.index)
     for (group, kind, filled), rows in pairs.groupby(["group", "pair", "filled"], sort=False):
-        heights[rows.index] = groups.index(group) + _spread(len(rows))
+        heights[rows.index] = groups.index(group) + style.apart(len(rows))
         ax.plot(rows[column], heights[rows.index], linestyle="none", label=group, **_look(kind, filled))
     return heights
 
@@ -362,8 +308,3 @@ def _look(kind: str, filled: bool = True) -> dict:
     colour = style.PAIR_COLOURS[kind]
     face = colour if filled else "white"
     return {"color": colour, "marker": style.PAIR_MARKERS[kind], "markerfacecolor": face, "markersize": 4}
-
-
-def _spread(count: int) -> np.ndarray:
-    """Places around 0 for points that would hide each other."""
-    return np.linspace(-0.25, 0.25, count) if count > 1 else np.zeros(count)

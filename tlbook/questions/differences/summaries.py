@@ -8,7 +8,7 @@ import pandas as pd
 
 from tlbook.scales import RATES
 from tlbook.vocabulary import (
-    PAIR,
+    PAIR_KINDS,
     at_last_epoch,
     at_papers_rates,
     in_book_order,
@@ -30,6 +30,37 @@ def similarity_by_module(table: pd.DataFrame, paper: pd.DataFrame, metric: str =
     return _ordered(found, table.module)
 
 
+def table_1(table: pd.DataFrame, paper: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """`similarity_by_module` as the paper prints its Table 1, by role, the paper's first: its kinds of pairs
+    as rows, its modules as columns, our mean with its value in brackets."""
+    found = similarity_by_module(table, paper)
+    for column, printed in (("pair", pair_kind(paper)), ("module", paper.module)):
+        found = found[found[column].isin(printed)] if len(printed) else found
+    found["cell"] = [_beside(*both) for both in zip(found["mean"], found.paper, strict=True)]
+    modules = list(dict.fromkeys(found.module))
+    shown = {}
+    for role in sorted(roles(found), key=lambda role: role not in set(paper.role)):
+        cells = found[found.role == role].pivot(index="pair", columns="module", values="cell")
+        shown[role] = _ordered(cells.reindex(columns=modules).reset_index())
+    return shown
+
+
+def table_2(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table 2: a row a role, a column a kind of pair, the mean distance at the last epoch (the
+    sum of the modules' l2) at the paper's rates, with the paper's in brackets."""
+    last = at_papers_rates(at_last_epoch(table[(table.module == "all") & (table.metric == "l2_sum")]))
+    ours, theirs = (
+        rows.assign(pair=pair_kind(rows)).groupby(["role", "pair"]).value.mean() for rows in (last, paper)
+    )
+    cells = [_beside(value, theirs.get(place, float("nan"))) for place, value in ours.items()]
+    wide = pd.Series(cells, ours.index, dtype=object).unstack()
+    return _ordered(wide[[kind for kind in PAIR_KINDS if kind in wide]].reset_index())
+
+
+def _beside(ours: float, theirs: float) -> str:
+    return f"{ours:.3g}" + ("" if theirs != theirs else f" ({theirs:.3g})")
+
+
 def mistakes_by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """Means over pairs at the paper's rates: role, pair, n, shared, shared_expected, kappa, agreement.
 
@@ -42,28 +73,6 @@ def mistakes_by_kind(table: pd.DataFrame) -> pd.DataFrame:
     found = shown.groupby([*keys, "metric"]).value.mean().unstack()[metrics]  # all NaN too, unlike a pivot
     found.insert(0, "n", shown[shown.metric == "shared"].groupby(keys).size())
     return _ordered(found.reset_index())
-
-
-def difficulty_by_judges(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over pairs of the table difficulty_test: role, judges, n, difference, and how many pairs have an
-    interval above and below 0, cliffs_delta, p_low (pairs whose test has p < 0.05)."""
-    keys = ["role", "judges"]
-    wide = table.pivot(index=["judges", *PAIR], columns="metric", values="value").dropna().reset_index()
-    wide["above_0"] = (wide.difference_low > 0).astype(int)
-    wide["below_0"] = (wide.difference_high < 0).astype(int)
-    wide["p_low"] = (wide.p_value < 0.05).astype(int)
-    grouped = wide.groupby(keys)
-    found = grouped.agg(
-        n=("difference", "size"), difference=("difference", "mean"), cliffs_delta=("cliffs_delta", "mean"),
-        above_0=("above_0", "sum"), below_0=("below_0", "sum"), p_low=("p_low", "sum"),
-    )  # fmt: skip
-    return _ordered(found.reset_index())
-
-
-def feature_shapes(table: pd.DataFrame) -> pd.DataFrame:
-    """The table feature_shapes in the book's order, and whether features outnumber images."""
-    many = table.features > table.images
-    return _ordered(table.assign(more_features=many.map({True: "yes", False: "no"})), table.module)
 
 
 RATIOS = {

@@ -11,25 +11,28 @@ from tlbook.evidence import curves, style
 from tlbook.questions.feature_reuse.summaries import drop_by_seed
 
 
-def learning_curves(table: pd.DataFrame, split: str = "test") -> Figure:
+def learning_curves(table: pd.DataFrame, paper: pd.DataFrame | None = None, split: str = "test") -> Figure:
     """Figure 2: the role's metric against epochs, one panel a role; lines are means, bands all seeds.
 
-    ``table`` is the table learning_curves. Inits differ in colour and marker, rates in dashes.
+    ``table`` is the table learning_curves, ``paper`` the frame `tlbook.evidence.paper.figure2_curves`. Inits
+    differ in colour and marker, rates in dashes.
     """
     shown = vocabulary.headline(table[table.split == split])
-    figure = curves.against_epochs(shown, split, each_rate=True)
+    figure = curves.against_epochs(shown, split, each_rate=True, paper=paper)
     return style.described(figure, f"{split} metric against epoch for P-T and RI-T at each learning rate")
 
 
-def block_shuffle(table: pd.DataFrame, what: str = "test") -> Figure:
+def block_shuffle(table: pd.DataFrame, paper: pd.DataFrame | None = None, what: str = "test") -> Figure:
     """Figure 3: the role's metric against block size, each init at its better rate; bars span all seeds.
 
-    ``table`` is the table block_shuffle; ``what`` is "test" (left in the paper) or "speed", the mean training
-    metric over epochs (right). The right-most block size is the unshuffled run without augmentation.
+    ``table`` is the table block_shuffle, ``paper`` the frame `tlbook.evidence.paper.figure3`; ``what`` is
+    "test" (left in the paper) or "speed", the mean training metric over epochs (right). The right-most block
+    size is the unshuffled run without augmentation.
     """
     prefix, split, words = ("mean_", "train", "mean training") if what == "speed" else ("", "test", "test")
     shown = vocabulary.headline(vocabulary.at_better_rate(table), prefix)
-    figure = curves.against_blocks(shown[shown.split == split], words)
+    theirs = None if paper is None else vocabulary.headline(paper, prefix)
+    figure = curves.against_blocks(shown[shown.split == split], words, theirs)
     name = "mean training metric over epochs" if what == "speed" else "final test metric"
     return style.described(figure, f"{name} against block size for P-T and RI-T")
 
@@ -40,29 +43,16 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     ``table`` is block_shuffle, ``paper`` the frame `tlbook.evidence.paper.figure3`. Lines are means, bars all
     seeds; '*' stands apart.
     """
-    drops = drop_by_seed(table)
-    figure, panels = style.by_role(table, width=3.6, height=2.8)
+    drops, theirs = drop_by_seed(table), paper[paper.metric == "relative_drop"]
+    figure, panels = style.by_role(table, width=3.6, height=2.6)
     for role, _, ax in panels:
-        theirs = paper[(paper.role == role) & (paper.metric == "relative_drop")]
-        if len(theirs):
-            ax.plot(_place(theirs.block_fraction), theirs.value, label="paper", **style.PAPER)
-        ours = drops[drops.role == role].groupby("block_fraction").value.agg(["mean", "min", "max"])
-        for part, line in ((ours[ours.index == 0], "none"), (ours[ours.index > 0], "-")):
-            ax.errorbar(
-                _place(part.index),
-                part["mean"],
-                [spread.clip(lower=0) for spread in (part["mean"] - part["min"], part["max"] - part["mean"])],
-                label="ours" if line == "-" else None,
-                capsize=2,
-                linestyle=line,
-                color=style.ROLE_COLOURS[role],
-                marker=style.ROLE_MARKERS[role],
-            )
+        curves.by_blocks(ax, theirs[theirs.role == role], **style.PAPER_LINE)
+        curves.by_blocks(ax, drops[drops.role == role], color=style.OURS, marker="o", label="ours")
         ax.axhline(0, color="0.6", linewidth=0.8)
-        ax.set_xticks([-9, -8, -6, -4, -2, 0], ["*", "1/256", "1/64", "1/16", "1/4", "1"])
-        ax.set_xlabel("block size / image side")
+        curves.block_axis(ax)
         ax.set_ylabel("relative drop (%)")
-        ax.legend(loc="best")
+    style.papers_label(panels[0][2], theirs)
+    style.legend(figure)
     return style.described(figure, "Relative drop of RI-T below P-T against block size, the paper's and ours")
 
 
@@ -77,10 +67,10 @@ def convergence(table: pd.DataFrame) -> Figure:
     for _, rows, ax in panels:
         for place, (init, rate) in enumerate(kinds.values()):
             of_kind = rows[(rows.init == init) & (rows.rate == rate)]
-            for run in of_kind.itertuples():
+            for run, shift in zip(of_kind.itertuples(), style.apart(len(of_kind)), strict=True):
                 face = style.INIT_COLOURS[init] if run.reached else "white"
                 look = {"color": style.INIT_COLOURS[init], "marker": style.INIT_MARKERS[init]}
-                ax.plot(run.value, place + 0.12 * (run.seed % 3 - 1), markerfacecolor=face, **look)
+                ax.plot(run.value, place + shift, markerfacecolor=face, **look)
         style.epoch_axis(ax, shown.value.max())
         ax.set_xlabel("epochs")
     first = panels[0][2]
@@ -92,12 +82,12 @@ def convergence(table: pd.DataFrame) -> Figure:
 
 
 def one_block_size(
-    table: pd.DataFrame, role: str, block_size: str, images: np.ndarray | None = None
+    table: pd.DataFrame, role: str, block_size: str, images: np.ndarray | None = None, words: str = ""
 ) -> Figure:
     """One role at one block size, for the explorer: every run's test metric, and examples.
 
     ``images`` is uint8 (k, side, side, 3), k even, shuffled with that block size, or None where none are at
-    hand.
+    hand; ``words`` stand below them.
     """
     runs = vocabulary.headline(table[(table.role == role) & (table.split == "test")])
     figure, axes = style.panels(1 if images is None else 2, width=3.4, height=2.9, sharey=False)
@@ -117,15 +107,10 @@ def one_block_size(
     if images is not None:
         axes[0].imshow(np.concatenate([np.concatenate(row, 1) for row in np.split(images, 2)]))
         axes[0].axis("off")
+        axes[0].set_title(words, fontsize="x-small", y=-0.1, wrap=True)
     return style.described(figure, f"Test metric of P-T and RI-T on {role} at block size {block_size}")
 
 
 def sizes(table: pd.DataFrame) -> list[str]:
     """The block sizes of the table block_shuffle, from unshuffled to '*', as a reader moves through them."""
     return style.block_order(table.block_size)[::-1]
-
-
-def _place(fractions) -> np.ndarray:
-    """Where a block fraction stands: its binary logarithm; '*' (0) at -9, left of the smallest."""
-    fractions = np.asarray(fractions, dtype=float)
-    return np.where(fractions > 0, np.log2(np.maximum(fractions, 1e-9)), -9.0)

@@ -17,17 +17,19 @@ from tlbook.evidence import style
 from tlbook.questions.loss_landscape.summaries import KINDS, final, in_order, measured, with_pairs
 
 # Kinds of pairs and methods differ in colour, marker and dashes.
+_LINES = {"P-T & P-T": "-", "P-T & RI-T": "-.", "RI-T & RI-T": "-"}
 LOOKS = {
-    "P-T & P-T": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    "P-T & RI-T": {"color": "#009E73", "marker": "^", "linestyle": "-."},
-    "RI-T & RI-T": {"color": "#D55E00", "marker": "s", "linestyle": "-"},
-    "RI-T & RI-T, same init": {"color": "#E69F00", "marker": "D", "linestyle": "--"},
-}
+    kind: {"color": style.PAIR_COLOURS[kind], "marker": style.PAIR_MARKERS[kind], "linestyle": line}
+    for kind, line in _LINES.items()
+} | {"RI-T & RI-T, same init": {"color": style.SAME_INIT, "marker": "v", "linestyle": "--"}}
+_RAW = {"color": style.INIT_COLOURS["RI-T"], "marker": "s"}
+_ALIGNED = {"color": style.ALIGNED, "marker": "^"}
+_HOLLOW = {"linestyle": "--", "markerfacecolor": "white"}
 METHOD_LOOKS = {
-    "raw": {"color": "#D55E00", "marker": "s", "linestyle": "-", "label": "raw"},
-    "raw_repaired": {"color": "#E69F00", "marker": "D", "linestyle": "--", "label": "raw, repaired"},
-    "aligned": {"color": "#56B4E9", "marker": "^", "linestyle": "-.", "label": "aligned"},
-    "repaired": {"color": "#0072B2", "marker": "o", "linestyle": "-", "label": "aligned, repaired"},
+    "raw": _RAW | {"label": "raw"},
+    "raw_repaired": _RAW | _HOLLOW | {"label": "raw, repaired"},
+    "aligned": _ALIGNED | _HOLLOW | {"label": "aligned"},
+    "repaired": _ALIGNED | {"label": "aligned, repaired"},
 }
 WORDS = {
     "metric": "test metric",
@@ -38,46 +40,61 @@ WORDS = {
 DECADES = 1e3  # over more, an axis has ticks at powers of ten only
 
 
-def interpolation(table: pd.DataFrame, what: str = "metric") -> Figure:
+def interpolation(table: pd.DataFrame, paper: pd.DataFrame | None = None, what: str = "metric") -> Figure:
     """Figures 4 and 16: a measure along the lines between final models, one panel a role.
 
-    ``table`` is the table interpolation, ``what`` as in `measured`. Lines are means over pairs, bands all
-    pairs. Losses are drawn on a logarithmic axis.
+    ``table`` is the table interpolation, ``what`` as in `measured`, ``paper`` the frame
+    `tlbook.evidence.paper.figure4_lines`. Lines are means over pairs, bands all pairs. Losses are drawn on a
+    logarithmic axis.
     """
     rows = with_pairs(final(measured(table, what)))
+    theirs = None if paper is None else _papers(paper, "final", "final")
     figure, panels = style.by_role(rows[rows.alpha.between(0, 1)], sharey=False)
-    for _, of_role, ax in panels:
+    for role, of_role, ax in panels:
         for kind in KINDS:
+            if theirs is not None:
+                same = (theirs.role == role) & (theirs.pair == kind)
+                style.papers_line(ax, theirs[same], "alpha", LOOKS[kind]["color"])
             _line(ax, of_role[of_role.pair == kind], "alpha", label=kind, **LOOKS[kind])
         _alpha_axis(ax)
         _measure_axis(ax, of_role, what)
-    style.legend(figure, columns=2 * len(panels))
+    style.papers_label(panels[0][2], theirs)
+    style.legend(figure)
     return style.described(figure, f"The {WORDS[what]} along the line between two models, by kind of pair")
 
 
-def checkpoints(table: pd.DataFrame) -> Figure:
+def _papers(paper: pd.DataFrame, at: str, at_b: str) -> pd.DataFrame:
+    """The paper's lines between these checkpoints, at its rates, with the names of their pairs."""
+    chosen = paper[(paper.checkpoint == at) & (paper.checkpoint_b == at_b)]
+    rates = {
+        "rate": chosen.init.map(vocabulary.PAPER_RATES),
+        "rate_b": chosen.init_b.map(vocabulary.PAPER_RATES),
+    }
+    return with_pairs(chosen.assign(**rates))
+
+
+def checkpoints(table: pd.DataFrame, paper: pd.DataFrame | None = None) -> Figure:
     """Figure 4, right: lines between best and final checkpoints on xray, in the role's test metric.
 
-    Left to right: two best, two final, and best to final within one run.
+    Left to right: two best, two final, and best to final within one run. ``paper`` as in `interpolation`.
     """
     rows = measured(table, "metric")
     rows = with_pairs(rows[(rows.role == "xray") & rows.alpha.between(0, 1)])
     figure, axes = style.panels(3, width=3, height=3.1, columns=3)
-    for ax, at in zip(axes, ("best", "final"), strict=False):
-        both = rows[(rows.checkpoint == at) & (rows.checkpoint_b == at)]
+    cases = (("best", "best"), ("final", "final"), ("best", "final"))
+    for ax, (at, at_b) in zip(axes, cases, strict=True):
+        both = rows[(rows.checkpoint == at) & (rows.checkpoint_b == at_b)]
+        theirs = None if paper is None else _papers(paper, at, at_b).query("role == 'xray'")
         for kind in KINDS[:3]:
-            _line(ax, both[both.pair == kind], "alpha", label=kind, **LOOKS[kind])
-        ax.set_title(f"{at} & {at}")
-    for init, marker in style.INIT_MARKERS.items():
-        pair = f"{init} & {init}"
-        one_run = rows[rows.pair == f"{pair}, same run"]
-        _line(axes[2], one_run, "alpha", label=f"one {init}", **LOOKS[pair] | {"marker": marker})
-    axes[2].set_title("best to final of one run")
-    for ax in axes:
+            name = kind if at == at_b else f"{kind}, same run"
+            if theirs is not None:
+                style.papers_line(ax, theirs[theirs.pair == name], "alpha", LOOKS[kind]["color"])
+            _line(ax, both[both.pair == name], "alpha", label=kind, **LOOKS[kind])
+        ax.set_title(f"{at} & {at_b}" if at == at_b else "best to final of one run")
         _alpha_axis(ax)
+    style.papers_label(axes[0], paper)
+    style.legend(figure, columns=4)
     axes[0].set_ylabel(f"test {style.WORDS[vocabulary.metric_of(rows)]}")
-    for ax in axes[1:]:
-        ax.legend(fontsize="small")
     return style.described(
         figure, "Test AUC on xray along lines between best checkpoints, final ones, and from best to final"
     )
@@ -95,7 +112,8 @@ def drivers(table: pd.DataFrame, what: str = "metric") -> Figure:
         for y, pair in enumerate(pairs):
             heights = of_role[of_role.pair == pair].value.to_numpy()
             if len(heights):
-                colour = LOOKS[pair.split(",")[0].split(":")[0]]["color"]
+                kind = "RI-T & RI-T, same init" if "same init" in pair else pair.split(",")[0].split(":")[0]
+                colour = LOOKS[kind]["color"] if "other P" not in pair else style.OTHER_P
                 ax.barh(y, heights.mean(), height=0.62, color=colour, alpha=0.3, edgecolor=colour)
                 ax.plot(heights, [y] * len(heights), "o", color=colour, markersize=4)
         unit = "AUC" if vocabulary.metric_of(of_role) == "auc" else "points"
@@ -169,7 +187,7 @@ def alignment(table: pd.DataFrame, what: str = "metric") -> Figure:
             _line(ax, of_role[of_role.method == method], "alpha", **looks)
         _alpha_axis(ax)
         _measure_axis(ax, of_role, what)
-    style.legend(figure, columns=2 * len(panels))
+    style.legend(figure, columns=4)
     return style.described(figure, f"The {WORDS[what]} between two RI-T, raw, aligned and repaired")
 
 
