@@ -87,7 +87,7 @@ def _marked(text: str) -> str:
 def _caption(text: str) -> str:
     """ "Figure 1.2. What to see": the number in bold, and as the place that ``#figure-1-2`` leads to."""
     number, _, words = text.partition(". ")
-    place = re.sub(r"\W+", "-", number.lower())
+    place = re.sub(r"\W+", "-", " ".join(number.lower().split()[:2]))
     return f'<p class="tlb-caption" id="{place}"><b>{html.escape(number)}.</b> {_marked(words)}</p>'
 
 

@@ -19,7 +19,6 @@ from tlbook.questions.checkpoints.summaries import drops, first_good_enough
 TABLES = ("finetuned", "source_accuracy", "tuning_curves")  # that the explorer shows
 RATE_MARKERS = {"low": "v", "high": "^"}
 P_T, RI_T = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
-CONSTANT = "#E69F00"  # the second pre-training
 SHADE, DROP = "0.88", {"color": "0.45", "linestyle": ":", "linewidth": 1}
 MODEL_LINES = {"constant": (":", "0.45"), "line": ("--", "0.3"), "power law": ("-", "black")}
 RING = {"color": "black", "marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
@@ -28,62 +27,66 @@ PANEL = {"width": 4.2, "height": 3.0, "sharey": False}
 LINEAR = 2.0  # points around 0 that are drawn to scale where gaps are
 
 
-def finetuned(table: pd.DataFrame, source: pd.DataFrame, what: str = "test") -> Figure:
+def finetuned(
+    table: pd.DataFrame, source: pd.DataFrame, paper: pd.DataFrame | None = None, what: str = "test"
+) -> Figure:
     """Figure 7: the role's metric after fine-tuning against the checkpoint, the source's accuracy shaded.
 
-    ``table`` and ``source`` are the tables finetuned and source_accuracy. ``what`` is "test" (left in the
-    paper) or "speed", the mean training metric over epochs (right). Lines join means at the better rate by
-    dev, bars span all seeds, the marker says which rate it was; the other rate's means are hollow.
+    ``table`` and ``source`` are the tables finetuned and source_accuracy, ``paper`` the frame
+    `tlbook.evidence.paper.figure7`. ``what`` is "test" (left in the paper) or "speed", the mean training
+    metric over epochs (right). Lines join means at the better rate by dev, bars span all seeds, the marker
+    says which rate it was; the other rate's means are hollow. Checkpoints stand at their share of
+    pre-training.
     """
     prefix, split, words = ("mean_", "train", "mean training") if what == "speed" else ("", "test", "test")
     shown = vocabulary.headline(table, prefix)
     shown = shown[shown.split == split]
     better = vocabulary.at_better_rate(table).groupby(["role", "checkpoint"]).rate.first()
+    theirs = None if paper is None else paper[paper.metric == f"{prefix}accuracy"]
     figure, panels = style.by_role(shown, **PANEL)
     for role, rows, ax in panels:
-        order = sorted(rows.checkpoint.unique())
-        _shade(ax, order, source, labelled=ax in (panels[-1][2], *(panel[2] for panel in panels[1::2])))
-        _both_rates(ax, rows, order, better[role])
-        ax.set_xticks(range(len(order)), order)
-        ax.set_xlabel("epochs of pre-training")
+        _shade(
+            ax, rows.checkpoint.max(), source, labelled=ax in (panels[-1][2], panels[len(panels) // 2 - 1][2])
+        )
+        if theirs is not None:
+            style.papers_line(ax, theirs[theirs.role == role], "checkpoint_fraction")
+        _both_rates(ax, rows, better[role])
+        _share_axis(ax)
     style.label_metric([ax for _, _, ax in panels], shown, words)
-    style.legend(figure, _marks(shown, source))
+    style.legend(figure, _marks(shown, source, theirs))
     name = "mean training metric over epochs" if what == "speed" else "final test metric"
     return style.described(figure, f"{name} against the checkpoint that fine-tuning started from")
 
 
-def _both_rates(ax: Axes, rows: pd.DataFrame, order: list[int], better: pd.Series) -> None:
+def _both_rates(ax: Axes, rows: pd.DataFrame, better: pd.Series) -> None:
     """One role's means and spans: a line through the better rates, hollow marks at the other."""
-    ends = rows.groupby(["checkpoint", "rate"]).value.agg(["mean", "min", "max"])
-    line = [ends.loc[(checkpoint, better[checkpoint]), "mean"] for checkpoint in order]
-    ax.plot(range(len(order)), line, color=P_T, linewidth=1.5)
-    for (checkpoint, rate), (mean, lowest, highest) in ends.iterrows():
-        place, colour = order.index(checkpoint), P_T if checkpoint else RI_T
-        look = {"color": colour, "marker": RATE_MARKERS[rate]}
+    chosen = rows[rows.rate == rows.checkpoint.map(better)]
+    mean = chosen.groupby("checkpoint_fraction").value.mean()
+    ax.plot(mean.index, mean, color=P_T, linewidth=1.5)
+    for (share, checkpoint, rate), run in rows.groupby(["checkpoint_fraction", "checkpoint", "rate"]):
+        look = {"color": P_T if checkpoint else RI_T, "marker": RATE_MARKERS[rate]}
         if better[checkpoint] == rate:
-            ax.errorbar(place, mean, [[mean - lowest], [highest - mean]], markersize=6, capsize=2, **look)
+            style.spans(ax, run, "checkpoint_fraction", **look)
         else:
-            ax.plot(place + 0.12, mean, markersize=5, markerfacecolor="white", alpha=0.6, **look)
+            ax.plot(share, run.value.mean(), markersize=5, markerfacecolor="white", alpha=0.6, **look)
 
 
-def _shade(ax: Axes, order: list[int], source: pd.DataFrame, labelled: bool) -> None:
+def _shade(ax: Axes, last: int, source: pd.DataFrame, labelled: bool) -> None:
     """The source's accuracy behind a panel, on an axis at its right, and where its learning rate drops."""
-    accuracy = source_at(source).reindex(order)
-    if accuracy.notna().any():
+    accuracy = source_at(source).dropna()
+    if len(accuracy):
         behind = ax.twinx()
-        behind.fill_between(range(len(order)), 0, accuracy, color=SHADE, linewidth=0)
+        behind.fill_between(accuracy.index / last, 0, accuracy, color=SHADE, linewidth=0)
         behind.set_ylim(0, 100 if accuracy.max() > 60 else 60 if accuracy.max() > 40 else 40)
         behind.grid(False)
         behind.set_ylabel("source accuracy (%)" if labelled else "")
         ax.set_zorder(behind.get_zorder() + 1)
         ax.patch.set_visible(False)
     for step in drops(source):
-        before = [place for place, epoch in enumerate(order) if epoch <= step]
-        if before and before[-1] + 1 < len(order):
-            ax.axvline(before[-1] + 0.5, **DROP)
+        ax.axvline((step + 0.5) / last, **DROP)
 
 
-def _marks(shown: pd.DataFrame, source: pd.DataFrame) -> dict[str, Artist]:
+def _marks(shown: pd.DataFrame, source: pd.DataFrame, paper: pd.DataFrame | None) -> dict[str, Artist]:
     """What marks, shade and dotted lines mean, by what is said of them."""
 
     def mark(marker: str, colour: str = P_T, **how) -> Line2D:
@@ -99,6 +102,8 @@ def _marks(shown: pd.DataFrame, source: pd.DataFrame) -> dict[str, Artist]:
         said["source accuracy (right axis)"] = Patch(color=SHADE)
     if drops(source):
         said["pre-training's rate drops"] = Line2D([], [], **DROP)
+    if paper is not None and len(paper):
+        said["paper"] = Line2D([], [], **style.PAPER_LINE)
     return said
 
 
@@ -118,15 +123,16 @@ def gap_to_last(behind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
         theirs = paper[(paper.role == role) & (paper.metric == "accuracy")]
         if len(theirs):
             end = theirs.value[theirs.checkpoint_fraction.idxmax()]
-            ax.plot(theirs.checkpoint_fraction, theirs.value - end, **style.PAPER)
+            behind_last = theirs.assign(value=theirs.value - end)
+            style.papers_line(ax, behind_last, "checkpoint_fraction")
         ours = rows.sort_values("checkpoint")
-        look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role]}
-        ax.plot(ours.checkpoint_fraction, -ours.value, linewidth=1.2, markersize=5, **look)
+        ax.plot(ours.checkpoint_fraction, -ours.value, color=P_T, marker="o", linewidth=1.2, markersize=5)
         _share_axis(ax)
+        _near_zero(ax)
         ax.set_ylabel("metric minus the last's (points)")
     handles = {
-        "ours, mean over seeds": Line2D([], [], color="0.3", marker="o", markersize=5),
-        "paper": Line2D([], [], **style.PAPER),
+        "ours, mean over seeds": Line2D([], [], color=P_T, marker="o", markersize=5),
+        "paper": Line2D([], [], **style.PAPER_LINE),
         "within noise of the last (95 %)": Patch(color=SHADE),
         "first that is good enough": Line2D([], [], **RING),
     }
@@ -136,11 +142,14 @@ def gap_to_last(behind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def _share_axis(ax: Axes) -> None:
-    """Shares of pre-training on a square-root axis, to give the first epochs room; gaps to scale near 0."""
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xticks([0, 0.02, 0.1, 1 / 3, 2 / 3, 1], ["0", "0.02", "0.1", "1/3", "2/3", "1"])
-    ax.set_xlim(-0.0001, 1.06)
+    """Shares of pre-training, to scale."""
+    ax.set_xticks([0, 1 / 3, 2 / 3, 1], ["0", "1/3", "2/3", "1"])
+    ax.set_xlim(-0.03, 1.04)
     ax.set_xlabel("share of pre-training")
+
+
+def _near_zero(ax: Axes) -> None:
+    """Points, to scale near 0 only."""
     ax.set_yscale("symlog", linthresh=LINEAR)
     low, high = ax.get_ylim()
     ticks = [tick for tick in (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20) if low <= tick <= high]
@@ -161,7 +170,7 @@ def saturation(table: pd.DataFrame, source: pd.DataFrame, fits: pd.DataFrame, cu
         metric = vocabulary.metric_of(of_role)
         values = by_seed(of_role).drop(columns=0, errors="ignore") / vocabulary.points(metric)
         accuracy = source_at(source).reindex(values.columns)
-        look = {"color": style.ROLE_COLOURS[role], "marker": style.ROLE_MARKERS[role], "linestyle": "none"}
+        look = {"color": P_T, "marker": "o", "linestyle": "none"}
         for _, of_seed in values.iterrows():
             ax.plot(accuracy, of_seed, markersize=3, alpha=0.45, **look)
         ax.plot(accuracy, values.mean(), markersize=6, **look)
@@ -201,12 +210,12 @@ def constant_rate(table: pd.DataFrame, source: pd.DataFrame, constant: pd.DataFr
     )
     roles = vocabulary.roles(same)
     figure, (first, *others) = style.panels(len(roles) + 1, **PANEL)
-    for rows, colour in ((source, P_T), (constant[constant.role == "source"], CONSTANT)):
+    for rows, colour in ((source, P_T), (constant[constant.role == "source"], style.OTHER_P)):
         known = source_at(rows)
         first.plot(known.index, known, color=colour, linewidth=1.5)
     first.set_ylabel("source accuracy (%)")
     for ax, role in zip(others, roles, strict=True):
-        for rows, colour, marker in ((same, P_T, "o"), (other, CONSTANT, "D")):
+        for rows, colour, marker in ((same, P_T, "o"), (other, style.OTHER_P, "D")):
             values = rows[(rows.role == role) & (rows.checkpoint > 0)].groupby("checkpoint").value
             mean, lowest, highest = values.mean(), values.min(), values.max()
             look = {"color": colour, "marker": marker, "markersize": 5, "capsize": 2}
@@ -219,7 +228,7 @@ def constant_rate(table: pd.DataFrame, source: pd.DataFrame, constant: pd.DataFr
             ax.axvline(step + 0.5, **DROP)
     handles = {
         "P: its rate drops": Line2D([], [], color=P_T, marker="o"),
-        "second pre-training: constant rate": Line2D([], [], color=CONSTANT, marker="D"),
+        "second pre-training: constant rate": Line2D([], [], color=style.OTHER_P, marker="D"),
         "P's rate drops": Line2D([], [], **DROP),
     }
     style.legend(figure, handles)

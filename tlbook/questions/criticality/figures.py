@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import matplotlib.pyplot as plt
@@ -15,41 +16,60 @@ from matplotlib.figure import Figure
 from tlbook import vocabulary
 from tlbook.evidence import style
 from tlbook.questions.criticality.summaries import losses, rank
-from tlbook.vocabulary import PAPER_RATES, modules
+from tlbook.vocabulary import PAPER_RATES, depth, modules
 
 LOST = {"accuracy": "accuracy lost (points)", "auc": "AUC lost"}
 MAP = "viridis"
+PATHS = ("direct", "optimisation")
 PANEL = {"width": 3.9, "height": 2.9, "sharey": False}
+ALONE = {"width": 7.0, "height": 3.8}
 
 
 def rewinding(rewind: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     """Figure 5: what the test metric loses when one module goes back to epoch 0; one panel a role.
 
-    ``rewind`` is the table rewind, ``paper`` the frame `tlbook.evidence.paper.figure5` (xray), drawn as
-    crosses in the init's colour (P-T low, RI-T high) at the modules whose names it shares. Points are runs,
-    lines their means; fc, whose beginning is a fresh head, stands apart.
+    ``rewind`` is the table rewind, ``paper`` the frame `tlbook.evidence.paper.figure5` (xray), dotted in the
+    init's colour (P-T low, RI-T high). Points are runs, lines their means; fc, whose beginning is a fresh
+    head, stands apart.
     """
     lost = losses(rewind)
     lost = lost[(lost.to_epoch == 0) & (lost.method == "rewind")]
-    figure, panels = style.by_role(lost, **PANEL)
+    figure, panels = style.by_role(lost, **(PANEL if lost.role.nunique() > 1 else ALONE))
     for role, rows, ax in panels:
         _by_module(ax, rows, "lost", np.mean)
-        if role == "xray":
+        if role == "xray" and len(paper):
             _papers_losses(ax, paper, modules(rows.module))
         _lost_axis(ax, rows)
     style.legend(figure, columns=5)
     return style.described(figure, "Test metric lost by setting one module back to epoch 0, by module")
 
 
+def each_rewinding(rewind: pd.DataFrame, paper: pd.DataFrame) -> dict[str, Figure]:
+    """`rewinding` by role, the paper's first."""
+    roles = sorted(vocabulary.roles(rewind), key=lambda role: role not in set(paper.role))
+    return {role: rewinding(rewind[rewind.role == role], paper) for role in roles}
+
+
 def _papers_losses(ax: Axes, paper: pd.DataFrame, names: list[str]) -> None:
-    """Crosses right of our points."""
+    """The paper's losses at all of its modules, each where it stands in its stage; the head apart."""
     for init, rows in _main_rates(paper).groupby("init"):
         values = rows.set_index("module").value
-        shared = [name for name in names if name in values.index]
-        places = [_places(names)[name] + 0.3 for name in shared]
-        look = style.PAPER | {"color": style.INIT_COLOURS[init], "markersize": 6}
-        ax.plot(places, values["none"] - values[shared], **look)
-    ax.plot([], [], label="paper", **style.PAPER)
+        places = _papers_places(modules(values.index), names)
+        lost = pd.DataFrame({"place": places, "value": values["none"] - values[list(places)]})
+        for part in (lost[lost.index != "fc"], lost[lost.index == "fc"]):
+            style.papers_line(ax, part, "place", style.INIT_COLOURS[init])
+    style.papers_label(ax, paper)
+
+
+def _papers_places(theirs: list[str], ours: list[str]) -> dict[str, float]:
+    """Where the paper's modules stand on our axis: its blocks spread over the room that their stage has."""
+    places, stage = _places(ours), lambda name: depth(name)[0]
+    found = {}
+    for name in theirs:
+        own, fellows = ([other for other in some if stage(other) == stage(name)] for some in (ours, theirs))
+        if own:
+            found[name] = places[own[0]] + fellows.index(name) * len(own) / len(fellows)
+    return found
 
 
 def rewinding_or_redrawing(rewind: pd.DataFrame) -> Figure:
@@ -93,44 +113,41 @@ def rewinding_in_time(rewind: pd.DataFrame) -> Figure:
     return style.described(figure, "Test metric lost by module and by the epoch that it is set back to")
 
 
-def noise_maps(paths: pd.DataFrame, role: str, module: str, path: str) -> Figure:
-    """Figure 6: the metric over distance from the beginning and signed noise factor, for one module and path.
+def noise_maps(paths: pd.DataFrame, role: str, module: str) -> Figure:
+    """Figure 6: the training metric over distance from the beginning and signed noise factor, for one module.
 
-    ``paths`` is the table paths. One row an init, one column a split; of the first seed that has the module,
-    on one colour scale a split. Factors are in order, not to scale, and so are points of the optimisation
-    path, which may turn back.
+    ``paths`` is the table paths. One row an init, one column a path; of the first seed that has the module,
+    on one colour scale. Factors are in order, not to scale, and so are points of the optimisation path, which
+    may turn back.
     """
-    table = vocabulary.headline(paths[(paths.role == role) & (paths.module == module) & (paths.path == path)])
-    table = table[table.seed == table.seed.min()]
-    inits, splits = vocabulary.inits(table), [s for s in ("train", "test") if s in set(table.split)]
-    figure, axes = _grid(len(inits), len(splits))
-    figure.subplots_adjust(wspace=0.3, hspace=0.3, top=0.88)  # a layout engine takes as long as the drawing
-    for panels, split in zip(axes.T, splits, strict=True):
-        of_split = table[table.split == split]
-        colours = Normalize(of_split.value.min(), of_split.value.max())
-        for ax, init in zip(panels, inits, strict=True):
-            rows = of_split[of_split.init == init]
-            everywhere = rows.groupby("noise").fraction.nunique() == rows.fraction.nunique()
-            rows = rows[rows.noise.isin(everywhere.index[everywhere])]  # more factors are measured at the end
-            distances = rows.groupby("fraction").distance.first()
-            cells = rows.pivot(index="noise", columns="fraction", values="value")
-            drawn = _heat_map(ax, cells, colours, lambda f, d=distances: f"{d[f]:.2g}", _signed)
-            ax.set_title(f"{init}, {split}")
-            ax.set_ylabel("noise factor" if split == splits[0] else "")
-            ax.tick_params(labelleft=split == splits[0])
-            ax.set_xlabel(r"distance $\Vert\theta-\theta_0\Vert_2$" if init == inits[-1] else "")
-        figure.colorbar(drawn, ax=list(panels), label=f"{split} {style.WORDS[table.metric.iloc[0]]}")
-    figure.suptitle(f"{role}: {module}, {path} path")
-    words = f"Metric over distance from the initial value and noise, {module} of P-T and RI-T on {role}"
+    table = paths[(paths.role == role) & (paths.module == module) & (paths.split == "train")]
+    table = vocabulary.headline(table[table.seed == table.seed.min()])
+    inits, names = vocabulary.inits(table), [name for name in PATHS if name in set(table.path)]
+    figure, axes = _grid(len(inits), len(names))
+    figure.subplots_adjust(wspace=0.15, hspace=0.35, top=0.88)  # a layout engine takes as long as the drawing
+    colours = Normalize(table.value.min(), table.value.max())
+    for (init, path), ax in zip(itertools.product(inits, names), axes.flat, strict=True):
+        rows = table[(table.init == init) & (table.path == path)]
+        everywhere = rows.groupby("noise").fraction.nunique() == rows.fraction.nunique()
+        rows = rows[rows.noise.isin(everywhere.index[everywhere])]  # more factors are measured at the end
+        distances = rows.groupby("fraction").distance.first()
+        cells = rows.pivot(index="noise", columns="fraction", values="value")
+        drawn = _heat_map(ax, cells, colours, lambda f, d=distances: f"{d[f]:.2g}", _signed)
+        ax.set_title(f"{init}, {path} path")
+        ax.set_ylabel("noise factor" if path == names[0] else "")
+        ax.tick_params(labelleft=path == names[0])
+        ax.set_xlabel(r"distance $\Vert\theta-\theta_0\Vert_2$" if init == inits[-1] else "")
+    figure.colorbar(drawn, ax=axes, label=f"training {style.WORDS[table.metric.iloc[0]]}")
+    figure.suptitle(f"{role}: {module}")
+    words = (
+        f"Training metric over distance from the initial value and noise, {module} of P-T and RI-T on {role}"
+    )
     return style.described(figure, words)
 
 
-def shown_modules(paths: pd.DataFrame, role: str) -> list[tuple[str, str]]:
-    """(module, path) of the table paths for a role, in order of depth, direct path first."""
-    of_role = paths[paths.role == role]
-    there = set(zip(of_role.module, of_role.path, strict=True))
-    every = [(module, path) for module in modules(of_role.module) for path in ("direct", "optimisation")]
-    return [pair for pair in every if pair in there]
+def shown_modules(paths: pd.DataFrame, role: str) -> list[str]:
+    """The modules of the table paths for a role, in order of depth."""
+    return modules(paths.module[paths.role == role])
 
 
 def noise_at_the_end(paths: pd.DataFrame) -> Figure:
@@ -212,11 +229,11 @@ def _grid(rows: int, columns: int, **how) -> tuple[Figure, np.ndarray]:
 def _raw_and_relative(table: pd.DataFrame) -> tuple[Figure, Iterator[tuple[str, pd.DataFrame, Axes]]]:
     """A figure with a row a role, raw left and relative right; and each panel's title, rows and axes."""
     roles, norms = vocabulary.roles(table), ("raw", "relative")
-    figure, axes = _grid(len(roles), 2, layout="constrained")
+    figure, axes = style.panels(2 * len(roles), width=4.3, height=2.7, sharey=False)
     places = [(role, norm) for role in roles for norm in norms]
     panels = (
         (f"{role}: {norm}", table[(table.role == role) & (table.norm == norm)], ax)
-        for (role, norm), ax in zip(places, axes.flat, strict=True)
+        for (role, norm), ax in zip(places, axes, strict=True)
     )
     return figure, panels
 

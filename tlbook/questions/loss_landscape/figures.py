@@ -175,7 +175,7 @@ def flatness(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("length / norm")
     for ax in axes[:: len(roles)]:
         ax.set_ylabel("rise of training loss (nats)")
-    axes[0].legend()
+    style.legend(figure, columns=4)
     return style.described(figure, "Rise of the training loss after random steps, raw and by filter")
 
 
@@ -268,7 +268,9 @@ def _image(ax: Axes, image: np.ndarray | None, said) -> None:
     ax.set_yticks([])
     ax.grid(visible=False)
     if image is None:
-        ax.text(0.5, 0.5, style.literal(said.label), ha="center", va="center", fontsize="x-small", wrap=True)
+        words = style.literal(f"is: {said.label}")
+        ax.text(0.5, 0.9, words, ha="center", va="top", fontsize="x-small", wrap=True)
+        ax.spines[:].set_visible(False)
     else:
         ax.imshow(image, interpolation="nearest")
     right = said.prediction in said.label.split(" + ")

@@ -90,8 +90,7 @@ def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     """Height, place and width of the barriers by kind of pair, beside the paper's lowest points.
 
     ``table`` is the table barriers; ``paper`` the frames `tlbook.evidence.paper.figure4` and `figure16`, one
-    under the other. Height is in the role's metric and, in nats, in test loss raw and calibrated; means over
-    pairs.
+    under the other. Height is in the role's metric and, in nats, in calibrated test loss; means over pairs.
     """
     rates = {
         "rate": paper.init.map(vocabulary.PAPER_RATES),
@@ -109,7 +108,6 @@ def barriers(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         row["95 % interval"] = _interval(in_metric)
         row |= {quantity: means[quantity] for quantity in ("place", "width", "lowest")}
         row["paper's lowest"] = theirs.get((role, pair), np.nan)
-        row["height, loss"] = measured(heights, "loss").value.mean()
         row["height, calibrated loss"] = measured(heights, "calibrated_loss").value.mean()
         rows.append(row)
     return pd.DataFrame(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,16 +12,23 @@ from matplotlib.figure import Figure
 from tlbook.evidence import style
 
 
-def contact_sheet(images: np.ndarray, what: str, columns: int = 8) -> Figure:
-    """Images uint8 (n, side, side, 3) side by side without smoothing; ``what`` says what they are."""
+def figure_1(samples: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Figure 1: an image of each role, a row a role, a column a block size, without smoothing.
+
+    ``samples`` maps role -> block size -> uint8 (n, side, side, 3), of which the first is drawn.
+    """
     style.apply()
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * 1.05, rows * 1.05), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, image in zip(axes.flat, images, strict=False):
-        ax.imshow(image, interpolation="nearest")
-    figure.subplots_adjust(0, 0, 1, 1, 0.04, 0.04)
+    sizes = list(next(iter(samples.values())))
+    size = (1.25 * len(sizes), 1.35 * len(samples))
+    figure, axes = plt.subplots(len(samples), len(sizes), figsize=size, squeeze=False, layout="constrained")
+    for row, (role, shown) in zip(axes, samples.items(), strict=True):
+        for ax, block_size in zip(row, sizes, strict=True):
+            ax.imshow(shown[block_size][0], interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(role, fontsize="large")
+    for ax, block_size in zip(axes[0], sizes, strict=True):
+        ax.set_title("whole" if block_size == sizes[0] else block_size, fontsize="large")
+    what = f"An image of {', '.join(samples)}, whole and with its blocks shuffled, down to single values"
     return style.described(figure, what)
 
 
@@ -27,7 +36,7 @@ def source_accuracy(table: pd.DataFrame) -> Figure:
     """P's test accuracy on its source against epochs of pre-training (columns epoch, value in percent)."""
     style.apply()
     figure, ax = plt.subplots(figsize=(5.2, 2.7))
-    ax.plot(table.epoch, table.value, marker="o", markersize=4, color=style.INIT_COLOURS["P-T"])
+    ax.plot(table.epoch, table.value, marker="o", markersize=4, color=style.OURS)
     ax.set_xlabel("epoch of pre-training (0: random weights)")
     ax.set_ylabel("source test accuracy (%)")
     ax.set_ylim(bottom=0)
