@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from tlbook.errors import TlbookError
@@ -159,16 +159,16 @@ def _pieces(frame: Any, alt: str, name: str) -> list[str | Explorer]:
 def _image(figure: Figure, alt: str) -> str:
     """A figure as an inline PNG on white, and a second one for phones if its panels can stand in one column.
 
-    Else ``--tlb-least`` keeps its letters readable there, and it scrolls. Figures without photographs follow
-    a dark page (explorer.css turns their lightness round).
+    Else ``--tlb-least`` keeps its letters readable there, and it scrolls. Figures follow a dark page, but
+    where lightness means something: photographs and heat maps (explorer.css turns it round).
     """
-    photos = any(np.ndim(image.get_array()) == 3 for ax in figure.axes for image in ax.images)
+    shades = any(ax.images or any(isinstance(c, QuadMesh) for c in ax.collections) for ax in figure.axes)
     data, width, height = _png(figure)
     narrow = ""
     if style.stack(figure):
         source, *size = _png(figure)
         narrow = f'<source media="(max-width: 600px)" srcset="{source}" width="{size[0]}" height="{size[1]}">'
-    kinds = " ".join(["tlb-figure", *["tlb-fits"] * bool(narrow), *["tlb-plot"] * (not photos)])
+    kinds = " ".join(["tlb-figure", *["tlb-fits"] * bool(narrow), *["tlb-plot"] * (not shades)])
     scrolls = "" if narrow else ' tabindex="0" role="group" aria-label="Figure; scrolls sideways if narrow"'
     return (
         f'<div class="{kinds}"{scrolls}><picture>{narrow}<img class="dark-light" src="{data}" '

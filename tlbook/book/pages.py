@@ -80,7 +80,11 @@ class Sentences:
     lines: tuple[str, ...]
 
     def _repr_html_(self) -> str:
-        return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in self.lines) + "</ul>"
+        return (
+            "<ul class='tlb-sentences'>"
+            + "".join(f"<li>{html.escape(line)}</li>" for line in self.lines)
+            + "</ul>"
+        )
 
 
 def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
@@ -451,11 +455,12 @@ def stand_in(shown: scales.Scale, scale: scales.Scale) -> str:
     return "" if same else "The images are not on this machine: generated ones stand in for them."
 
 
-def samples(scale: scales.Scale, role: str, count: int = 8) -> dict[str, np.ndarray]:
-    """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*'."""
+def samples(scale: scales.Scale, role: str, count: int = 8, seed: int = 0) -> dict[str, np.ndarray]:
+    """Training images of a role, uint8 (count, side, side, 3), by block size from unshuffled to '*', shuffled
+    as for a run of that seed."""
     from tlbook.questions.setup import study as setup
 
-    return dict(reversed(setup.samples(scale, role, count=count).items()))
+    return dict(reversed(setup.samples(scale, role, count=count, seed=seed).items()))
 
 
 def samples_of(result: Results, scale: scales.Scale, role: str, count: int) -> tuple[dict, str]:
