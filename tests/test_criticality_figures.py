@@ -12,7 +12,7 @@ from tlbook.evidence import paper, style
 from tlbook.questions.criticality import figures
 
 ROLES = ("real", "xray")
-UNITS = {"test accuracy lost (points)", "train AUC", "training AUC", r"criticality $\mu$", "train − test AUC"}
+UNITS = {"test accuracy lost (points)", "training AUC", r"criticality $\mu$", "train − test AUC"}
 BLUE, VERMILLION = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
 
 
@@ -28,7 +28,7 @@ def drawings(found) -> dict:
         "rewinding": lambda: figures.rewinding(found["rewind"], paper.figure5()),
         "redrawing": lambda: figures.rewinding_or_redrawing(found["rewind"]),
         "in time": lambda: figures.rewinding_in_time(found["rewind"]),
-        "maps": lambda: figures.noise_maps(found["paths"], "xray", "conv1", "direct"),
+        "maps": lambda: figures.noise_maps(found["paths"], "xray", "conv1"),
         "end": lambda: figures.noise_at_the_end(found["paths"]),
         "depth": lambda: figures.over_depth(found["criticality"]),
         "gap": lambda: figures.against_the_gap(found["network_criticality"]),
@@ -96,17 +96,24 @@ def test_fc_stands_apart(figure_of):
     assert max(line.get_xdata()[-1] for line in joined) < dotted[0].get_xdata()[0]
 
 
-def test_the_papers_losses_stand_on_xray_only(figure_of):
+def test_the_papers_losses_stand_on_xray_only_at_all_of_its_modules(figure_of):
+    """Where ours has one block, the paper's blocks of that stage spread up to the next."""
     shown = panels(figure_of("rewinding"))
-    crosses = {name: [line for line in ax.get_lines() if line.get_marker() == "x" and len(line.get_xdata())]
-               for name, ax in shown.items()}  # fmt: skip
-    assert not crosses["real"] and len(crosses["xray"]) == 2
-    whole, conv1 = (
-        paper.value("figure5", init="RI-T", rate="high", module=module) for module in ("none", "conv1")
+    theirs = {name: [line for line in ax.get_lines() if line.get_marker() == "x" and len(line.get_xdata())]
+              for name, ax in shown.items()}  # fmt: skip
+    assert not theirs["real"] and len(theirs["xray"]) == 4  # two inits, body and head
+    of_ri_t = next(c for c in theirs["xray"] if to_hex(c.get_color()).upper() == VERMILLION)
+    whole, conv1, block = (
+        paper.value("figure5", init="RI-T", rate="high", module=module)
+        for module in ("none", "conv1", "layer3.3")
     )
-    of_ri_t = next(c for c in crosses["xray"] if to_hex(c.get_color()).upper() == VERMILLION)
-    assert of_ri_t.get_ydata()[0] == pytest.approx(whole - conv1)
+    drawn = dict(zip(of_ri_t.get_xdata(), of_ri_t.get_ydata(), strict=True))
+    places = dict(zip(MODULES, shown["xray"].get_xticks(), strict=True))
+    assert len(drawn) == 17 and drawn[places["conv1"]] == pytest.approx(whole - conv1)
+    assert drawn[places["layer3.0"] + 3 / 6] == pytest.approx(whole - block)
     assert shown["xray"].get_ylabel() == "test AUC lost"
+    each = figures.each_rewinding(every_table(ROLES)["rewind"], paper.figure5())
+    assert list(each) == ["xray", "real"]
 
 
 def test_a_fresh_draw_is_hollow_and_loses_what_the_table_says(figure_of):
@@ -131,21 +138,21 @@ def test_in_time_has_a_row_a_module_and_a_column_an_epoch(figure_of):
 def test_noise_maps_are_over_distance_and_the_factors_measured_everywhere(figure_of):
     figure = figure_of("maps")
     shown = panels(figure)
-    assert set(shown) == {f"{init}, {split}" for init in ("P-T", "RI-T") for split in ("train", "test")}
-    ax = shown["P-T, train"]
+    assert set(shown) == {f"{i}, {path} path" for i in ("P-T", "RI-T") for path in ("direct", "optimisation")}
+    ax = shown["P-T, direct path"]
     cells = ax.collections[0].get_array().reshape(len(FACTORS), len(FRACTIONS))
     wanted = [[0.01 * (50 + 50 * f - 40 * abs(n)) for f in FRACTIONS] for n in FACTORS]
     np.testing.assert_allclose(cells, wanted)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1.5", "3"]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["-0.5", "-0.25", "0", "+0.25", "+0.5"]
-    assert ax.collections[0].get_clim() == shown["RI-T, train"].collections[0].get_clim()
+    assert ax.collections[0].get_clim() == shown["RI-T, optimisation path"].collections[0].get_clim()
 
 
 def test_a_path_that_turns_back_is_drawn_in_its_own_order():
     """The optimisation path may come nearer again: points stand in order of training."""
     paths = every_table(("real",))["paths"].query("path == 'optimisation' and module == 'conv1'").copy()
     paths["distance"] = paths.fraction.map({0.0: 0.0, 0.5: 9.0, 1.0: 4.0})
-    ax = panels(figures.noise_maps(paths, "real", "conv1", "optimisation"))["P-T, train"]
+    ax = panels(figures.noise_maps(paths, "real", "conv1"))["P-T, optimisation path"]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "9", "4"]
 
 
@@ -189,4 +196,4 @@ def test_values_that_are_missing_do_not_stop_a_figure(name):
 
 def test_what_an_explorer_can_move_through():
     found = figures.shown_modules(every_table(("real",))["paths"], "real")
-    assert found == [(module, path) for module in MODULES for path in ("direct", "optimisation")]
+    assert found == list(MODULES)

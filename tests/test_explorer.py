@@ -15,6 +15,7 @@ from PIL import Image
 
 from tlbook.book import explorer
 from tlbook.errors import TlbookError
+from tlbook.evidence import style
 
 
 def figure(height: float = 1.0, **attributes):
@@ -80,7 +81,7 @@ def test_ids_are_unique_also_when_shown_twice_and_nested():
     assert all(tag["for"] in ids for tag in page.find_all("label"))
     assert all(tag["for"] == [tag.find_previous("input")["id"]] for tag in page.find_all("output"))
     groups = [radio["name"] for radio in page.select("input[type=radio]")]
-    assert len(set(groups)) == 3
+    assert len(set(groups)) == 2
 
 
 def test_every_figure_has_its_text_alternative():
@@ -99,6 +100,41 @@ def test_images_are_opaque_white_and_inline():
         assert (pixels[0, 0, :3] == 255).all()
         assert pixels.shape[:2] == (int(image["height"]), int(image["width"]))
     assert not re.search(r"(src|href)=.?(https?:)?//", str(page))
+
+
+def test_where_there_is_no_choice_there_is_no_tab():
+    page = parse(explorer.tabs({"only": figure()}, alt="Curves"))
+    assert not page.select("input, label") and len(page.select("img")) == 1
+
+
+def test_a_caption_has_a_number_to_refer_to():
+    caption = "Figure 1.2 (the paper's Figure 2). See `x` rise. Or not."
+    page = parse(explorer.tabs({"a": figure(), "b": figure()}, alt="Curves", caption=caption))
+    (words,) = page.select("p.tlb-caption")
+    assert words["id"] == "figure-1-2" and words.b.text == "Figure 1.2 (the paper's Figure 2)."
+    assert words.text == "Figure 1.2 (the paper's Figure 2). See x rise. Or not." and words.code.text == "x"
+
+
+def test_panels_stand_in_one_column_on_a_phone():
+    made, axes = style.panels(4)
+    for ax in axes:
+        ax.plot([0, 1], label="line")
+    style.legend(made)
+    page = parse(explorer.tabs({"a": made}, alt="Four panels"))
+    wide, narrow = page.select_one("img"), page.select_one("picture > source")
+    assert narrow["media"] == "(max-width: 600px)"
+    assert int(narrow["width"]) < 0.7 * int(wide["width"])
+    assert int(narrow["height"]) > 1.4 * int(wide["height"])
+    assert not parse(explorer.tabs({"a": figure()}, alt="One panel")).select("source")
+
+
+def test_a_dark_page_turns_plots_but_neither_photographs_nor_heat_maps():
+    photo, heat = figure(), figure()
+    photo.axes[0].imshow(np.zeros((2, 2, 3)))
+    heat.axes[0].pcolormesh(np.eye(2))
+    frames = {"plot": figure(), "photo": photo, "heat": heat}
+    page = parse(explorer.tabs(frames, alt="Curves"))
+    assert ["tlb-plot" in one["class"] for one in page.select(".tlb-figure")] == [True, False, False]
 
 
 def test_figures_are_closed_and_the_object_keeps_showing():

@@ -4,6 +4,7 @@ import functools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from made_up import BLOCK_SIZES, DEV, EPOCHS, ROLES, TEST, block_shuffle, learning_curves, tables
 from matplotlib.colors import to_hex, to_rgb
@@ -14,7 +15,7 @@ from tlbook.questions.feature_reuse.summaries import drop_by_seed, final_metrics
 from tlbook.questions.setup import figures as setup
 
 BLUE, VERMILLION = style.INIT_COLOURS["P-T"], style.INIT_COLOURS["RI-T"]
-OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
+OURS = to_hex(style.OURS).upper()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +66,7 @@ def every_figure(found) -> dict:
     return {
         "learning_curves": lambda: figures.learning_curves(found["learning_curves"]),
         "block_shuffle": lambda: figures.block_shuffle(shuffled),
-        "speed": lambda: figures.block_shuffle(shuffled, "speed"),
+        "speed": lambda: figures.block_shuffle(shuffled, what="speed"),
         "relative_drop": lambda: figures.relative_drop(shuffled, paper.figure3()),
         "convergence": lambda: figures.convergence(found["convergence"]),
         "one_block_size": lambda: figures.one_block_size(shuffled, "xray", "8", images),
@@ -123,7 +124,7 @@ def test_learning_curves_tell_kinds_of_run_apart_without_colour(figure_of):
 
 
 def test_learning_curves_can_show_another_split():
-    ax = panels(figures.learning_curves(learning_curves(("real",)), "dev"))["real"]
+    ax = panels(figures.learning_curves(learning_curves(("real",)), split="dev"))["real"]
     ends = sorted(line.get_ydata()[-1] for line in of_colour(ax, BLUE) + of_colour(ax, VERMILLION))
     assert ends == pytest.approx(sorted(DEV.values()))
     assert ax.get_ylabel() == "dev accuracy (%)"
@@ -148,11 +149,14 @@ def test_block_shuffle_shows_the_rate_that_is_better_on_dev(figure_of):
 def test_block_shuffle_has_single_values_first_and_unshuffled_last(figure_of):
     figure = figure_of("block_shuffle")
     ax = panels(figure)["quickdraw"]
-    texts = [label.get_text() for label in ax.get_xticklabels()]
-    assert [text for text in texts if text] == list(BLOCK_SIZES)
+    ticks = dict(zip([label.get_text() for label in ax.get_xticklabels()], ax.get_xticks(), strict=True))
     heights = drawn(ax, BLUE)
     assert heights[heights[:, 0].argmax(), 1] == pytest.approx(80)
     assert heights[heights[:, 0].argmin(), 1] == pytest.approx(24)
+    assert heights[:, 0].max() == pytest.approx(ticks["1"], abs=0.2)
+    assert heights[:, 0].min() == pytest.approx(ticks["*"], abs=0.2) and len(set(heights[:, 0])) == len(
+        BLOCK_SIZES
+    )
     assert legend_texts(figure) == ["P-T", "RI-T"]
 
 
@@ -161,7 +165,7 @@ def test_single_values_are_not_joined_to_block_sizes(figure_of):
     ax = panels(figure_of("block_shuffle"))["real"]
     assert unjoined_from_first(ax, BLUE) and unjoined_from_first(ax, VERMILLION)
     ax = panels(figure_of("relative_drop"))["real"]
-    assert unjoined_from_first(ax, style.ROLE_COLOURS["real"])
+    assert unjoined_from_first(ax, OURS)
 
 
 def unjoined_from_first(ax, colour) -> bool:
@@ -199,15 +203,26 @@ def test_relative_drop_stands_beside_the_papers_at_the_same_share_of_the_side(fi
     figure = figure_of("relative_drop")
     ax = panels(figure)["real"]
     printed = paper.value("figure3", role="real", block_size="224", metric="relative_drop")
-    theirs = next(line for line in ax.get_lines() if line.get_label() == "paper")
-    unshuffled = theirs.get_ydata()[np.argmax(theirs.get_xdata())]
-    assert unshuffled == printed and theirs.get_linestyle() == "None"
-    ours = drawn(ax, style.ROLE_COLOURS["real"])
-    assert ours[ours[:, 0] == max(theirs.get_xdata())][0, 1] == pytest.approx(25)
+    theirs, ours = drawn(ax, to_hex(style.PAPER["color"]).upper()), drawn(ax, OURS)
     ticks = dict(zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True))
-    assert max(theirs.get_xdata()) == ticks["1"] and min(theirs.get_xdata()) == ticks["*"]
+    assert set(theirs[theirs[:, 0] == ticks["1"], 1]) == {printed} and theirs[:, 0].min() == ticks["*"]
+    assert set(ours[ours[:, 0] == ticks["1"], 1].round(6)) == {25}
     assert panels(figure)["real"].get_ylabel() == "relative drop (%)"
-    assert legend_texts(figure).count("paper") == 3  # the paper shuffles no X-rays
+    assert not (drawn(panels(figure)["xray"], OURS)[:, 1] == printed).any()  # the paper shuffles no X-rays
+    assert legend_texts(figure) == ["paper", "ours"]
+
+
+@pytest.mark.parametrize("name", ["learning_curves", "block_shuffle"])
+def test_the_papers_curves_are_dotted_in_the_inits_colour(found, name):
+    theirs = {"learning_curves": paper.figure2_curves(), "block_shuffle": paper.figure3()}[name]
+    figure = getattr(figures, name)(found[name], theirs)
+    ax = panels(figure)["clipart"]
+    dotted = {y for line in of_colour(ax, BLUE) if line.get_linestyle() == ":" for y in line.get_ydata()}
+    where = {"role": "clipart", "init": "P-T", "split": "test", "metric": "accuracy"}
+    values = theirs.loc[(theirs[list(where)] == pd.Series(where)).all(axis=1), "value"]
+    assert dotted <= set(values) and len(dotted) > 8 and "paper" in legend_texts(figure)
+    none = getattr(figures, name)(found[name], theirs.iloc[:0])
+    assert "paper" not in legend_texts(none)
 
 
 def test_a_run_that_never_got_there_is_hollow():
@@ -275,10 +290,18 @@ def luminance(colour) -> float:
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
+def test_one_colour_means_one_thing():
+    """Two P-T have P-T's colour, two RI-T have RI-T's; all others are their own."""
+    pairs = {name: colour for name, colour in style.PAIR_COLOURS.items() if len(set(name.split(" & "))) > 1}
+    meanings = style.INIT_COLOURS | style.CONTROL_COLOURS | style.ROLE_COLOURS | pairs
+    meanings |= {"same init": style.SAME_INIT, "other P": style.OTHER_P, "aligned": style.ALIGNED}
+    assert len(set(meanings.values())) == len(meanings) == 14
+
+
 @pytest.mark.parametrize("palette", [style.INIT_COLOURS, style.ROLE_COLOURS], ids=["inits", "roles"])
 def test_colours_can_be_told_apart(palette):
-    """Okabe & Ito's colours, no two the same, each seen on white; markers for who sees none."""
-    assert set(palette.values()) <= OKABE_ITO and len(set(palette.values())) == len(palette)
+    """No two the same, each seen on white; markers for who sees none."""
+    assert len(set(palette.values())) == len(palette)
     assert all(1.05 / (luminance(colour) + 0.05) >= 3 for colour in palette.values())
     markers = style.INIT_MARKERS if palette is style.INIT_COLOURS else style.ROLE_MARKERS
     assert set(markers) == set(palette) and len(set(markers.values())) == len(palette)
@@ -294,10 +317,16 @@ def test_final_metrics_are_the_tables_ends_beside_the_papers():
     assert p_t.paper == paper.value("figure2", **where)
 
 
-def test_contact_sheet_shows_each_image_unsmoothed():
-    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
-    figure = setup.contact_sheet(images, "noise, block size 4")
+def test_figure_1_shows_each_role_at_each_block_size_unsmoothed():
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    samples = {
+        role: {size: images[3 * row + column, None] for column, size in enumerate(("8", "4", "*"))}
+        for row, role in enumerate(("real", "xray"))
+    }
+    figure = setup.figure_1(samples)
     shown = [image for ax in figure.axes for image in ax.get_images()]
-    assert len(shown) == 11 and figure.alt == "noise, block size 4"
+    assert len(shown) == 6 and "real, xray" in figure.alt
     for image, wanted in zip(shown, images, strict=True):
         assert (image.get_array() == wanted).all() and image.get_interpolation() == "nearest"
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["whole", "4", "*"]
+    assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["real", "xray"]

@@ -27,7 +27,7 @@ def every_figure(found) -> dict:
     fits, curves = found["saturation"], found["saturation_curve"]
     return {
         "finetuned": lambda: figures.finetuned(tuned, source),
-        "speed": lambda: figures.finetuned(tuned, source, "speed"),
+        "speed": lambda: figures.finetuned(tuned, source, what="speed"),
         "gap": lambda: figures.gap_to_last(found["behind_last"], paper.figure7()),
         "saturation": lambda: figures.saturation(tuned, source, fits, curves),
         "constant": lambda: figures.constant_rate(tuned, source, found["constant_rate"]),
@@ -70,16 +70,16 @@ def test_figure_7_joins_means_at_the_better_rate(drawn):
         ax = panels(drawn["finetuned"])[role]
         line = next(line for line in ax.get_lines() if len(line.get_xdata()) == len(CHECKPOINTS))
         np.testing.assert_allclose(line.get_ydata(), wanted / unit)
-        assert [label.get_text() for label in ax.get_xticklabels()] == list(map(str, CHECKPOINTS))
+        np.testing.assert_allclose(line.get_xdata(), np.array(CHECKPOINTS) / max(CHECKPOINTS))
 
 
 def test_figure_7_says_which_rate_it_was_without_colour(drawn):
     """From checkpoint 1 the high rate is better on dev: a full mark up there, hollow ones elsewhere."""
     ax = panels(drawn["finetuned"])["real"]
     marks = [line for line in ax.get_lines() if line.get_marker() in ("v", "^")]
-    full = {(round(float(m.get_xdata()[0])), m.get_marker()) for m in marks
+    full = {(round(float(m.get_xdata()[0]) * max(CHECKPOINTS)), m.get_marker()) for m in marks
             if to_hex(m.get_markerfacecolor()) != "#ffffff"}  # fmt: skip
-    assert full == {(place, "^" if epoch == 1 else "v") for place, epoch in enumerate(CHECKPOINTS)}
+    assert full == {(epoch, "^" if epoch == 1 else "v") for epoch in CHECKPOINTS}
     assert len(marks) == 2 * len(CHECKPOINTS)
 
 
@@ -90,8 +90,8 @@ def test_figure_7_shades_the_source_and_marks_the_drops(drawn):
     assert heights[:, 1].max() == pytest.approx(upstream(30))
     assert [ax.get_ylabel() for ax in shades].count("source accuracy (%)") == 1
     lines = panels(figure)["real"].get_lines()
-    places, order = [line.get_xdata()[0] for line in lines if line.get_linestyle() == ":"], list(CHECKPOINTS)
-    assert places == [order.index(10) + 0.5, order.index(20) + 0.5]
+    places = [line.get_xdata()[0] for line in lines if line.get_linestyle() == ":"]
+    assert places == [10.5 / 30, 20.5 / 30]
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == ["better rate: low", "better rate: high", "the other rate", "random weights",
@@ -109,7 +109,7 @@ def test_gaps_are_ours_and_the_papers_to_the_last():
     figure = figures.gap_to_last(made["behind_last"], paper.figure7())
     ax = panels(figure)["real"]
     behind = made["behind_last"].query("role == 'real'")
-    ours = points(ax, style.ROLE_COLOURS["real"])
+    ours = points(ax, style.INIT_COLOURS["P-T"])
     np.testing.assert_allclose(ours[:, 1], -behind.value)
     theirs = next(line for line in ax.get_lines() if line.get_marker() == "x")
     last, early = (paper.value("figure7", role="real", checkpoint=c, metric="accuracy") for c in (90, 30))
@@ -125,7 +125,7 @@ def test_saturation_names_the_weights_of_its_fits(found, drawn):
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     weights = found["saturation"].query("role == 'real' and metric == 'weight'").value
     assert texts == [f"{model}: {w:.2f}" for model, w in zip(method.MODELS, weights, strict=True)]
-    means = points(ax, style.ROLE_COLOURS["real"])
+    means = points(ax, style.INIT_COLOURS["P-T"])
     assert means[:, 0].min() == pytest.approx(upstream(1))  # random weights are left out
     assert panels(drawn["saturation"])["xray"].get_ylim()[1] < 1
 
@@ -133,9 +133,9 @@ def test_saturation_names_the_weights_of_its_fits(found, drawn):
 def test_the_second_pre_training_stands_beside_p(drawn):
     shown = panels(drawn["constant"])
     assert list(shown) == ["source", "real", "xray"]
-    second = points(shown["source"], figures.CONSTANT)
+    second = points(shown["source"], style.OTHER_P)
     assert second[:, 0].max() == 15 and second[:, 1].max() < upstream(11)
-    assert set(points(shown["real"], figures.CONSTANT)[:, 0]) == {10, 11, 15}
+    assert set(points(shown["real"], style.OTHER_P)[:, 0]) == {10, 11, 15}
 
 
 def test_the_explorer_keeps_its_axes_and_shows_every_run(found):

@@ -74,7 +74,7 @@ def test_table_shows_numbers_to_three_digits_and_dashes_for_none():
 def test_recorded_results_come_first_as_they_are_given(build, recorded):
     page = parse(pages.show({"recorded": recorded, "mine": build}, count, "learning_curves"))
     assert tab_names(page) == ["recorded", "mine"]
-    assert len(page.select("table")) == len(page.select(".tlb-caption")) == 2
+    assert len(page.select("table")) == len(page.select("details.tlb-made")) == 2
 
 
 def test_without_real_images_the_first_tab_says_so(build):
@@ -87,10 +87,14 @@ def test_a_result_without_the_table_says_so(build, recorded):
     """Also where nothing else is shown: never an error, never nothing."""
     partly = dataclasses.replace(recorded, tables={"learning_curves": recorded.tables["learning_curves"]})
     page = parse(pages.show({"recorded": partly}, count, "block_shuffle"))
-    assert tab_names(page) == ["recorded"]
     assert page.select_one(".tlb-text").text == "The table block_shuffle is not recorded at scale laptop yet."
     page = parse(pages.show({"recorded": partly, "mine": build}, count, "block_shuffle"))
     assert len(page.select("table")) == 1
+
+
+def test_what_has_several_figures_shows_them_in_tabs(recorded):
+    page = parse(pages.show({"a": recorded}, lambda table: {"x": count(table), "y": "z"}, "convergence"))
+    assert tab_names(page) == ["x", "y"]
 
 
 def test_figures_stand_in_tabs_with_their_own_words(recorded):
@@ -153,7 +157,7 @@ def test_verdicts_list_every_claim_with_its_parts(build, recorded):
     page = parse(pages.verdicts({"recorded": recorded, "mine": build}, "feature_reuse"))
     asked = questions.get("feature_reuse").claims
     for panel in page.select(".tlb-panel"):
-        summaries = [summary.text for summary in panel.select("details > summary")]
+        summaries = [summary.text for summary in panel.select("details:not(.tlb-made) > summary")]
         assert len(summaries) == len(asked)
         for claim, summary in zip(asked, summaries, strict=True):
             assert claim.text in summary and claim.where in summary
@@ -190,7 +194,7 @@ def test_what_to_know_stands_beside_the_verdict(judged):
 def test_a_missing_table_leaves_claims_not_recorded(recorded):
     partly = dataclasses.replace(recorded, tables={"learning_curves": recorded.tables["learning_curves"]})
     page = parse(pages.verdicts({"recorded": partly}, "feature_reuse"))
-    assert len(page.select("details")) == len(questions.get("feature_reuse").claims)
+    assert len(page.select("details:not(.tlb-made)")) == len(questions.get("feature_reuse").claims)
     assert "not recorded" in page.text
 
 
@@ -218,16 +222,16 @@ def own(build):
     return dataclasses.replace(build, tables=build.tables | {"domains": domains}, provenance=made)
 
 
-def test_the_papers_numbers_do_not_stand_beside_ones_own(own, build):
+def test_the_papers_numbers_stand_beside_neither_ones_own_nor_drawn_images(own, build, recorded):
     papers = pd.DataFrame({"value": [1.0, 2.0]})
-    both = {"mine": own, "build": build}
+    both = {"mine": own, "build": build, "recorded": recorded}
     page = parse(pages.show(both, lambda table, paper: count(paper), "learning_curves", papers))
-    assert [panel.select_one("td").text for panel in page.select(".tlb-panel")][-2:] == ["0", "2"]
+    assert [panel.select_one("td").text for panel in page.select(".tlb-panel")][-3:] == ["2", "0", "0"]
 
 
 def test_ones_own_result_comes_first_and_is_named_below(own):
     page = parse(pages.show({"mine": own}, count, "learning_curves"))
-    assert tab_names(page) == ["mine"]  # no tab that says what is not recorded
+    assert not page.select("label")  # no tab that says what is not recorded
     assert "/home/me/cats" in page.text and "judges nothing" not in page.text
 
 
@@ -249,7 +253,7 @@ def test_explore_offers_results_then_roles_then_a_slider(recorded):
     part = dataclasses.replace(recorded, provenance=provenance(("xray", "real")))
     page = parse(pages.explore({"a": part}, lambda result, role: {"1": role, "2": "x"}, "Block size"))
     names = [[label.text for label in bar.select("label")] for bar in page.select(".tlb-bar")]
-    assert names == [["a"], ["real", "xray"]]
+    assert names == [["real", "xray"]]
     assert [control.text for control in page.select(".tlb-control label")] == ["Block size"] * 2
 
 
@@ -259,11 +263,19 @@ def test_samples_go_from_unshuffled_to_single_values(tiny):
 
 def test_samples_belong_to_the_result(tiny, build, recorded):
     """A recorded result's images are those of its scale as it stands, this build's those of the page."""
-    shown = pages.samples_if_here(build, tiny, "real", 4)
-    assert shown["32"].shape == (4, 32, 32, 3)
-    assert pages.samples_if_here(recorded, tiny, "real", 4) == {}  # laptop's images are not here
+    shown, words = pages.samples_of(build, tiny, "real", 4)
+    assert shown["32"].shape == (4, 32, 32, 3) and not words
     smoke = dataclasses.replace(recorded, scale="smoke")
-    assert list(pages.samples_if_here(smoke, tiny, "real", 4)) == ["32", "8", "1", "*"]
+    assert list(pages.samples_of(smoke, tiny, "real", 4)[0]) == ["32", "8", "1", "*"]
+
+
+def test_generated_images_stand_in_for_those_that_are_not_here(recorded, tiny, monkeypatch):
+    monkeypatch.setenv("TLBOOK_DATA", "")
+    shown, words = pages.samples_of(recorded, tiny, "real", 4)
+    assert list(shown) == [str(size) for size in reversed(scales.get("laptop").shuffles.sizes)]
+    assert words.endswith("generated ones stand in for them.")
+    plain = pages.samples(scales.get("smoke"), "real", 4)["32"]
+    assert shown["32"].shape == plain.shape and len(np.unique(shown["32"])) > 20
 
 
 def test_domains_come_from_the_records_where_a_page_shows_records(tiny, monkeypatch):

@@ -191,7 +191,8 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
     """Radio buttons and panels; rules by id show the panel of the checked one, so no script is needed."""
     if len(explorer.panels) == 1:  # no choice: nothing to stop at on the way by keyboard
         (label,) = explorer.panels
-        return f'<div class="tlb">{explorer._panel(label, f"{prefix}-p0")}</div>'
+        only = explorer._panel(label, f"{prefix}-p0")
+        return f'<div class="tlb"><div class="tlb-panel tlb-only">{only}</div></div>'
     name = html.escape(explorer.name)
     radios, labels, panels, rules = [], [], [], []
     for number, label in enumerate(explorer.panels):

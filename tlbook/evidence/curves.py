@@ -88,7 +88,7 @@ def against_blocks(
         for init in names:
             if paper is not None:
                 theirs = paper[(paper.role == role) & (paper.init == init)]
-                by_blocks(ax, theirs, **style.PAPER_LINE | {"color": COLOURS[init]})
+                by_blocks(ax, theirs, **style.PAPER_LINE | {"color": COLOURS[init], "capsize": 0})
             look = {"color": COLOURS[init], "marker": MARKERS[init], "label": init}
             by_blocks(ax, rows[rows.init == init], shifts[init], joined, **look)
         block_axis(ax)

@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from tlbook.scales import INITS, PIXELS, RATES, TARGETS
 from tlbook.vocabulary import roles
 
-# One colour means one thing, on every page. Inits and pairs have Okabe & Ito's colours, targets Tol's muted
-# ones. Inits, pairs and targets also differ in marker, rates in dashes.
+# One colour means one thing, on every page. Most inits and pairs have Okabe & Ito's colours, targets Tol's
+# muted ones. Inits, pairs and targets also differ in marker, rates in dashes.
 INIT_COLOURS = {"P-T": "#0072B2", "RI-T": "#D55E00"}
 INIT_MARKERS = {"P-T": "o", "RI-T": "s"}
-CONTROL_COLOURS = {"MeanVar-T": "#56B4E9", "Permuted-T": "#CC79A7"}
+CONTROL_COLOURS = {"MeanVar-T": "#8B5A2B", "Permuted-T": "#CC79A7"}
 CONTROL_MARKERS = {"MeanVar-T": "^", "Permuted-T": "D"}
 RATE_DASHES = {"low": "", "high": (3, 1.5)}
 ROLE_COLOURS = dict(

@@ -46,7 +46,7 @@ def relative_drop(table: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     drops, theirs = drop_by_seed(table), paper[paper.metric == "relative_drop"]
     figure, panels = style.by_role(table, width=3.6, height=2.6)
     for role, _, ax in panels:
-        curves.by_blocks(ax, theirs[theirs.role == role], **style.PAPER_LINE)
+        curves.by_blocks(ax, theirs[theirs.role == role], **style.PAPER_LINE, capsize=0)
         curves.by_blocks(ax, drops[drops.role == role], color=style.OURS, marker="o", label="ours")
         ax.axhline(0, color="0.6", linewidth=0.8)
         curves.block_axis(ax)
