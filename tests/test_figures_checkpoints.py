@@ -88,7 +88,7 @@ def test_figure_7_shades_the_source_and_marks_the_drops(drawn):
     shades = [ax for ax in figure.axes if ax.collections and not ax.get_title()]
     heights = shades[0].collections[0].get_paths()[0].vertices
     assert heights[:, 1].max() == pytest.approx(upstream(30))
-    assert [ax.get_ylabel() for ax in shades].count("source accuracy (%)") == 1
+    assert [ax.get_ylabel() for ax in shades] == ["source accuracy (%)"] * 2
     lines = panels(figure)["real"].get_lines()
     places = [line.get_xdata()[0] for line in lines if line.get_linestyle() == ":"]
     assert places == [10.5 / 30, 20.5 / 30]

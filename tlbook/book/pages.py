@@ -171,7 +171,8 @@ def _shown(drawn: object) -> object:
 
 def _like_the_papers(result: Results) -> bool:
     """Whether the paper's numbers may stand beside a result: not beside drawn images or a reader's own."""
-    return scales.get(result.scale).judged and not result.own_images
+    scale = scales.SCALES.get(result.scale)
+    return scale is not None and scale.judged and not result.own_images
 
 
 def _made(drawn: object, result: Results, table: str) -> explorer.Made:

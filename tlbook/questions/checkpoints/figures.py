@@ -45,9 +45,7 @@ def finetuned(
     theirs = None if paper is None else paper[paper.metric == f"{prefix}accuracy"]
     figure, panels = style.by_role(shown, **PANEL)
     for role, rows, ax in panels:
-        _shade(
-            ax, rows.checkpoint.max(), source, labelled=ax in (panels[-1][2], panels[len(panels) // 2 - 1][2])
-        )
+        _shade(ax, rows.checkpoint.max(), source)
         if theirs is not None:
             style.papers_line(ax, theirs[theirs.role == role], "checkpoint_fraction")
         _both_rates(ax, rows, better[role])
@@ -71,7 +69,7 @@ def _both_rates(ax: Axes, rows: pd.DataFrame, better: pd.Series) -> None:
             ax.plot(share, run.value.mean(), markersize=5, markerfacecolor="white", alpha=0.6, **look)
 
 
-def _shade(ax: Axes, last: int, source: pd.DataFrame, labelled: bool) -> None:
+def _shade(ax: Axes, last: int, source: pd.DataFrame) -> None:
     """The source's accuracy behind a panel, on an axis at its right, and where its learning rate drops."""
     accuracy = source_at(source).dropna()
     if len(accuracy):
@@ -79,7 +77,7 @@ def _shade(ax: Axes, last: int, source: pd.DataFrame, labelled: bool) -> None:
         behind.fill_between(accuracy.index / last, 0, accuracy, color=SHADE, linewidth=0)
         behind.set_ylim(0, 100 if accuracy.max() > 60 else 60 if accuracy.max() > 40 else 40)
         behind.grid(False)
-        behind.set_ylabel("source accuracy (%)" if labelled else "")
+        behind.set_ylabel("source accuracy (%)")
         ax.set_zorder(behind.get_zorder() + 1)
         ax.patch.set_visible(False)
     for step in drops(source):
