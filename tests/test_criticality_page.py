@@ -30,7 +30,7 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     ]
     explorer = next(page for page in pages if page.select("input[type=range]"))
     frames = [frame["data-label"] for frame in explorer.select(".tlb-frame")]
-    assert frames[:2] == ["conv1", "layer1.0"] and len(frames) == 6 * len(explorer.select(".tlb-control"))
+    assert frames[:2] == ["conv1", "layer1.0"] and len(frames) == 6 * len(roles)
     assert "book/records/laptop/criticality/rewind.csv" in pages[0].text
 
 
