@@ -172,7 +172,7 @@ def test_first_question_trains_what_was_asked_and_nothing_else(place, reused):
 
 def test_first_question_warns_that_this_is_not_the_scale(reused):
     notebook, _ = reused
-    captions = {c.text.split(" · ")[0] for page in outputs(notebook) for c in page.select(".tlb-caption")}
+    captions = {c.text.split(" · ")[0] for page in outputs(notebook) for c in page.select(".tlb-how")}
     own = {caption for caption in captions if caption.startswith("scale smoke")}
     assert len(own) == 1 and "scale smoke, changed by this page's parameters" in own.pop()
     recorded = [f"scale {name}" for name in records.recorded("feature_reuse")]
@@ -216,8 +216,9 @@ def test_setup_page_shows_a_folder_of_the_readers_own(place, tmp_path):
     starts = {row[0]: row[1:] for row in tables["module first_to_p second_to_p first_to_second"]}
     head = starts.pop("fc")
     assert set(map(tuple, starts.values())) == {("0", "0", "0")} and head[:2] == ["–", "–"] and head[2] != "0"
-    frames = [frame["data-label"] for page in outputs(notebook) for frame in page.select(".tlb-frame")]
-    assert frames == ["32", "8", "*"]
+    captions = {c["id"]: c.text for page in outputs(notebook) for c in page.select(".tlb-caption")}
+    assert set(captions) == {"table-0-1", "figure-0-1", "table-0-2"}  # nothing is known of P's training
+    assert not [text for text in captions.values() if "stand in" in text]
 
 
 def test_an_unknown_parameter_stops_papermill_with_one_sentence(place, tmp_path):
@@ -252,7 +253,7 @@ def test_second_question_compares_the_runs_it_was_asked_for(tmp_path):
     far, near = (_sum_of_modules(ends[kind], p) for kind in ("random", "from"))
     assert float(ratio[5].text) == pytest.approx(far / near, rel=0.01)
     labels = [frame["data-label"] for page in pages for frame in page.select(".tlb-frame")]
-    assert {"P-T & P", "layer3", "both right"} <= set(labels)
+    assert {"P-T & P", "both right"} <= set(labels)
 
 
 def _sum_of_modules(one: dict, p: dict) -> float:
@@ -335,7 +336,8 @@ def test_records_of_laptop_are_shown():
     shown = run_cells(source(REUSE), {"scale": "laptop", "results": "records"})
     pages = results_of([BeautifulSoup(html, "html.parser") for html in shown])
     assert all(page.select(".tlb-panel") for page in pages)
-    assert pages[0].select_one(".tlb-bar label").text == "recorded at scale laptop"
+    assert pages[0].select_one(".tlb-made summary").text.startswith("scale laptop, ")
+    assert pages[0].select_one(".tlb-caption")["id"] == "figure-1-1"
     assert "Not recorded" not in pages[0].text
 
 
@@ -355,13 +357,13 @@ def test_records_need_neither_torch_nor_images(tmp_path):
     roles = ("real", "xray")
     pages, setup = without_torch.drawn(tmp_path, "feature_reuse", made_up.tables(roles), roles, REUSE, SETUP)
     pages = results_of(pages)
-    assert [len(page.select("img")) for page in pages[:4]] == [1, 0, 0, 1]
+    assert [len(page.select("img")) for page in pages[:5]] == [1, 1, 0, 0, 1]
     assert all(page.select("img, table, li") and page.select(".tlb-panel") for page in pages)
-    assert "book/records/laptop/feature_reuse/learning_curves.csv" in pages[0].text
+    assert "book/records/laptop/feature_reuse/block_shuffle.csv" in pages[0].text
     domains, *others = setup
     assert [row.td.text for row in domains.select("tbody tr")] == ["source", "real", "xray"]
     texts = [text.text for page in others for text in page.select(".tlb-text")]
-    assert len(texts) == 7 and set(texts) == {"This needs the package torch, which is not installed here."}
+    assert len(texts) == 4 and set(texts) == {"This needs the package torch, which is not installed here."}
 
 
 def test_the_scorecard_reads_a_folder_of_the_readers_own(tmp_path):

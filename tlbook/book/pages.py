@@ -178,7 +178,8 @@ def _like_the_papers(result: Results) -> bool:
 def _made(drawn: object, result: Results, table: str) -> explorer.Made:
     """What is shown, over a few words that open to how it was made."""
     seeds = result.provenance["seeds"]
-    return explorer.Made(drawn, f"scale {result.scale}, {len(seeds)} seeds", badge(result, table))
+    words = f"scale {result.scale}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    return explorer.Made(drawn, words, badge(result, table))
 
 
 @dataclass(frozen=True)

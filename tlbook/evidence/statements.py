@@ -272,7 +272,7 @@ def _more_seeds(statement: Statement, found: Estimate) -> str:
     low, high = found.interval(0.90 if statement.asks == "within" else intervals.LEVEL)
     seeds = found.n * ((high - low) / 2 / room) ** 2 if room > 0 else math.inf
     if seeds > MANY_SEEDS:
-        return "hardly more seeds: it lies at the limit"
+        return f"more than {MANY_SEEDS} seeds, if the value stays: it lies at the limit"
     return f"about {math.ceil(seeds)} seeds in place of {found.n}, if the value stays"
 
 
