@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -87,7 +89,7 @@ def one_block_size(
     """One role at one block size, for the explorer: every run's test metric, and examples.
 
     ``images`` is uint8 (k, side, side, 3), k even, shuffled with that block size, or None where none are at
-    hand; ``words`` stand below them.
+    hand; ``words`` stand above them.
     """
     runs = vocabulary.headline(table[(table.role == role) & (table.split == "test")])
     figure, axes = style.panels(1 if images is None else 2, width=3.4, height=2.9, sharey=False)
@@ -107,7 +109,7 @@ def one_block_size(
     if images is not None:
         axes[0].imshow(np.concatenate([np.concatenate(row, 1) for row in np.split(images, 2)]))
         axes[0].axis("off")
-        axes[0].set_title(words, fontsize="x-small", y=-0.1, wrap=True)
+        axes[0].set_title(textwrap.fill(words, 44), fontsize="small")
     return style.described(figure, f"Test metric of P-T and RI-T on {role} at block size {block_size}")
 
 
