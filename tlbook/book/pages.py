@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from tlbook import questions, scales, settings
-from tlbook.book import explorer, parameters, records, source
+from tlbook.book import explorer, panel, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
 from tlbook.errors import TlbookError, sentence
@@ -83,14 +83,15 @@ class Sentences:
 
 
 def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
-    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are,
-    and what of the page is not about them, where they are the reader's own.
+    """Validate a notebook's parameters (its ``globals()``) before anything runs, show their panel to a reader
+    who has it open (`tlbook.book.panel`), and say where the images are, where they are the reader's own.
 
     From here on the page shows an OSError as the sentence that it is on the command line.
     """
     _say_errors()
     settings.settle()
     given = parameters.read(scope)
+    panel.attach(scope, (explorer.Explorer, Table, Verdicts, Sentences, source.Code))
     if given.root:
         os.environ["TLBOOK_DATA"] = str(given.root)
     scale = given.apply()

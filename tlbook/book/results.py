@@ -98,7 +98,7 @@ def refuse_missing(scale: Scale, targets: Sequence[str]) -> None:
     for role in ((scales.SOURCE,) if scale.pretrained == "train" else ()) + tuple(targets):
         dataset = scale.datasets[role]
         try:
-            if not (scale.declared or dataset.startswith(scales.EMBEDDED)):
+            if not dataset.startswith(scales.EMBEDDED):
                 layouts.listing(dataset)
         except MissingData as error:
             instead = "without it, results=records shows on a page what was recorded"
