@@ -54,9 +54,9 @@ def attach(scope: Mapping[str, object], shown: Sequence[type]) -> None:
 
 
 def _to_the_terminal() -> None:
-    """Let ipykernel write stderr to the terminal too; it keeps the file that it took the place of."""
-    kept = getattr(sys.stderr, "_original_stdstream_copy", None)
-    if kept is not None and sys.stderr.echo is None and os.isatty(kept):
+    """Let ipykernel write stderr to the terminal too: it keeps the file whose place it took, or took none."""
+    kept = getattr(sys.stderr, "_original_stdstream_copy", None) or 2
+    if sys.stderr.echo is None and os.isatty(kept):
         sys.stderr.echo = open(os.dup(kept), "w", encoding="utf-8")
 
 
