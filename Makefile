@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lint clean
+.PHONY: help install book test lint prose clean
 
 help: ## Show this list.
 	@echo "tlbook: what is being transferred in transfer learning?"
@@ -50,6 +50,9 @@ test: $(STAMP) ## Run the tests, a file at a time on each of two processes.
 
 lint: $(STAMP) ## Check style and format with ruff.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+prose: $(STAMP) ## Bring values, verdicts and references in notebooks and prose up to date.
+	@$(BIN)/python -m tlbook.build.found
 
 clean: ## Remove the rendered books (.venv and trained runs stay).
 	rm -rf _build
