@@ -171,7 +171,7 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
         checked = " checked" if number == 0 else ""
         radios.append(
             f'<input class="tlb-radio" type="radio" name="{prefix}" id="{radio}" autocomplete="off"'
-            f" hidden{checked}>"
+            f' hidden="hidden"{checked}>'
         )
         labels.append(f'<label for="{radio}" id="{radio}-l">{text}</label>')
         panels.append(
@@ -188,7 +188,7 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
         )
     return (
         f'<div class="tlb" role="group" aria-label="{name}"><style>{"".join(rules)}</style>'
-        f'{"".join(radios)}<div class="tlb-bar" hidden>{"".join(labels)}</div>'
+        f'{"".join(radios)}<div class="tlb-bar" hidden="hidden">{"".join(labels)}</div>'
         f'<div class="tlb-panels">{"".join(panels)}</div></div>'
     )
 
@@ -203,7 +203,7 @@ def _draw_slider(explorer: Explorer, prefix: str) -> str:
         for number, label in enumerate(explorer.panels)
     )
     return (
-        f'<div class="tlb"><div class="tlb-control" hidden><label for="{prefix}-s">{name}</label>'
+        f'<div class="tlb"><div class="tlb-control" hidden="hidden"><label for="{prefix}-s">{name}</label>'
         f'<input type="range" id="{prefix}-s" min="0" max="{len(explorer.panels) - 1}" step="1" value="0" '
         f'autocomplete="off" aria-valuetext="{first}" oninput="{html.escape(_MOVE)}">'
         f'<output for="{prefix}-s">{first}</output></div>'
