@@ -106,10 +106,10 @@ def figures(front: FrontEnd) -> dict[str, str]:
     return {name: data["text/html"] for name, data in front.outputs.items() if "text/html" in data and name}
 
 
-def captions(front: FrontEnd) -> list[str]:
-    """What stands below each figure of this build."""
+def first(front: FrontEnd) -> list[str]:
+    """The words of the frame that each figure shows first."""
     pages = [BeautifulSoup(text, "html.parser") for text in figures(front).values()]
-    return [page.select(".tlb-caption")[-1].text for page in pages]
+    return [(page.select_one(".tlb-panel") or page).text for page in pages]
 
 
 def test_every_declared_parameter_has_a_widget_with_the_notebooks_value(page):
@@ -142,7 +142,7 @@ def test_run_trains_with_progress_and_the_figures_follow(page):
     after = figures(page)
     assert page.said == "Done."
     assert after.keys() == before.keys() and all(after[name] != before[name] for name in before)
-    assert all("seeds 0, 1: " in caption for caption in captions(page))
+    assert all("seeds 0, 1: " in words for words in first(page))
     states = [c["data"].get("state", {}) for kind, c in page.seen if kind == "comm_msg"]
     told = [state["value"] for state in states if isinstance(state.get("value"), str)]
     assert any(re.search(r"1/2 runs, [\d:]+ left", text) for text in told)
@@ -155,7 +155,7 @@ def test_a_cell_that_is_run_by_hand_is_found_by_the_next_run(page):
     count = len(figures(page))
     page.choose("seeds", value="1")
     page.click()
-    assert count == len(SHOWN) + 1 and all("seeds 1: " in caption for caption in captions(page))
+    assert count == len(SHOWN) + 1 and all("seeds 1: " in words for words in first(page))
 
 
 def test_the_scale_says_what_may_be_chosen(page):

@@ -118,9 +118,11 @@ def _say_errors() -> None:
 
 
 def load(question: Question, given: Parameters) -> dict[str, Results]:
-    """The results that a page shows, by the label of their tab: recorded ones first, then this build's."""
+    """The results that a page shows, by the label of their tab: recorded ones first, then this build's, which
+    comes first where a reader has just asked for it in the page's panel."""
     how = {"workers": given.workers}
-    return for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+    found = for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+    return dict(sorted(found.items(), key=lambda item: item[1].recorded)) if panel.runs() else found
 
 
 def show(

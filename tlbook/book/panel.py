@@ -38,7 +38,7 @@ def attach(scope: Mapping[str, object], shown: Sequence[type]) -> None:
     ``shown`` are the types of what its cells show. Called by cells that a panel runs again, it does nothing.
     """
     shell = get_ipython()
-    if not hasattr(shell, "kernel"):  # no notebook
+    if not hasattr(shell, "kernel") or runs():  # no notebook, or one whose panel is there
         return
     message = shell.kernel.get_parent()
     if not message.get("content", {}).get("allow_stdin"):  # nobody is there to be asked: Papermill, the book
@@ -49,8 +49,13 @@ def attach(scope: Mapping[str, object], shown: Sequence[type]) -> None:
 
         if not hasattr(shell, "tlbook_page"):
             shell.tlbook_page = Page(shell, shown, message)
-        if not shell.tlbook_page.running:
-            display(Panel(shell.tlbook_page, scope).box)
+        display(Panel(shell.tlbook_page, scope).box)
+
+
+def runs() -> bool:
+    """Whether a panel runs the cells."""
+    page = getattr(get_ipython(), "tlbook_page", None)
+    return page is not None and page.running
 
 
 def _to_the_terminal() -> None:
