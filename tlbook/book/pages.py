@@ -13,7 +13,7 @@ from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from tlbook import questions, scales, settings
+from tlbook import __version__, questions, scales, settings
 from tlbook.book import explorer, panel, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
@@ -267,6 +267,9 @@ def badge(result: Results, table: str) -> str:
     made = result.provenance
     whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
+    code = f"commit `{commit}`"
+    if commit == "unknown":  # installed, or copied: git cannot tell
+        code = f"tlbook {__version__}, code `{made.get('package_digest', 'not noted')[:10]}`"
     file = records.folder(result.scale, result.question.name) / f"{table}.csv"
     parts = [
         f"scale {result.scale}"
@@ -275,7 +278,7 @@ def badge(result: Results, table: str) -> str:
         *(f"{role} is `{folder}`" for role, folder in result.own_images.items()),
         f"seeds {', '.join(map(str, made['seeds']))}: {made['runs']} runs",
         _duration(made["training_seconds"]) + " of training",
-        f"commit `{commit}`",
+        code,
         "; ".join(made["device"]),
         made["date"][:10],
         f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
@@ -316,7 +319,10 @@ def verdicts(results: Mapping[str, Results], question: Question | str) -> explor
     frames = {}
     for label, result in best(results).items():
         if result.own_images:
-            frames[label] = "The paper's claims are about its own images, and are not judged on yours."
+            frames[label] = (
+                "The paper's claims are about its own images, and are not judged on yours; what this page says we "
+                "found is about the book's."
+            )
             continue
         judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
         frames[label] = explorer.Captioned(Verdicts(claims, judged), badge(result, next(iter(result.tables))))
