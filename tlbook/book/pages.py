@@ -320,8 +320,8 @@ def verdicts(results: Mapping[str, Results], question: Question | str) -> explor
     for label, result in best(results).items():
         if result.own_images:
             frames[label] = (
-                "The paper's claims are about its own images, and are not judged on yours; what this page says we "
-                "found is about the book's."
+                "The paper's claims are about its own images, and are not judged on yours; what we found, "
+                "below, is about the book's images."
             )
             continue
         judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
