@@ -125,9 +125,9 @@ def as_runs_see_them(distance: pd.DataFrame) -> pd.DataFrame:
 
 
 def few_images_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """The table few_images over seeds: role, metric, images, n, mean, low and high of P-T's lead in final test
-    metric (points, or hundredths of AUC; Student's interval, over the seeds that have both), how P-T and RI-T
-    end, and RI-T's training metric, which is ``fitted`` or not. Roles in the book's order."""
+    """The table few_images over seeds: role, metric, images, n, mean, low and high of P-T's lead in final
+    test metric (points, or hundredths of AUC; Student's interval, over the seeds that have both), how P-T and
+    RI-T end, and RI-T's training metric, which is ``fitted`` or not. Roles in the book's order."""
     test, training = p_t_and_ri_t(table).reset_index(), p_t_and_ri_t(table, "train")
     metrics = headline(table).groupby("role").metric.first()
     rows = []
