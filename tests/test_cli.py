@@ -142,6 +142,19 @@ USAGE = (
 )
 
 
+def test_a_notebook_is_refused_in_one_sentence_before_it_runs_or_by_itself(tlbook, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    words = ("notebook", "feature_reuse", tmp_path / "out.ipynb", "--scale", "smoke")
+    code, _, err = tlbook(*words, "--seed", "many")
+    assert code == 2 and err == "tlbook: seeds: 'many' is not a whole number of at least 0.\n"
+    assert not (tmp_path / "out.ipynb").exists()
+    code, _, err = tlbook(*words, "--points", 5)  # which this page does not have
+    assert code == 2 and err.splitlines()[-1].startswith(
+        "tlbook: There is no parameter 'points' here; there are "
+    )
+    assert "Traceback" not in err and (tmp_path / "out.ipynb").exists()
+
+
 @pytest.mark.parametrize("words", USAGE)
 def test_usage_is_checked_before_anything_runs(tlbook, words):
     code, out, err = tlbook(*words.split())

@@ -183,14 +183,13 @@ def check_data(
 
 
 def _data_folder(given: str, must_exist: bool = False) -> Path:
-    """The folder of the data sets, as given or as TLBOOK_DATA says; made unless it must exist."""
+    """The folder of the data sets, as given or as TLBOOK_DATA says."""
     text = given or os.environ.get("TLBOOK_DATA", "").strip()
     if not text:
         raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
     folder = settings.absolute(text)
     if must_exist and not folder.is_dir():
         raise TlbookError(f"There is no folder {folder}; --data names the folder that holds the data sets.")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -244,6 +243,24 @@ def reproduce(
         if record:
             where = records.add(given.scale, question.name, result.tables, result.provenance, folder)
             print(f"recorded in {where}")
+
+
+@app.command()
+@takes(*OPTIONS, "results")
+def notebook(
+    options: Mapping,
+    question: Annotated[str, typer.Argument(help="A question, whose notebook is run.")],
+    target: Annotated[str, typer.Argument(help="The executed notebook to write.")],
+) -> None:
+    """Run a question's notebook with Papermill; what is wrong is said in one sentence."""
+    import papermill
+
+    _read(options)  # refuses
+    source = code_state.REPOSITORY / "notebooks" / f"{questions.get(question).notebook}.ipynb"
+    try:
+        papermill.execute_notebook(source, target, dict(options))
+    except papermill.PapermillExecutionError as error:
+        raise TlbookError(error.evalue) from None
 
 
 @app.command("claims")
