@@ -13,7 +13,7 @@ from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from tlbook import __version__, questions, scales, settings
+from tlbook import questions, scales, settings
 from tlbook.book import explorer, panel, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
@@ -269,7 +269,7 @@ def badge(result: Results, table: str) -> str:
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
     code = f"commit `{commit}`"
     if commit == "unknown":  # installed, or copied: git cannot tell
-        code = f"tlbook {__version__}, code `{made.get('package_digest', 'not noted')[:10]}`"
+        code = f"code `{made.get('package_digest', 'not noted')[:10]}`"
     file = records.folder(result.scale, result.question.name) / f"{table}.csv"
     parts = [
         f"scale {result.scale}"
