@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test test-browser test-deep lint clean
+.PHONY: help install book test test-browser test-deep lint prose clean
 
 help: ## Show this list.
 	@echo "tlbook: what is being transferred in transfer learning?"
@@ -58,6 +58,9 @@ test-browser: $(STAMP) ## Read the built smoke book in Debian's Chromium, with a
 
 lint: $(STAMP) ## Check style and format with ruff.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+prose: $(STAMP) ## Bring values, verdicts and references in notebooks and prose up to date.
+	@$(BIN)/python -m tlbook.build.found
 
 clean: ## Remove the rendered books (.venv and trained runs stay).
 	rm -rf _build

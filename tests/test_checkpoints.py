@@ -192,7 +192,7 @@ def attempt(scale, starts=None, **changes):
     )
 
 
-def test_senseless_lists_are_refused(tiny, tmp_path, refused):
+def test_senseless_lists_are_refused(tiny, tmp_path, refused, monkeypatch):
     one, two = files(tmp_path)
     refused("no checkpoint to fine-tune from", attempt, tiny, starts=())
     refused("no epoch 3 of pre-training at scale tiny; it has 0 to 2", attempt, tiny, starts=(0, 3))
@@ -205,6 +205,7 @@ def test_senseless_lists_are_refused(tiny, tmp_path, refused):
     refused("no checkpoint file .*epoch-007", attempt, tiny, starts=(gone,))
     changes = {"constant_epochs": 1, "checkpoints": {"constant_starts": (1, 2)}}
     refused("no epoch 2 of pre-training at a constant rate; it has 0 to 1", attempt, tiny, **changes)
+    monkeypatch.setattr(results, "refuse_missing", lambda *_: None)  # the images of laptop are not here
     refused("Epoch 3 .* is not shipped", attempt, scales.get("laptop"), starts=(3,))
     assert not runs.every()
 
@@ -268,8 +269,6 @@ def test_nothing_given_leaves_them_to_the_scale():
 
 
 BAD = [
-    ([], "the list is empty"),
-    ("[]", "the list is empty"),
     ([13], "no epoch 13 of pre-training at scale 'smoke'; choose from 0 to 12"),
     ([-1], "-1 is not a whole number of at least 0"),
     (["-1"], "'-1' is not a whole number of at least 0"),
@@ -277,8 +276,8 @@ BAD = [
     ([True], "True is not a whole number"),
     ([1, 1], "1 is given twice"),
     ([1, "01"], "1 is given twice"),
-    (["weights.pt"], "weights.pt is neither an epoch nor a .safetensors file"),
-    (["/no/such.safetensors"], "neither an epoch nor"),
+    (["weights.pt"], r"weights.pt is no file of weights \(.safetensors\)"),
+    (["/no/such.safetensors"], "there is no file /no/such.safetensors"),
     ("[0, 4", "not a JSON list, such as"),
     ({"a": 1}, "give a list"),
 ]

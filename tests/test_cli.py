@@ -96,8 +96,8 @@ BAD = {
     "plan --scale big": "no scale 'big'; choose from smoke, laptop, gpu, paper",
     "plan --scale tiny --target sketch": "no role 'sketch'; choose from real",
     "plan --scale tiny --data /nowhere": "no folder /nowhere",
-    "plan --scale tiny --pretrained /nowhere.safetensors": "/nowhere.safetensors is no .safetensors file",
-    "plan --scale tiny --pretrained yes": "yes is no .safetensors file, nor a .pth.tar",
+    "plan --scale tiny --pretrained /nowhere.safetensors": "there is no file /nowhere.safetensors",
+    "plan --scale tiny --pretrained yes": "yes is no file of weights",
     "train cat --scale tiny": "no role 'cat'; choose from source, real",
     "train real --scale tiny --init P": "--init is one of P-T, RI-T, MeanVar-T, Permuted-T, not 'P'",
     "train real --scale tiny --rate 0.1": "--rate is one of low, high, not '0.1'",
@@ -140,6 +140,19 @@ USAGE = (
     "train real --scale tiny --seed many",
     "reproduce --scale smoke --workers -1",
 )
+
+
+def test_a_notebook_is_refused_in_one_sentence_before_it_runs_or_by_itself(tlbook, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    words = ("notebook", "feature_reuse", tmp_path / "out.ipynb", "--scale", "smoke")
+    code, _, err = tlbook(*words, "--seed", "many")
+    assert code == 2 and err == "tlbook: seeds: 'many' is not a whole number of at least 0.\n"
+    assert not (tmp_path / "out.ipynb").exists()
+    code, _, err = tlbook(*words, "--points", 5)  # which this page does not have
+    assert code == 2 and err.splitlines()[-1].startswith(
+        "tlbook: There is no parameter 'points' here; there are "
+    )
+    assert "Traceback" not in err and (tmp_path / "out.ipynb").exists()
 
 
 @pytest.mark.parametrize("words", USAGE)

@@ -39,6 +39,7 @@ def every_figure(found) -> dict:
         "by_images": lambda: figures.by_images(found["domain_distance"]),
         "gain": lambda: figures.gain_by_distance(found["gain"], found["domain_distance"]),
         "few_images": lambda: figures.few_images(found["few_images"]),
+        "worth": lambda: figures.worth_by_images(found["few_images"]),
         "speed": lambda: figures.few_images(found["few_images"], "speed"),
     }
 
@@ -145,6 +146,19 @@ def test_gains_stand_at_the_distance_of_the_images(figure_of):
             filled = dict(np.column_stack(line.get_data()))
     assert filled == pytest.approx({1.5: 20})
     assert "points" in points.get_ylabel() and "%" in relative.get_ylabel()
+
+
+def test_what_p_is_worth_stands_against_the_images_hollow_where_ri_t_had_not_fitted(found):
+    """At the rates of few_images P-T ends 10 points ahead, times 0.7 + count / 1000, for every seed."""
+    table = found["few_images"]
+    training = (table.role == "real") & (table.init == "RI-T") & (table.split == "train")
+    fitted = table.assign(value=table.value.mask(training & (table.metric == "accuracy"), 99.0))
+    ax = panels(figures.worth_by_images(fitted))["real"]
+    bars, hollow = ax.containers[0][0], ax.lines[-1]
+    assert bars.get_ydata() == pytest.approx([10 * (0.7 + count / 1000) for count in (25, 50, 100, 200)])
+    assert list(bars.get_xdata()) == [25, 50, 100, 200] and len(hollow.get_xdata()) == 0
+    low = panels(figures.worth_by_images(table))["real"]
+    assert len(low.lines[-1].get_xdata()) == 4 and low.lines[-1].get_markerfacecolor() == "white"
 
 
 def test_few_images_rise_and_are_read_off_in_numbers(found, figure_of):

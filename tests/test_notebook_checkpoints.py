@@ -53,9 +53,8 @@ def test_the_page_shows_what_its_runs_measured(tmp_path, monkeypatch):
 
 
 BAD = {
-    "empty": ({"checkpoints": "[]"}, "checkpoints: the list is empty"),
     "beyond": ({"checkpoints": [0, 99]}, "no epoch 99 of pre-training at scale 'smoke'; choose from 0 to 12"),
-    "no file": ({"checkpoints": "{tmp}/epoch-001.safetensors"}, "neither an epoch nor a .safetensors file"),
+    "no file": ({"checkpoints": "{tmp}/epoch-001.safetensors"}, "there is no file .*epoch-001"),
     "no epoch": ({"checkpoints": "{tmp}/mine.safetensors"}, "does not say after how many epochs"),
     "cut": ({"checkpoints": "{tmp}/cut-2.safetensors"}, "cut-2.safetensors is not a whole safetensors file"),
     "other": ({"checkpoints": "{tmp}/other-2.safetensors"}, "do not fit the network"),

@@ -5,11 +5,14 @@ here, with what Papermill injects.
 """
 
 import ast
+import contextlib
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import made_up
@@ -135,21 +138,34 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reused(place):
-    """The first question for one target from the command line, outside the tree: (notebook, histories)."""
+    """The first question for one target from a terminal: the notebook, histories, what it showed."""
     given = {
         "targets": '["real"]', "seeds": "[0]", "block_sizes": '["*"]', "epochs": 1, "images": 40,
         "workers": 1, "pretrained": place / "P.safetensors",
     }  # fmt: skip
     options = [word for name, value in given.items() for word in ("-p", name, str(value))]
     call = [sys.executable, "-m", "papermill", str(source(REUSE)), "out.ipynb", *options]
-    done = subprocess.run(call, cwd=place, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return read(place / "out.ipynb"), runs_in(place / "runs")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    with subprocess.Popen(call, cwd=place, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        terminal = b""
+        with contextlib.suppress(OSError):  # that it was closed at the other end
+            while some := os.read(ours, 4096):
+                terminal += some
+    os.close(ours)
+    assert process.returncode == 0, terminal[-2000:].decode()
+    return read(place / "out.ipynb"), runs_in(place / "runs"), terminal.decode()
+
+
+def test_the_terminal_shows_what_a_cell_is_at_and_the_time_left(reused):
+    """Papermill itself shows how many cells are done."""
+    assert re.search(r"[1-5]/6 runs: +\d+%.*<\d\d:\d\d", reused[2])
 
 
 def test_first_question_shows_what_its_runs_measured(reused):
     """The accuracies in the page's table are those at the end of the runs' own histories."""
-    notebook, histories = reused
+    notebook, histories, _ = reused
     assert gate.problems(notebook) == []
     shown = tables_by_head(notebook)["role init rate n test lowest highest training paper"]
     ends = {}
@@ -163,7 +179,7 @@ def test_first_question_shows_what_its_runs_measured(reused):
 
 def test_first_question_trains_what_was_asked_and_nothing_else(place, reused):
     """P-T and RI-T, unshuffled and augmented, '*', and unshuffled: not P, and no other block size."""
-    _, histories = reused
+    _, histories, _ = reused
     kinds = (("none", "crop-flip"), ("none", "none"), ("pixel", "none"))
     assert set(histories) == {(init, *kind) for init in ("P-T", "RI-T") for kind in kinds}
     assert len(list((place / "runs").glob("*/complete.json"))) == 6
@@ -171,7 +187,7 @@ def test_first_question_trains_what_was_asked_and_nothing_else(place, reused):
 
 
 def test_first_question_warns_that_this_is_not_the_scale(reused):
-    notebook, _ = reused
+    notebook, *_ = reused
     captions = {c.text.split(" · ")[0] for page in outputs(notebook) for c in page.select(".tlb-how")}
     own = {caption for caption in captions if caption.startswith("scale smoke")}
     assert len(own) == 1 and "scale smoke, changed by this page's parameters" in own.pop()
@@ -297,8 +313,8 @@ BAD = {
     "epochs": ({"epochs": 1.5}, "1.5 is not a whole number"),
     "no folder": ({"data": "{tmp}/nowhere"}, "there is no folder .*nowhere"),
     "folder of all": ({"data": "folder:{tmp}/pets"}, "name in targets the one"),
-    "empty folder": ({"data": "folder:{tmp}/empty", "targets": "real"}, "needs at least two sub-folders"),
-    "no weights": ({"pretrained": "{tmp}/P.safetensors"}, "no .safetensors file"),
+    "empty folder": ({"data": "folder:{tmp}/empty", "targets": "real"}, "at least 2 are needed"),
+    "no weights": ({"pretrained": "{tmp}/P.safetensors"}, "there is no file .*P.safetensors"),
     "no safetensors": ({"pretrained": "{tmp}/broken.safetensors"}, "broken.safetensors is not a whole"),
     "other weights": ({"pretrained": "{tmp}/other.safetensors"}, "do not fit the network"),
     "records": ({"results": "records", "epochs": 3}, "epochs cannot be given"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from conftest import one_sentence
+from images import class_folders
 from made_up import METRIC, ROLES, SEEDS, block_shuffle, provenance, tables
 
 from tlbook import questions, scales
@@ -324,9 +325,14 @@ def test_begin_says_where_the_images_are(tmp_path, monkeypatch):
     assert scale is scales.get("laptop") and given.targets == ("xray",)
 
 
+def test_badge_names_the_code_where_git_knows_no_commit(recorded):
+    made = recorded.provenance | {"commit": "unknown", "clean": None, "package_digest": "fedcba98765432"}
+    badge = pages.badge(dataclasses.replace(recorded, provenance=made), "convergence")
+    assert "code `fedcba9876`" in badge and "unknown" not in badge
+
+
 def test_begin_says_what_is_not_about_ones_own_images(tmp_path, capsys):
-    for name in ("cats", "dogs"):
-        (tmp_path / name).mkdir()
+    class_folders(tmp_path, count=1)
     pages.begin({"data": f"folder:{tmp_path}", "targets": "xray"})
     assert "is about other images" in capsys.readouterr().out
     pages.begin({"targets": "xray"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from images import class_folders
 
 from tlbook import scales
 from tlbook.book import parameters
@@ -72,8 +73,7 @@ def test_data_is_a_root_or_one_targets_images(tmp_path):
     assert root.root == tmp_path and root.apply() is scales.get("laptop")
     with pytest.raises(TlbookError, match=f"reads none from {tmp_path}; write folder:{tmp_path} if it holds"):
         parameters.read({"data": str(tmp_path)})  # smoke draws its images
-    for name in ("cats", "dogs"):
-        (tmp_path / name).mkdir()
+    class_folders(tmp_path, count=1)
     own = parameters.read({"data": f"folder:{tmp_path}", "targets": "clipart"})
     assert own.root is None
     assert own.apply().datasets["clipart"] == f"folder:{tmp_path}"
@@ -116,8 +116,10 @@ REFUSALS = [
     ({"data": "/no/such/folder"}, "there is no folder /no/such/folder"),
     ({"data": "folder:/no/such/folder", "targets": "real"}, "there is no folder /no/such/folder"),
     ({"records": "/no/such/folder"}, "/no/such/folder holds none"),
-    ({"pretrained": "weights.pt"}, "no .safetensors file"),
-    ({"pretrained": "/no/such.safetensors"}, "/no/such.safetensors"),
+    ({"pretrained": "weights.zip"}, "weights.zip is no file of weights (.safetensors, .pth.tar, .pth, .pt)"),
+    ({"pretrained": "/no/such.safetensors"}, "there is no file /no/such.safetensors"),
+    ({"pretrained": "/no/such.pth.tar"}, "there is no file /no/such.pth.tar"),
+    ({"checkpoints": ["/no/epoch-3.safetensors"]}, "there is no file /no/epoch-3.safetensors"),
     ({"results": "records", "epochs": 3}, "epochs cannot be given"),
     ({"results": "records", "pretrained": "train", "images": 9}, "pretrained, images cannot be given"),
 ]
@@ -133,15 +135,22 @@ def test_refusals_are_one_sentence(given, part):
 
 
 def test_a_folder_stands_for_exactly_one_target(tmp_path):
-    with pytest.raises(TlbookError, match="at least two sub-folders"):
+    with pytest.raises(TlbookError, match="at least 2 are needed, one per class"):
         parameters.read({"data": f"folder:{tmp_path}", "targets": "real"})
-    for name in ("cats", "dogs"):
-        (tmp_path / name).mkdir()
+    class_folders(tmp_path, count=1)
     for targets in ([], ["real", "xray"]):
         with pytest.raises(TlbookError, match="one target's images"):
             parameters.read({"data": f"folder:{tmp_path}", "targets": targets})
     with pytest.raises(TlbookError, match="data cannot be given"):
         parameters.read({"data": f"folder:{tmp_path}", "targets": "real", "results": "records"})
+
+
+def test_a_folder_one_level_too_high_is_refused_by_the_one_to_give(tmp_path, refused):
+    folder = class_folders(tmp_path / "all" / "pets", count=1)
+    given = {"data": f"folder:{tmp_path / 'all'}", "targets": "real"}
+    refused(f"{tmp_path / 'all'} is one level too high; give {folder}", parameters.read, given)
+    (folder / "cat" / "notes.txt").write_text("no image")  # then it is none to give
+    refused("at least 2 are needed", parameters.read, given)
 
 
 def test_records_may_be_narrowed():
@@ -186,5 +195,21 @@ def test_parameters_cannot_be_changed_afterwards():
     "name", ["epochs = 1; import os; x", "x.y", "print(1); x", "epochs = f(); x", "a, b"]
 )
 def test_a_parameter_name_that_is_code_is_refused(name, refused):
-    scope = {"In": ["", DECLARED, f"# Parameters\n{name} = 1\n"], "get_ipython": print}
-    refused("The name of an injected parameter is code, not a name", parameters.read, scope)
+    scope = {"In": ["", DECLARED, f"# Parameters\n{name} = 1\n"], "get_ipython": print, "epochs": 1}
+    refused("There is no parameter .* here; there are scale, targets, epochs", parameters.read, scope)
+
+
+@pytest.mark.parametrize("line", ["seed = [5]", "seed: list = [5]"])
+def test_a_misspelt_name_in_the_parameters_cell_is_refused(line):
+    """Edited by hand; and it counts as it was run last, also where it runs again."""
+    edited = f"{DECLARED}\n{line}"
+    with pytest.raises(TlbookError, match="There is no parameter 'seed' here; .*Did you mean seeds"):
+        parameters.read(notebook(DECLARED, START, edited))
+    mended = f"{DECLARED}\nseeds: list = [5]"
+    assert parameters.read(notebook(DECLARED, edited, mended)).seeds == (5,)
+
+
+def test_a_page_that_begins_again_finds_its_scale(tmp_path):
+    """`given, scale = pages.begin(globals())` gives the name another value."""
+    scope = notebook(DECLARED, START) | {"scale": scales.get("laptop").replace(epochs=3)}
+    assert parameters.read(scope).scale == "laptop"

@@ -155,10 +155,38 @@ def test_our_values_in_prose_come_with_their_interval():
         roles.ours("claim 1, part 99")
 
 
-def test_claims_in_prose_are_linked_one_by_one():
-    found = roles.pieces("claims 7 to 10")
-    assert found == [("claims ", None), ("7", 7), (" to ", None), ("10", 10)]
+def test_roles_become_links_that_read_well_and_stay_as_they_are():
+    written = "By {ours}`claim 1, part 1` ({verdict}`9 not reproduced`); see {claims}`claims 7 to 10`."
+    page = "06_scorecard.ipynb"
+    linked = roles.resolved(written, page)
+    assert linked == (
+        f'By [10.6 (7.33 to 13.9)]({page}#claim-1 "claim 1, part 1") '
+        f'([✗\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}9]({page}#claim-9 "9 not reproduced")); '
+        f"see claims [7]({page}#claim-7) to [10]({page}#claim-10)."
+    )
+    assert roles.resolved(linked, "elsewhere") == linked
+    assert roles.resolved(linked.replace("10.6 (7.33", "99 (1")) == linked  # a value of before
+    with pytest.raises(TlbookError, match="calls claim 9 'reproduced'"):
+        roles.resolved(linked.replace("9 not reproduced", "9 reproduced"))
     with pytest.raises(TlbookError, match="no claim 31; the claims are 1 to 30"):
-        roles.pieces("claims 3 and 31")
+        roles.resolved("{claims}`claims 3 and 31`")
     with pytest.raises(TlbookError, match="names no claim"):
-        roles.pieces("all of them")
+        roles.resolved("{claims}`all of them`")
+
+
+def test_references_in_prose_are_by_author_and_year():
+    cited = roles.resolved("after {cite:t}`neyshabur2020` and {cite:p}`vlaar2022, zhang2018mixup`")
+    assert re.sub(r"\]\(\S+ \"[^\"]+\"\)", "]", cited) == (
+        "after [Neyshabur et al. (2020)] and ([Vlaar and Frankle, 2022]; [Zhang et al., 2018])"
+    )
+    assert '"What is being transferred in transfer learning?")' in cited
+    moved = re.sub(r"\]\(\S+ ", "](https://elsewhere.org ", cited)
+    assert moved != cited == roles.resolved(moved)
+    with pytest.raises(TlbookError, match="no reference 'nobody1900'"):
+        roles.resolved("{cite:p}`nobody1900`")
+
+
+@pytest.mark.parametrize("page", roles.sources(roles.REPOSITORY), ids=lambda path: path.stem)
+def test_prose_is_up_to_date(page):
+    """Else `make prose` makes it so."""
+    assert roles.updated(page) == page.read_text()

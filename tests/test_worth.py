@@ -6,7 +6,7 @@ import pytest
 from made_up import ROLES, tables
 from scipy import stats
 
-from tlbook.questions.feature_reuse.summaries import in_words, what_p_gave, worth
+from tlbook.questions.feature_reuse.summaries import in_words, what_p_gave, what_would_sharpen, worth
 
 DOMAINS = pd.DataFrame(
     [{"role": "real", "dataset": "mine", "classes": 4, "train": 30, "dev": 4, "test": 40, "chance": 25.0,
@@ -80,6 +80,17 @@ def test_worth_in_words(changes, words):
     said = in_words(next(pd.DataFrame([row | changes]).itertuples())).replace("\xa0", " ")
     assert said.startswith("real · cats (3 classes, 49 training images, chance") and words in said
     assert ("needed longer" in said) == ("training" in changes and changes["training"] == 74.0)
+
+
+def test_an_interval_that_holds_0_is_told_what_would_sharpen_it():
+    """For the same scatter its half is t s / sqrt(n): 4.303 / sqrt(3) against 2.262 / sqrt(10)."""
+    row = {"n": 3, "low": -16.7, "high": 50.8}
+
+    def said(**changes):
+        return what_would_sharpen(next(pd.DataFrame([row | changes]).itertuples()))
+
+    assert "10 seeds" in said() and "3.5 times as narrow" in said()
+    assert said(low=1.0) == said(n=10) == said(low=np.nan, high=np.nan) == ""
 
 
 def test_it_is_told_of_every_target():

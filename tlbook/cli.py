@@ -27,51 +27,32 @@ app.add_typer(data_app, name="data")
 Questions = Annotated[
     list[str] | None, typer.Option("--only", help="A question; give it again for more. Default: all.")
 ]
-Scale = Annotated[str, typer.Option(help=f"One of {', '.join(scales.SCALES)}.")]
-Count = functools.partial(typer.Option, min=0)
+Scale = Annotated[str, typer.Option(help=parameters.FIELDS["scale"].metadata["about"])]
+OPTIONS = tuple(name for name in parameters.NAMES if name not in ("results", "records"))
 
 
-def _parameters(
-    scale: Scale,
-    targets: Annotated[
-        list[str], typer.Option("--target", help="A role; again for more. Default: all.")
-    ] = (),
-    seeds: Annotated[list[int], Count("--seed", help="A seed; again for more. Default: the scale's.")] = (),
-    data: Annotated[
-        str, typer.Option(help="Folder of the real images, or folder:/path for one target.")
-    ] = "",
-    pretrained: Annotated[
-        str,
-        typer.Option(help="'train', 'shipped', or a file: .safetensors, or the official code's .pth.tar."),
-    ] = "",
-    workers: Annotated[int, Count(help="Processes that train side by side; 0: one a core or GPU.")] = 0,
-    epochs: Annotated[int, Count(help="Epochs of every target run.")] = 0,
-    images: Annotated[int, Count(help="At most so many training images of a target.")] = 0,
-    test_images: Annotated[int, Count(help="At most so many test images of every set.")] = 0,
-    source_images: Annotated[int, Count(help="At most so many training images of the source.")] = 0,
-    source_epochs: Annotated[int, Count(help="Epochs of pre-training.")] = 0,
-    block_sizes: Annotated[
-        list[str],
-        typer.Option("--block-size", help="'*' or pixels, again for more; the side is always added."),
-    ] = (),
-) -> None:
-    """What commands share: `tlbook.book.parameters`. Left at 0 or empty, each means the scale's."""
-
-
-PARAMETERS = inspect.signature(_parameters, eval_str=True).parameters
+def _option(name: str) -> inspect.Parameter:
+    """A parameter as an option that takes text, which `Parameters` reads; of several values, given again."""
+    field = parameters.FIELDS[name]
+    several = field.default == ()
+    about = field.metadata["about"] + (" Again for more." if several else "")
+    option = typer.Option(f"--{field.metadata.get('option', name.replace('_', '-'))}", help=about)
+    default = inspect.Parameter.empty if name == "scale" else () if several else ""
+    kind = Annotated[list[str] if several else str, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def takes(*names: str) -> Callable[[Callable], Callable]:
-    """Give a command those of `PARAMETERS`: they are its first argument, a mapping, beside its own."""
+    """Give a command options for those parameters: what was given is its first argument, a mapping."""
 
     def decorate(command: Callable) -> Callable:
         @functools.wraps(command)
         def run(**arguments) -> None:
-            given = {name: arguments.pop(name) for name in names}
-            command(given, **arguments)
+            asked = {name: arguments.pop(name) for name in names}
+            command({name: value for name, value in asked.items() if value}, **arguments)
 
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
-        together = [p.replace(kind=p.KEYWORD_ONLY) for p in (*(PARAMETERS[name] for name in names), *own)]
+        together = [*map(_option, names), *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
         run.__signature__ = inspect.Signature(together)
         run.__annotations__ = {p.name: p.annotation for p in together}
         return run
@@ -202,19 +183,18 @@ def check_data(
 
 
 def _data_folder(given: str, must_exist: bool = False) -> Path:
-    """The folder of the data sets, as given or as TLBOOK_DATA says; made unless it must exist."""
+    """The folder of the data sets, as given or as TLBOOK_DATA says."""
     text = given or os.environ.get("TLBOOK_DATA", "").strip()
     if not text:
         raise TlbookError("Name the folder of the data sets with --data, or in TLBOOK_DATA.")
     folder = settings.absolute(text)
     if must_exist and not folder.is_dir():
         raise TlbookError(f"There is no folder {folder}; --data names the folder that holds the data sets.")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @app.command()
-@takes(*(name for name in PARAMETERS if name != "workers"))
+@takes(*(name for name in OPTIONS if name != "workers"))
 def plan(options: Mapping) -> None:
     """Count runs, image-passes and disk of each question, and measure how long that takes here."""
     from tlbook.questions import plan as planning
@@ -232,7 +212,7 @@ def plan(options: Mapping) -> None:
 
 
 @app.command()
-@takes(*PARAMETERS)
+@takes(*OPTIONS)
 def reproduce(
     options: Mapping,
     only: Questions = None,
@@ -263,6 +243,24 @@ def reproduce(
         if record:
             where = records.add(given.scale, question.name, result.tables, result.provenance, folder)
             print(f"recorded in {where}")
+
+
+@app.command()
+@takes(*OPTIONS, "results")
+def notebook(
+    options: Mapping,
+    question: Annotated[str, typer.Argument(help="A question, whose notebook is run.")],
+    target: Annotated[str, typer.Argument(help="The executed notebook to write.")],
+) -> None:
+    """Run a question's notebook with Papermill; what is wrong is said in one sentence."""
+    import papermill
+
+    _read(options)  # refuses
+    source = code_state.REPOSITORY / "notebooks" / f"{questions.get(question).notebook}.ipynb"
+    try:
+        papermill.execute_notebook(source, target, dict(options))
+    except papermill.PapermillExecutionError as error:
+        raise TlbookError(error.evalue) from None
 
 
 @app.command("claims")

@@ -1,7 +1,9 @@
 """Figures that readers can move: tabs and a slider, as one HTML object each.
 
 They work in a static page, without a kernel and without a network. ``tabs`` needs no script at all;
-``slider`` needs a line of it and shows its first frame without. Both nest: ``tabs({"real": slider(...)})``.
+``slider`` needs a line of it. Both nest: ``tabs({"real": slider(...)})``. Where a page takes styles and
+scripts away, as Jupyter does in notebooks that are not trusted, what chooses is ``hidden``, the frames of
+tabs stand one below the other with their names, and those of a slider open by theirs.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _STYLE = Path(__file__).with_suffix(".css").read_text()
 # The frame that the slider's value counts is shown, and its label is read out.
 _MOVE = (
     "var f=this.closest('.tlb').querySelector('.tlb-frames').children,c=f[this.value].dataset.label;"
-    "for(var i=0;i<f.length;i++)f[i].hidden=i!=this.value;"
+    "for(var i=0;i<f.length;i++)f[i].open=i==this.value;"
     "this.setAttribute('aria-valuetext',c);this.parentNode.querySelector('output').textContent=c"
 )
 
@@ -199,11 +201,13 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
         radio, shown, text = f"{prefix}-r{number}", f"{prefix}-p{number}", html.escape(label)
         checked = " checked" if number == 0 else ""
         radios.append(
-            f'<input class="tlb-radio" type="radio" name="{prefix}" id="{radio}" autocomplete="off"{checked}>'
+            f'<input class="tlb-radio" type="radio" name="{prefix}" id="{radio}" autocomplete="off"'
+            f' hidden="hidden"{checked}>'
         )
         labels.append(f'<label for="{radio}" id="{radio}-l">{text}</label>')
         panels.append(
             f'<div class="tlb-panel" id="{shown}" role="group" aria-labelledby="{radio}-l">'
+            f'<p class="tlb-name"><b>{text}</b></p>'
             f"{explorer._panel(label, shown)}</div>"
         )
         rules.append(
@@ -215,21 +219,22 @@ def _draw_tabs(explorer: Explorer, prefix: str) -> str:
         )
     return (
         f'<div class="tlb" role="group" aria-label="{name}"><style>{"".join(rules)}</style>'
-        f'{"".join(radios)}<div class="tlb-bar">{"".join(labels)}</div>'
+        f'{"".join(radios)}<div class="tlb-bar" hidden="hidden">{"".join(labels)}</div>'
         f'<div class="tlb-panels">{"".join(panels)}</div></div>'
     )
 
 
 def _draw_slider(explorer: Explorer, prefix: str) -> str:
-    """A range input, what it stands at, and the frames, of which all but the first are hidden."""
+    """A range input, what it stands at, and the frames, of which all but the first are closed."""
     name, first = html.escape(explorer.name), html.escape(next(iter(explorer.panels)))
     frames = "".join(
-        f'<div class="tlb-frame" id="{prefix}-f{number}" data-label="{html.escape(label)}"'
-        f"{' hidden' if number else ''}>{explorer._panel(label, f'{prefix}-f{number}')}</div>"
+        f'<details class="tlb-frame" id="{prefix}-f{number}" data-label="{html.escape(label)}"'
+        f"{'' if number else ' open'}><summary>{name}: {html.escape(label)}</summary>"
+        f"{explorer._panel(label, f'{prefix}-f{number}')}</details>"
         for number, label in enumerate(explorer.panels)
     )
     return (
-        f'<div class="tlb"><div class="tlb-control"><label for="{prefix}-s">{name}</label>'
+        f'<div class="tlb"><div class="tlb-control" hidden="hidden"><label for="{prefix}-s">{name}</label>'
         f'<input type="range" id="{prefix}-s" min="0" max="{len(explorer.panels) - 1}" step="1" value="0" '
         f'autocomplete="off" aria-valuetext="{first}" oninput="{html.escape(_MOVE)}">'
         f'<output for="{prefix}-s">{first}</output></div>'

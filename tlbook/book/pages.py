@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from tlbook import questions, scales, settings
-from tlbook.book import explorer, parameters, records, source
+from tlbook.book import explorer, panel, parameters, records, source
 from tlbook.book.parameters import Parameters
 from tlbook.book.results import Results, for_page
 from tlbook.errors import TlbookError, sentence
@@ -88,14 +88,15 @@ class Sentences:
 
 
 def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
-    """Validate a notebook's parameters (its ``globals()``) before anything runs; say where its images are,
-    and what of the page is not about them, where they are the reader's own.
+    """Validate a notebook's parameters (its ``globals()``) before anything runs, show their panel to a reader
+    who has it open (`tlbook.book.panel`), and say where the images are, where they are the reader's own.
 
     From here on the page shows an OSError as the sentence that it is on the command line.
     """
     _say_errors()
     settings.settle()
     given = parameters.read(scope)
+    panel.attach(scope, (explorer.Explorer, Table, Verdicts, Sentences, source.Code))
     if given.root:
         os.environ["TLBOOK_DATA"] = str(given.root)
     scale = given.apply()
@@ -122,9 +123,11 @@ def _say_errors() -> None:
 
 
 def load(question: Question, given: Parameters) -> dict[str, Results]:
-    """The results that a page shows, by the label of their tab: recorded ones first, then this build's."""
+    """The results that a page shows, by the label of their tab: recorded ones first, then this build's, which
+    comes first where a reader has just asked for it in the page's panel."""
     how = {"workers": given.workers}
-    return for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+    found = for_page(question, given.results, given.apply(), given.targets, given.seeds, **how)
+    return dict(sorted(found.items(), key=lambda item: item[1].recorded)) if panel.runs() else found
 
 
 def show(
@@ -310,6 +313,9 @@ def badge(result: Results, table: str) -> str:
     made = result.provenance
     whole = made.get("as_it_stands", True)  # else a page's parameters made another scale of it
     commit = str(made.get("commit", "unknown"))[:10] + (" with changes" if made.get("clean") is False else "")
+    code = f"commit `{commit}`"
+    if commit == "unknown":  # installed, or copied: git cannot tell
+        code = f"code `{made.get('package_digest', 'not noted')[:10]}`"
     file = records.folder(result.scale, result.question.name) / f"{table}.csv"
     parts = [
         f"scale {result.scale}"
@@ -318,7 +324,7 @@ def badge(result: Results, table: str) -> str:
         *(f"{role} is `{folder}`" for role, folder in result.own_images.items()),
         f"seeds {', '.join(map(str, made['seeds']))}: {made['runs']} runs",
         _duration(made["training_seconds"]) + " of training",
-        f"commit `{commit}`",
+        code,
         "; ".join(made["device"]),
         made["date"][:10],
         f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
@@ -359,7 +365,10 @@ def verdicts(results: Mapping[str, Results], question: Question | str) -> explor
     frames = {}
     for label, result in best(results).items():
         if result.own_images:
-            frames[label] = "The paper's claims are about its own images, and are not judged on yours."
+            frames[label] = (
+                "The paper's claims are about its own images, and are not judged on yours; what we found, "
+                "below, is about the book's images."
+            )
             continue
         judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
         if not _like_the_papers(result):

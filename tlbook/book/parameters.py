@@ -1,9 +1,10 @@
 """What a notebook or a command may be given, validated before anything is trained.
 
-A notebook declares some of these names in its ``parameters`` cell, as ``targets: list = []  # ...``, and
-begins with ``given = parameters.read(globals())``. '', [] and 0 mean "as the scale says". Papermill's ``-p``
-passes text, so lists may also come as JSON ('["real", "xray"]') or as words with commas (real,xray). Of
-``checkpoints`` an empty list is refused, and only '' leaves them to the scale. Every refusal is one sentence.
+`Parameters` is the one list of them: notebooks declare some in their ``parameters`` cell, as
+``targets: list = []  # ...``, the command line makes options of them (`tlbook.cli`), and the panel of a live
+notebook widgets (`tlbook.book.panel`). '', [] and 0 mean "as the scale says". Papermill's ``-p`` passes text,
+so lists may also come as JSON ('["real", "xray"]') or as words with commas (real,xray). Every refusal is one
+sentence.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import difflib
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,32 +31,193 @@ EXAMPLE = '["real", "xray"] or [0, 1, 2]'
 WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.models.weights.OFFICIAL`
 
 
+# One value of each parameter, in the forms that it comes in
+
+
+def _scale(name: str, value: Any) -> str:
+    """A scale's name; of a notebook that has run before, ``scale`` is the scale itself."""
+    return scales.get(value.name if isinstance(value, Scale) else _text(name, value)).name
+
+
+def _results(name: str, value: Any) -> str:
+    if value not in MODES:
+        raise TlbookError(f"{name} is {value!r}; choose 'run' (train what is missing) or 'records'.")
+    return value
+
+
+def _data(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if not text:
+        return ""
+    own = text.startswith(FOLDER)
+    path = settings.absolute(text.removeprefix(FOLDER))
+    if not path.is_dir():
+        raise TlbookError(
+            f"{name}: there is no folder {path}; give the folder that holds the data sets, "
+            f"or {FOLDER}/path with one sub-folder of images per class."
+        )
+    return f"{FOLDER if own else ''}{path}"
+
+
+def _records(name: str, value: Any) -> str:
+    text = _text(name, value)
+    if text and not any(settings.absolute(text).glob("*/*/provenance.json")):
+        raise TlbookError(
+            f"{name}: {settings.absolute(text)} holds none; give a folder that `tlbook reproduce --record` "
+            "has written."
+        )
+    return str(settings.absolute(text)) if text else ""
+
+
+def _pretrained(name: str, value: Any) -> str:
+    text = _text(name, value)
+    return text if text in ("", "train", "shipped") else _file(name, text, WEIGHTS, "'train', or '' for ours")
+
+
+def _file(name: str, text: str, endings: tuple[str, ...], instead: str) -> str:
+    """The absolute path of a file of weights that is there."""
+    path = settings.absolute(text)
+    if not path.name.endswith(endings):
+        raise TlbookError(
+            f"{name}: {text} is no file of weights ({', '.join(endings)}); give one, or {instead}."
+        )
+    if not path.is_file():
+        raise TlbookError(f"{name}: there is no file {path}; give one of weights, or {instead}.")
+    return str(path)
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str | Path):
+        raise TlbookError(f"{name}: {value!r} is not text.")
+    return str(value).strip()
+
+
+def _count(name: str, value: Any, least: int = 1) -> int | None:
+    """A whole number of at least ``least``; None leaves it to the scale."""
+    unset = not isinstance(value, bool) and (value in UNSET or value == "0")
+    return None if unset else _integer(name, value, least)
+
+
+def _integer(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least ``least``, also as text; flags, fractions and huge ones are refused."""
+    try:
+        number = int(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise TlbookError(f"{name}: {value!r} is not a whole number of at least {least}.")
+    if number > LARGEST_SEED:
+        raise TlbookError(f"{name}: {number} is too large; at most {LARGEST_SEED}.")
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number, also as text (YAML reads 1e-3 as text)."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not -float("inf") < number < float("inf"):
+        raise TlbookError(f"{name}: {value!r} is not a number.")
+    return number
+
+
+def _rates(name: str, value: Any) -> tuple[float, ...]:
+    rates = tuple(_number(name, item) for item in _items(name, value))
+    if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
+        raise TlbookError(f"{name}: {list(rates)} must be two positive numbers, the low rate first.")
+    return rates
+
+
+def _block_size(name: str, value: Any) -> str | int:
+    return value if value == PIXELS else _integer(name, value, 1)
+
+
+def _checkpoint(name: str, value: Any) -> int | str:
+    """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
+    if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
+        return _file(name, str(value), WEIGHTS[:1], "an epoch of pre-training")
+    return _integer(name, value)
+
+
+def _several(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
+    """Reads a list of different values, each of which ``one`` reads."""
+    return lambda name, value: _distinct(name, tuple(one(name, item) for item in _items(name, value)))
+
+
+def _items(name: str, value: Any) -> list:
+    """A list from a list, a single value, JSON text, or words with commas."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            raise TlbookError(f"{name}: {value!r} is not a JSON list, such as {EXAMPLE}.") from None
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list | tuple):
+        return list(value)
+    if value is None:
+        return []
+    if isinstance(value, dict | set | bool):
+        raise TlbookError(f"{name} is {value!r}; give a list, such as {EXAMPLE}.")
+    return [value]
+
+
+# All parameters
+
+
+def _parameter(read: Callable[[str, Any], Any], about: str, default: Any = "", **more: Any) -> Any:
+    """A field with how it is read and what it means; ``more`` may be its ``option`` on the command line,
+    where that is not its name, and ``choices``, the values that it may have at a scale."""
+    return dataclasses.field(default=default, metadata={"read": read, "about": about, **more})
+
+
+def _whole(about: str, least: int = 1) -> Any:
+    return _parameter(functools.partial(_count, least=least), about, None)
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Validated parameters. ``targets`` and ``seeds`` are filled in (own images: the first
     three seeds); ``apply`` gives the scale to study."""
 
-    scale: str = "smoke"
-    results: str = "run"  # or "records"
-    data: str = ""  # '': TLBOOK_DATA; the folder that holds the data sets; or folder:/path for one target
-    pretrained: str = ""  # '': as the scale says; "train"; or a path of .safetensors or official .pth.tar
-    targets: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    block_sizes: tuple[str | int, ...] = ()  # pixels, each dividing the side; '*' shuffles single values
-    points: int | None = None  # on the line between two models, both ends included
-    epochs: int | None = None  # of every target run, shuffled ones included
-    rates: tuple[float, ...] = ()  # two raw learning rates, low and high
-    images: int | None = None  # cap on the training images of every target
-    test_images: int | None = None  # cap on the test images of every set, the source too
-    source_images: int | None = None  # cap on the training images of the source
-    source_epochs: int | None = None  # of pre-training
-    workers: int | None = None  # processes that train side by side
-    checkpoints: tuple[int | str, ...] = ()  # epochs of P's pre-training, or paths of .safetensors files
-    records: str = ""  # '': the book's own; a folder that `tlbook reproduce --record` has written
+    scale: str = _parameter(
+        _scale, f"One of {', '.join(scales.SCALES)}.", "smoke", choices=lambda _: scales.SCALES
+    )
+    results: str = _parameter(
+        _results, "Train what is missing, or show what was recorded.", "run", choices=lambda _: MODES
+    )
+    data: str = _parameter(_data, "Folder of the real images, or folder:/path for one target.")
+    pretrained: str = _parameter(
+        _pretrained, "'train', 'shipped', or a file: .safetensors, or the official code's .pth.tar."
+    )
+    targets: tuple[str, ...] = _parameter(
+        _several(_text), "A role.", (), option="target", choices=lambda scale: scale.targets
+    )
+    seeds: tuple[int, ...] = _parameter(_several(_integer), "A seed.", (), option="seed")
+    block_sizes: tuple[str | int, ...] = _parameter(
+        _several(_block_size), "'*' or pixels that divide the side, which is always added.", (),
+        option="block-size", choices=lambda scale: scales.valid_block_sizes(scale.side),
+    )  # fmt: skip
+    points: int | None = _whole("Places on the line between two models, both ends included.", least=3)
+    epochs: int | None = _whole("Epochs of every run on a target, shuffled ones included.")
+    rates: tuple[float, ...] = _parameter(_rates, "Two raw learning rates, low and high.", (), option="rate")
+    images: int | None = _whole("At most so many training images of a target.")
+    test_images: int | None = _whole("At most so many test images of every set, the source too.")
+    source_images: int | None = _whole("At most so many training images of the source.")
+    source_epochs: int | None = _whole("Epochs of pre-training.")
+    workers: int | None = _whole("Processes that train side by side; 0: one a core or GPU.")
+    checkpoints: tuple[int | str, ...] = _parameter(
+        _several(_checkpoint), "Epochs of pre-training, or .safetensors files.", (), option="checkpoint"
+    )
+    records: str = _parameter(_records, "A folder that `tlbook reproduce --record` has written.")
 
     def __post_init__(self) -> None:
-        for name, valid in VALID.items():
-            object.__setattr__(self, name, valid(name, getattr(self, name)))
+        for field in FIELDS.values():
+            value = field.metadata["read"](field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         named = scales.get(self.scale)
         for role in self.targets:
             if role not in named.targets:
@@ -69,6 +231,8 @@ class Parameters:
             raise TlbookError(
                 f"data={self.data!r} is one target's images: name in targets the one that it stands for."
             )
+        if self.data.startswith(FOLDER):
+            _refuse_unlike_classes(Path(self.data.removeprefix(FOLDER)))
         if self.root:
             named.refuse_unread(self.data)
         _refuse_checkpoints(self.checkpoints, self.scale, self.source_epochs or named.source.epochs)
@@ -139,237 +303,8 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value}
 
 
-NAMES = tuple(field.name for field in dataclasses.fields(Parameters))
-
-
-def read(scope: Mapping[str, Any]) -> Parameters:
-    """Validate the parameters in ``scope``: a notebook's ``globals()``, or a mapping of names to values.
-
-    Of a notebook, the names of this schema are taken, and what Papermill injected must be declared by the
-    notebook. In a mapping every name counts. TlbookError says in one sentence what is wrong.
-    """
-    if "In" in scope and "get_ipython" in scope:
-        _refuse_undeclared([str(cell) for cell in scope["In"]])
-        scope = {name: scope[name] for name in NAMES if name in scope}
-    _refuse_unknown(scope, NAMES)
-    return Parameters(**scope)
-
-
-def _refuse_undeclared(cells: list[str]) -> None:
-    """Refuse a name that Papermill injected (after the parameters cell) and that no cell before it declares.
-
-    Papermill itself only warns, and the notebook would run without what it was asked for.
-    """
-    injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
-    if injected:
-        _refuse_code(cells[injected[0]])
-        before = {name for cell in cells[: injected[0]] for name in assigned(cell)}
-        _refuse_unknown(assigned(cells[injected[0]]), [name for name in NAMES if name in before])
-
-
-def _refuse_code(cell: str) -> None:
-    """Refuse an injected cell with more in it than values: Papermill writes a name as it stands."""
-    try:
-        for line in ast.parse(cell).body:
-            if not (isinstance(line, ast.Assign) and [type(t) for t in line.targets] == [ast.Name]):
-                raise ValueError("no assignment to a name")
-            if not _is_float(line.value):
-                ast.literal_eval(line.value)
-    except (ValueError, SyntaxError):
-        raise TlbookError(
-            "The name of an injected parameter is code, not a name; papermill -p takes a name of the page's "
-            "parameters cell and a value."
-        ) from None
-
-
-def _is_float(node: ast.expr) -> bool:
-    """Whether a value is as Papermill writes what has no literal: float('nan')."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "float"
-
-
-def _refuse_unknown(names, known) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        there_are = f"there are {_words(known)}" if known else "there are none"
-        raise TlbookError(f"There is no parameter {unknown[0]!r} here; {there_are}.{hint}")
-
-
-def assigned(source: str) -> list[str]:
-    """Names that a cell assigns at its top level, [] where it is not plain Python."""
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:
-        return []
-    targets = [t for s in statements if isinstance(s, ast.Assign) for t in s.targets]
-    targets += [s.target for s in statements if isinstance(s, ast.AnnAssign)]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-# One value of each parameter, in the forms that it comes in
-
-
-def _scale(name: str, value: Any) -> str:
-    return scales.get(_text(name, value)).name
-
-
-def _results(name: str, value: Any) -> str:
-    if value not in MODES:
-        raise TlbookError(f"{name} is {value!r}; choose 'run' (train what is missing) or 'records'.")
-    return value
-
-
-def _data(name: str, value: Any) -> str:
-    text = _text(name, value)
-    if not text:
-        return ""
-    own = text.startswith(FOLDER)
-    path = _path(text.removeprefix(FOLDER))
-    if not path.is_dir():
-        raise TlbookError(
-            f"{name}: there is no folder {path}; give the folder that holds the data sets, "
-            f"or {FOLDER}/path with one sub-folder of images per class."
-        )
-    if own and sum(p.is_dir() for p in path.iterdir()) < 2:
-        raise TlbookError(f"{name}: {path} needs at least two sub-folders of images, one for each class.")
-    return f"{FOLDER if own else ''}{path}"
-
-
-def _records(name: str, value: Any) -> str:
-    text = _text(name, value)
-    if text and not any(_path(text).glob("*/*/provenance.json")):
-        raise TlbookError(
-            f"{name}: {_path(text)} holds none; give a folder that `tlbook reproduce --record` has written."
-        )
-    return str(_path(text)) if text else ""
-
-
-def _pretrained(name: str, value: Any) -> str:
-    text = _text(name, value)
-    if text in ("", "train", "shipped"):
-        return text
-    path = _path(text)
-    if not path.name.endswith(WEIGHTS) or not path.is_file():
-        raise TlbookError(
-            f"{name}: {path} is no .safetensors file, nor a .pth.tar of the official code; give one, "
-            "'train', or '' for the scale's."
-        )
-    return str(path)
-
-
-def _text(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str | Path):
-        raise TlbookError(f"{name}: {value!r} is not text.")
-    return str(value).strip()
-
-
-def _path(text: str) -> Path:
-    return settings.absolute(text)
-
-
-def _count(name: str, value: Any, least: int = 1) -> int | None:
-    """A whole number of at least ``least``; None leaves it to the scale."""
-    if not isinstance(value, bool) and value in UNSET:
-        return None
-    return _integer(name, value, least)
-
-
-def _integer(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least ``least``, also as text; flags, fractions and huge ones are refused."""
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
-        raise TlbookError(f"{name}: {value!r} is not a whole number of at least {least}.")
-    if number > LARGEST_SEED:
-        raise TlbookError(f"{name}: {number} is too large; at most {LARGEST_SEED}.")
-    return number
-
-
-def _number(name: str, value: Any) -> float:
-    """A finite number, also as text (YAML reads 1e-3 as text)."""
-    try:
-        number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not -float("inf") < number < float("inf"):
-        raise TlbookError(f"{name}: {value!r} is not a number.")
-    return number
-
-
-def _rates(name: str, value: Any) -> tuple[float, ...]:
-    rates = tuple(_number(name, item) for item in _items(name, value))
-    if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
-        raise TlbookError(f"{name}: {list(rates)} must be two positive numbers, the low rate first.")
-    return rates
-
-
-def _block_size(name: str, value: Any) -> str | int:
-    return value if value == PIXELS else _integer(name, value, 1)
-
-
-def _checkpoint(name: str, value: Any) -> int | str:
-    """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
-    if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
-        path = _path(str(value))
-        if path.suffix != ".safetensors" or not path.is_file():
-            raise TlbookError(f"{name}: {value} is neither an epoch nor a .safetensors file.")
-        return str(path)
-    return _integer(name, value)
-
-
-def _checkpoints(name: str, value: Any) -> tuple[int | str, ...]:
-    if value is None or value == "" or value == ():
-        return ()
-    if not _items(name, value):
-        raise TlbookError(
-            f"{name}: the list is empty; name epochs of pre-training or .safetensors files, "
-            "or leave it '' for the scale's."
-        )
-    return _several(_checkpoint)(name, value)
-
-
-def _several(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
-    """Reads a list of different values, each of which ``one`` reads."""
-    return lambda name, value: _distinct(name, tuple(one(name, item) for item in _items(name, value)))
-
-
-def _items(name: str, value: Any) -> list:
-    """A list from a list, a single value, JSON text, or words with commas."""
-    if isinstance(value, str) and value.strip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            raise TlbookError(f"{name}: {value!r} is not a JSON list, such as {EXAMPLE}.") from None
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, list | tuple):
-        return list(value)
-    if value is None:
-        return []
-    if isinstance(value, dict | set | bool):
-        raise TlbookError(f"{name} is {value!r}; give a list, such as {EXAMPLE}.")
-    return [value]
-
-
-VALID: dict[str, Callable[[str, Any], Any]] = {
-    "scale": _scale,
-    "results": _results,
-    "data": _data,
-    "pretrained": _pretrained,
-    "targets": _several(_text),
-    "seeds": _several(_integer),
-    "block_sizes": _several(_block_size),
-    "points": functools.partial(_count, least=3),
-    "rates": _rates,
-    **dict.fromkeys(("epochs", "images", "test_images", "source_images", "source_epochs", "workers"), _count),
-    "checkpoints": _checkpoints,
-    "records": _records,
-}
+FIELDS = {field.name: field for field in dataclasses.fields(Parameters)}
+NAMES = tuple(FIELDS)
 
 
 # Values that must fit together
@@ -390,6 +325,22 @@ def _refuse_checkpoints(checkpoints: tuple[int | str, ...], scale: str, last: in
     _distinct("checkpoints", tuple(map(scales.epoch_of, checkpoints)))
 
 
+def _refuse_unlike_classes(path: Path) -> None:
+    """Refuse a folder that is not laid out as class folders, before a network is built for it."""
+    from tlbook.data import folders  # with it torch, which training needs and pages of records do not
+
+    def refusal(folder: Path) -> TlbookError | None:
+        try:
+            folders.class_folders(folder, f"{FOLDER}{folder}", strict=True)
+        except TlbookError as error:
+            return error
+        return None
+
+    if error := refusal(path):
+        below = [inner for inner in map(path.joinpath, folders.folders(path)) if not refusal(inner)]
+        raise TlbookError(f"data: {path} is one level too high; give {below[0]}.") if below else error
+
+
 def _distinct(name: str, items: tuple) -> tuple:
     for item in items:
         if items.count(item) > 1:
@@ -405,3 +356,65 @@ def _ordered(sizes: tuple, side: int) -> tuple:
 
 def _words(items) -> str:
     return ", ".join(str(item) for item in items)
+
+
+# What a notebook was given
+
+
+def read(scope: Mapping[str, Any]) -> Parameters:
+    """Validate the parameters in ``scope``: a notebook's ``globals()``, or a mapping of names to values.
+
+    Of a notebook, the names are taken that its parameters cell declares, and what Papermill injected must be
+    among them. In a mapping every name counts. TlbookError says in one sentence what is wrong.
+    """
+    if "In" in scope and "get_ipython" in scope:
+        scope = {name: scope[name] for name in declared(map(str, scope["In"])) if name in scope}
+    _refuse_unknown(scope, NAMES)
+    return Parameters(**scope)
+
+
+def declared(cells: Sequence[str]) -> list[str]:
+    """What a notebook's parameters cell declares, as it was run last, given the cells that were run.
+
+    Refused: a name there that is no parameter, and what Papermill injected (a name as it stands, so that it
+    may be code) and the cell does not declare: Papermill only warns, and the notebook would run without it.
+    """
+    names, injected = [], None
+    for cell in cells:
+        if cell.startswith("# Parameters\n"):
+            injected = cell
+        elif any(isinstance(line, ast.AnnAssign) and _target(line) in NAMES for line in _lines(cell)):
+            names = assigned(cell)
+    _refuse_unknown(names, NAMES)
+    if injected is not None:
+        _refuse_unknown([_target(line) or ast.unparse(line) for line in _lines(injected)], names)
+    return names
+
+
+def assigned(source: str) -> list[str]:
+    """Names that a cell assigns at its top level, [] where it is not plain Python."""
+    return [name for line in _lines(source) if (name := _target(line))]
+
+
+def _lines(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except SyntaxError:
+        return []
+
+
+def _target(line: ast.stmt) -> str:
+    """The name that a statement assigns, '' if it does not assign just one."""
+    target = line.target if isinstance(line, ast.AnnAssign) else None
+    if isinstance(line, ast.Assign) and len(line.targets) == 1:
+        target = line.targets[0]
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _refuse_unknown(names, known) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        there_are = f"there are {_words(known)}" if known else "there are none"
+        raise TlbookError(f"There is no parameter {unknown[0]!r} here; {there_are}.{hint}")

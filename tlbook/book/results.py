@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
 
@@ -60,6 +63,7 @@ def run(
     """
     started = time.monotonic()
     targets, seeds = tuple(targets or scale.targets), tuple(seeds or scale.seeds)
+    refuse_missing(scale, targets)
     module = question.study()
     code = code_state.current(commit, question.name)  # before hours of training, in which it may be edited
     measured = module.tables(scale, targets, seeds, **how)
@@ -84,6 +88,40 @@ def run(
     # The paper's claims are about its own setting: another number of epochs or images judges nothing.
     result = Results(question, scale.name, scale.judged and as_it_stands, found, made)
     return with_curves(result, scale)
+
+
+def refuse_missing(scale: Scale, targets: Sequence[str]) -> None:
+    """Raise TlbookError, before anything is planned, where images to train on are not here (of the targets,
+    and of the source where P is trained); it says where they are, if the folder is one level too high."""
+    from tlbook.data import MissingData, layouts
+
+    for role in ((scales.SOURCE,) if scale.pretrained == "train" else ()) + tuple(targets):
+        dataset = scale.datasets[role]
+        try:
+            if not dataset.startswith(scales.EMBEDDED):
+                layouts.listing(dataset)
+        except MissingData as error:
+            instead = "without it, results=records shows on a page what was recorded"
+            if folder := _one_level_down(dataset):
+                instead = f"TLBOOK_DATA or data is one level too high, give {folder}"
+            raise TlbookError(f"{str(error).rstrip('.')}; {instead}.") from None
+
+
+def _one_level_down(dataset: str) -> Path | None:
+    """The folder in the data root that would be the right root for a data set, if there is one."""
+    from tlbook.data import MissingData, folders, layouts
+
+    root = folders.data_root()
+    try:
+        for folder in sorted(root.iterdir()) if root and root.is_dir() else ():
+            os.environ["TLBOOK_DATA"] = str(folder)
+            with contextlib.suppress(MissingData):
+                layouts.listing(dataset)
+                return folder
+    finally:
+        if root:
+            os.environ["TLBOOK_DATA"] = str(root)
+    return None
 
 
 def recorded(question: Question, scale: str) -> Results:
@@ -145,11 +183,12 @@ def for_page(
 ) -> dict[str, Results]:
     """Label -> Results in the order of a page's tabs: recorded scales, the highest first, then this build.
 
-    In mode "records" it is the scale's own records alone; nothing where the question is not recorded at it,
-    and refused where it is, but for none of the targets. In mode "run" such records are passed over, and all
-    of them where the reader's own images stand for a target.
+    In mode "records" it is the scale's own records alone, or, where the question is not recorded at it, those
+    that there are; refused where they are of none of the targets. In mode "run" such records are passed over,
+    and all of them where the reader's own images stand for a target.
     """
-    names = [name for name in records.recorded(question.name) if mode == "run" or name == scale.name]
+    there = records.recorded(question.name)
+    names = [scale.name] if mode == "records" and scale.name in there else there
     names = [] if scale.own_images else names
     there = {f"recorded at scale {name}": recorded(question, name) for name in names}
     covers = {n: r for n, r in there.items() if mode == "records" or not targets or {*targets} & {*r.roles}}

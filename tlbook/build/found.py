@@ -1,24 +1,36 @@
-"""A Sphinx extension: what prose says of our results is held to what was judged.
+"""What prose says of our results, and whom it cites: Markdown links, whose words come from the records.
 
-``{verdict}`16 reproduced` `` prints the mark and number of a claim and links to the scorecard; it is a
-warning, hence an error of the build, when rules 1 said otherwise of seeds 0 to 2, so that no sentence
-outlives its evidence. ``{ours}`claim 16, part 1` `` prints our value of that part with its interval.
-``{claims}`claims 1 and 7 to 10` `` links each number to its row of the scorecard."""
+An author writes ``{verdict}`16 reproduced` ``, ``{ours}`claim 16, part 1` `` (our value of that part with its
+interval), ``{claims}`claims 1 and 7 to 10` `` or ``{cite:p}`zhang2018mixup` `` (``cite:t`` in a sentence).
+``make prose`` puts links in their place, to the scorecard and to what is cited, which read well everywhere:
+in Jupyter, in what Papermill writes, in the book. Run again, it brings values up to date. The build and a
+test refuse a page whose words are not those of the records, so that no sentence outlives its evidence.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from pathlib import Path
 
-from docutils import nodes
+import nbformat
+from pybtex.database import BibliographyData, Entry, parse_file
+from pybtex.richtext import Text
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxRole
+from sphinx.util import logging
 
+from tlbook import questions
 from tlbook.book import scorecard
 from tlbook.book.pages import mark
-from tlbook.errors import TlbookError
+from tlbook.code_state import REPOSITORY
+from tlbook.errors import TlbookError, door
 from tlbook.evidence import statements
 
 SCORECARD = "notebooks/06_scorecard"
+ROLE = re.compile(r"\{(ours|verdict|claims|cite:t|cite:p)\}`([^`]+)`")
+LINK = re.compile(r'\[[^\]]*\]\((\S*)#claim-\d+ "([^"]+)"\)')  # a value or a verdict; its title says of what
+REFERENCE = re.compile(r'\]\((\S+) "([^"]+)"\)')  # a link with a title, which may be a paper's
+PART = re.compile(r"claim (\d+), part (\d+)")
 
 
 def said(text: str) -> str:
@@ -35,64 +47,138 @@ def said(text: str) -> str:
 
 def ours(text: str) -> str:
     """'claim 16, part 1' to our value of it with its 95 % interval, '1.34 (1.2 to 1.5)'."""
-    match = re.fullmatch(r"claim (\d+), part (\d+)", text.strip())
+    match = PART.fullmatch(text.strip())
     if not match:
         raise TlbookError(f"{text!r} is not a claim's part, such as 'claim 16, part 1'.")
     row = scorecard.part_before(int(match[1]), int(match[2]))
     return f"{row.value:.3g} ({statements.interval(row)})"
 
 
-def pieces(text: str) -> list[tuple[str, int | None]]:
-    """'claims 7 to 10' to [('claims ', None), ('7', 7), (' to ', None), ('10', 10)]; each must be a claim."""
-    found = [(piece, int(piece) if piece.isdigit() else None) for piece in re.split(r"(\d+)", text) if piece]
-    numbers = [number for _, number in found if number is not None]
-    if not numbers:
-        raise TlbookError(f"{text!r} names no claim, as 'claims 1 and 7 to 10' does.")
-    for number in numbers:
-        scorecard.claim(number)
-    return found
+def resolved(text: str, page: str = f"../{SCORECARD}.ipynb") -> str:
+    """Markdown with links in the place of roles, and the words of such links as the records have them now.
+
+    ``page`` is the way to the scorecard. Raises TlbookError where prose says what the records do not, or
+    names what is not there.
+    """
+    linked = ROLE.sub(lambda match: _in_place_of(match[1], match[2], page), text)
+    linked = LINK.sub(lambda match: _link(match[2], match[1]), linked)
+    known = {_plain(entry.fields["title"]): entry for entry in _bibliography().entries.values()}
+    return REFERENCE.sub(lambda m: f']({_address(known[m[2]])} "{m[2]}")' if m[2] in known else m[0], linked)
 
 
-class VerdictRole(SphinxRole):
-    def run(self):
-        number = self.text.split()[0] if self.text.split() else ""
-        return _checked(self, lambda: [_link(self, said(self.text), number)])
+def _in_place_of(role: str, text: str, page: str) -> str:
+    if role.startswith("cite:"):
+        return _cited([key.strip() for key in text.split(",")], role == "cite:p")
+    if role == "claims":
+        linked, count = re.subn(r"\d+", lambda number: _claim(int(number[0]), page), text)
+        if not count:
+            raise TlbookError(f"{text!r} names no claim, as 'claims 1 and 7 to 10' does.")
+        return linked
+    return _link(text, page)
 
 
-class OursRole(SphinxRole):
-    def run(self):
-        return _checked(self, lambda: [nodes.Text(ours(self.text))])
+def _claim(number: int, page: str) -> str:
+    scorecard.claim(number)  # refuses
+    return f"[{number}]({page}#{scorecard.row_id(number)})"
 
 
-class ClaimsRole(SphinxRole):
-    def run(self):
-        return _checked(
-            self,
-            lambda: [
-                nodes.Text(text) if number is None else _link(self, text, number)
-                for text, number in pieces(self.text)
-            ],
-        )
+def _link(text: str, page: str) -> str:
+    words = (ours if PART.fullmatch(text) else said)(text)
+    return f'[{words}]({page}#{scorecard.row_id(re.search(r"[0-9]+", text)[0])} "{text}")'
 
 
-def _link(role: SphinxRole, words: str, number: int | str) -> nodes.Node:
-    """A link to a claim's row of the scorecard."""
-    page = role.env.app.builder.get_relative_uri(role.env.docname, SCORECARD)
-    link = nodes.reference(internal=True, refuri=f"{page}#{scorecard.row_id(number)}")
-    link += nodes.inline("", words, classes=["tlb-verdict"])
-    return link
+@cache
+def _bibliography() -> BibliographyData:
+    return parse_file(REPOSITORY / "book" / "references.bib")
 
 
-def _checked(role: SphinxRole, make):
+def _cited(keys: list[str], in_brackets: bool) -> str:
+    """References by author and year, linked to where they can be read."""
+    known = _bibliography().entries
+    for key in keys:
+        if key not in known:
+            raise TlbookError(f"There is no reference {key!r} in book/references.bib.")
+    year = ", {}" if in_brackets else " ({})"
+    links = [
+        f'[{_authors(one)}{year.format(one.fields["year"])}]({_address(one)} "{_plain(one.fields["title"])}")'
+        for one in map(known.get, keys)
+    ]
+    return f"({'; '.join(links)})" if in_brackets else ", ".join(links)
+
+
+def _authors(entry: Entry) -> str:
+    names = [_plain(" ".join(person.prelast_names + person.last_names)) for person in entry.persons["author"]]
+    return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+
+
+def _address(entry: Entry) -> str:
+    doi = entry.fields.get("doi")
+    return f"https://doi.org/{doi}" if doi else entry.fields.get("url", "../book/references.md")
+
+
+def _plain(latex: str) -> str:
+    return str(Text.from_latex(latex))
+
+
+# The sources
+
+
+def sources(root: Path) -> list[Path]:
+    """The pages of the book in a tree: notebooks and prose."""
+    return sorted([*(root / "notebooks").glob("*.ipynb"), *(root / "book").glob("*.md")])
+
+
+def updated(path: Path) -> str:
+    """The text of a page's file, with the Markdown in it `resolved`."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return resolved(text)
+    notebook = nbformat.reads(text, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = resolved(cell.source, f"{Path(SCORECARD).name}.ipynb")
+    return nbformat.writes(notebook) + "\n"
+
+
+def main(root: Path = REPOSITORY) -> None:
+    """Bring all pages of a tree up to date, and name those that changed."""
+    for path in sources(root):
+        new = updated(path)
+        if new != path.read_text(encoding="utf-8"):
+            path.write_text(new, encoding="utf-8")
+            print(path.relative_to(root))
+
+
+# The book
+
+
+def _refuse_stale(app: Sphinx, name: str, source: list[str]) -> None:
+    """Warn, which fails the build, of a page that is not up to date."""
     try:
-        return make(), []
+        cells = [source[0]]
+        if app.env.doc2path(name).endswith(".ipynb"):
+            found = nbformat.reads(source[0], as_version=4).cells
+            cells = [cell.source for cell in found if cell.cell_type == "markdown"]
+        if any(resolved(cell) != cell for cell in cells):
+            raise TlbookError("Values or references in prose are not up to date: `make prose` does it.")
     except TlbookError as error:
-        message = role.inliner.reporter.warning(str(error), line=role.lineno)
-        return [role.inliner.problematic(role.rawtext, role.rawtext, message)], [message]
+        logging.getLogger(__name__).warning("%s", error, location=name)
+
+
+def _know_claims(app: Sphinx, env: object) -> None:
+    """Tell MyST the places in the scorecard that links lead to, which are in what a cell shows."""
+    slugs = env.metadata.get(SCORECARD, {}).setdefault("myst_slugs", {})
+    for claim in questions.claims():
+        place = scorecard.row_id(claim.number)
+        slugs[place] = (0, place, "")
 
 
 def setup(app: Sphinx) -> dict:
-    app.add_role("verdict", VerdictRole())
-    app.add_role("ours", OursRole())
-    app.add_role("claims", ClaimsRole())
+    app.connect("source-read", _refuse_stale)
+    app.connect("env-check-consistency", _know_claims)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+if __name__ == "__main__":
+    with door():
+        main()

@@ -11,7 +11,13 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from tlbook import vocabulary
 from tlbook.evidence import style
 from tlbook.evidence.curves import COLOURS, MARKERS, against_blocks, against_epochs, lines
-from tlbook.questions.controls.summaries import OVER, as_runs_see_them, gain_summary, lead_summary
+from tlbook.questions.controls.summaries import (
+    OVER,
+    as_runs_see_them,
+    few_images_summary,
+    gain_summary,
+    lead_summary,
+)
 from tlbook.scales import CONTROLS, PIXELS, SOURCE
 
 POINTS = "points (AUC: hundredths)"
@@ -53,6 +59,29 @@ def few_images(table: pd.DataFrame, what: str = "test") -> Figure:
     style.label_metric([ax for *_, ax in panels], shown, words)
     name = "mean training metric over the run" if what == "speed" else "final test metric"
     return style.described(figure, f"{name} of P-T and RI-T against the number of training images")
+
+
+def worth_by_images(table: pd.DataFrame) -> Figure:
+    """What P is worth, P-T minus RI-T in final test metric, against the number of training images.
+
+    ``table`` is the table few_images. Bars are 95 % over seeds; marks are hollow where RI-T had not fitted
+    its training images, so that a lead may only mean that it was stopped early.
+    """
+    summary = few_images_summary(table)
+    figure, panels = style.by_role(summary, width=3.7, height=2.5)
+    for role, rows, ax in panels:
+        ax.axhline(0, color=COLOURS["RI-T"], linewidth=1.2)
+        ax.errorbar(
+            rows.images, rows["mean"], _errors(rows["mean"], rows.low, rows.high), capsize=2, **_of_role(role)
+        )
+        unfitted = rows[~rows.fitted]
+        hollow = _of_role(role) | {"markerfacecolor": "white", "linestyle": "none", "zorder": 3}
+        ax.plot(unfitted.images, unfitted["mean"], **hollow)
+        _counted_axis(ax.xaxis, rows.images)
+        ax.set_xlabel("training images (log scale)")
+        ax.set_ylabel("lead, hundredths of AUC" if rows.metric.iloc[0] == "auc" else "lead, points")
+    what = "What P is worth against the number of training images"
+    return style.described(figure, f"{what}, with 95 % intervals")
 
 
 def remains(lead: pd.DataFrame, split: str = "test") -> Figure:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tlbook.evidence.selection import FITTED
 from tlbook.intervals import between, over_seeds, share, widest
 from tlbook.scales import CONTROLS
 from tlbook.vocabulary import headline, in_book_order, p_t_and_ri_t, points
@@ -123,19 +124,25 @@ def as_runs_see_them(distance: pd.DataFrame) -> pd.DataFrame:
     return shown[shown.images == shown.groupby(["role", "block_size"]).images.transform("max")]
 
 
-def few_images_to_read(table: pd.DataFrame) -> pd.DataFrame:
-    """The table few_images for reading: final test metrics, P-T's lead over seeds, RI-T's training metric.
-
-    Roles in the book's order; ``lead`` in points, or hundredths of AUC, with Student's interval over the
-    seeds that have both.
-    """
+def few_images_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """The table few_images over seeds: role, metric, images, n, mean, low and high of P-T's lead in final
+    test metric (points, or hundredths of AUC; Student's interval, over the seeds that have both), how P-T and
+    RI-T end, and RI-T's training metric, which is ``fitted`` or not. Roles in the book's order."""
     test, training = p_t_and_ri_t(table).reset_index(), p_t_and_ri_t(table, "train")
     metrics = headline(table).groupby("role").metric.first()
     rows = []
     for row, ends in _groups(test, ["role", "images"]):
-        lead = over_seeds((ends["P-T"] - ends["RI-T"]).dropna() * points(metrics[row["role"]]))
-        row |= {"n": lead["n"], "P-T, test": ends["P-T"].mean(), "RI-T, test": ends["RI-T"].mean()}
-        row |= {"lead": lead["mean"], "95 % interval": between(lead["low"], lead["high"])}
-        fitted = training.loc[(row["role"], row["images"]), "RI-T"].mean()
-        rows.append(row | {"RI-T, training": fitted})
+        metric, reached = metrics[row["role"]], training.loc[(row["role"], row["images"]), "RI-T"].mean()
+        row |= {"metric": metric} | over_seeds((ends["P-T"] - ends["RI-T"]).dropna() * points(metric))
+        row |= {"p_t": ends["P-T"].mean(), "ri_t": ends["RI-T"].mean()}
+        rows.append(row | {"training": reached, "fitted": reached >= FITTED[metric]})
     return pd.DataFrame(rows)
+
+
+def few_images_to_read(table: pd.DataFrame) -> pd.DataFrame:
+    """`few_images_summary` for reading."""
+    summary = few_images_summary(table)
+    between_them = list(map(between, summary.low, summary.high))
+    shown = summary[["role", "images", "n", "p_t", "ri_t", "mean"]].assign(interval=between_them)
+    names = {"p_t": "P-T, test", "ri_t": "RI-T, test", "mean": "lead", "interval": "95 % interval"}
+    return shown.assign(training=summary.training).rename(columns=names | {"training": "RI-T, training"})

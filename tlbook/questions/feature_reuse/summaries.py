@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
 
 from tlbook.evidence.selection import FITTED
 from tlbook.intervals import student
@@ -21,6 +22,7 @@ from tlbook.vocabulary import (
 )
 
 FEW = 3  # fewer runs say nothing about spread
+MANY = 10  # runs of each, as far as it pays: Student's t has come near the normal distribution
 
 
 def final_metrics(curves: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
@@ -96,6 +98,8 @@ def in_words(row) -> str:
         f"{said(row.chance, 0)}): P-T ends at {said(row.p_t)}, RI-T at {said(row.ri_t)}.",
         f"P gave {row.gain:+.{digits}f} {'of AUC' if auc else 'points'} ({spread}).",
     ]
+    if sharper := what_would_sharpen(row):
+        sentences.append(sharper)
     if row.sooner == row.sooner:
         share = f"{100 * row.sooner:.0f}\N{NO-BREAK SPACE}%"
         sentences.append(f"P-T passed RI-T's end after {share} of its training.")
@@ -105,3 +109,15 @@ def in_words(row) -> str:
             "only mean that it needed longer."
         )
     return " ".join(sentences)
+
+
+def what_would_sharpen(row) -> str:
+    """What to do about an interval of `worth` that holds 0: how much `MANY` seeds of such a scatter would
+    narrow it, by Student's t; '' where it does not hold 0, or rests on as many seeds."""
+    if not row.low <= 0 <= row.high or row.n >= MANY:
+        return ""
+    half = {n: stats.t.ppf(0.975, n - 1) / n**0.5 for n in (row.n, MANY)}
+    return (
+        f"{MANY} seeds (the parameter seeds) whose runs scatter as these do would make the interval "
+        f"{half[row.n] / half[MANY]:.1f} times as narrow."
+    )
