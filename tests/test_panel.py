@@ -97,7 +97,7 @@ def page(started):
     front.execute("\n".join(f"{name} = {value!r}" for name, value in given.items()))
     front.execute(begin)
     for source in rest:
-        if any(f"{name}" in source for name in SHOWN) and source.startswith("pages.show"):
+        if any(name in source for name in SHOWN) and "pages.show(" in source:
             front.execute(source)
     return front
 

@@ -96,7 +96,7 @@ def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
     _say_errors()
     settings.settle()
     given = parameters.read(scope)
-    panel.attach(scope, (explorer.Explorer, Table, Verdicts, Sentences, source.Code))
+    panel.attach(scope, (explorer.Explorer, Table, Verdicts, Sentences, Folded, source.Code))
     if given.root:
         os.environ["TLBOOK_DATA"] = str(given.root)
     scale = given.apply()
