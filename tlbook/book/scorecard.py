@@ -26,7 +26,7 @@ from tlbook.evidence import statements, style
 from tlbook.evidence.statements import NOT_REPRODUCED, OPEN, REPRODUCED, Claim
 from tlbook.question import Question
 
-ANCHOR = "the-papers-claims-and-the-verdicts"  # of the section with the verdicts, on each question's page
+ANCHOR = "the-paper-s-claims-and-the-verdicts"  # of the section with the verdicts, on each question's page
 INCONCLUSIVE = "inconclusive"  # rules 1's word for open
 BEFORE = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)  # the verdicts of rules 1 on a tested part
 COLOURS = {REPRODUCED: "#009e73", NOT_REPRODUCED: "#d55e00", OPEN: "#0072b2"}  # others are grey
