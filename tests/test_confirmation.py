@@ -59,17 +59,15 @@ STATEMENTS = """
 """
 
 
-def git(*words: str) -> str:
-    done = subprocess.run(["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True)
-    if done.returncode and "--is-ancestor" not in words:
-        pytest.skip(f"git {' '.join(words)}: {done.stderr.strip()}")
-    return done.stdout.strip() if "--is-ancestor" not in words else str(done.returncode)
+def git(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True)
 
 
 def comes_before(first: str, second: str) -> bool:
-    git("cat-file", "-e", f"{first}^{{commit}}")  # a shallow clone has not all of the history
-    git("cat-file", "-e", f"{second}^{{commit}}")
-    return git("merge-base", "--is-ancestor", first, second) == "0"
+    for commit in (first, second):
+        if git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+            pytest.skip(f"commit {commit} is not here: a shallow clone has not all of the history")
+    return git("merge-base", "--is-ancestor", first, second).returncode == 0
 
 
 def in_a_line(claim, statement) -> str:
@@ -98,6 +96,6 @@ def test_records_were_made_by_the_frozen_code_after_it(path: Path):
     assert made["measuring_digest"] == FIXED["measuring"][path.parent.name]
     assert set(made["runs_by_code"]) == {made["training_digest"]} == {FIXED["training"]}
     assert made["clean"] and made["seeds"] == list(range(3, 13)) == list(scales.get("laptop").seeds)
-    recorded = git("log", "-1", "--format=%H", "--", str(path.parent))
+    recorded = git("log", "-1", "--format=%H", "--", str(path.parent)).stdout.strip()
     assert comes_before(made["frozen_commit"], made["commit"])
     assert recorded == "" or comes_before(made["frozen_commit"], recorded)

@@ -166,14 +166,13 @@ def _row(answer: Answer, row, top: int) -> list[str]:
     def x(number: float) -> float:
         return round(start + 10 + (number - least) / (most - least) * (end - start - 20), 1)
 
-    rule = f'<line x1="{LEFT}" x2="{end}" y1="{top}" y2="{top}" stroke="#ddd"/>'
+    head = []
+    if answer.question:
+        head.append(f'<line x1="{LEFT}" x2="{end}" y1="{top}" y2="{top}" stroke="#ddd"/>')
+        head.append(f'<text x="{LEFT}" y="{top + 20}" font-weight="bold">{answer.question}</text>')
     numbers = f'<tspan fill="{OURS}" font-weight="bold">{_number(ours[0])}</tspan> / {_number(paper)}'
     return [
-        *(
-            [rule, f'<text x="{LEFT}" y="{top + 20}" font-weight="bold">{answer.question}</text>']
-            if answer.question
-            else []
-        ),
+        *head,
         f'<text x="{LEFT}" y="{y + 5}" font-size="13">{numbers}</text>',
         f'<text x="{start}" y="{top + 20}" font-size="13">{escape(answer.label)}</text>',
         f'<line x1="{start}" x2="{end}" y1="{y}" y2="{y}" stroke="#eee" stroke-width="10"/>',
