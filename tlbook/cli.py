@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import os
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tlbook import code_state, questions, scales, settings, tables
-from tlbook.book import parameters, records
+from tlbook.book import diagnosis, parameters, records
 from tlbook.book.parameters import Parameters
 from tlbook.errors import TlbookError, door
 from tlbook.scales import FOLDER
@@ -31,9 +32,8 @@ Scale = Annotated[str, typer.Option(help=parameters.FIELDS["scale"].metadata["ab
 OPTIONS = tuple(name for name in parameters.NAMES if name not in ("results", "records"))
 
 
-def _option(name: str) -> inspect.Parameter:
+def _option(name: str, field: dataclasses.Field) -> inspect.Parameter:
     """A parameter as an option that takes text, which `Parameters` reads; of several values, given again."""
-    field = parameters.FIELDS[name]
     several = field.default == ()
     about = field.metadata["about"] + (" Again for more." if several else "")
     option = typer.Option(f"--{field.metadata.get('option', name.replace('_', '-'))}", help=about)
@@ -42,7 +42,7 @@ def _option(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def takes(*names: str) -> Callable[[Callable], Callable]:
+def takes(*names: str, fields: Mapping = parameters.FIELDS) -> Callable[[Callable], Callable]:
     """Give a command options for those parameters: what was given is its first argument, a mapping."""
 
     def decorate(command: Callable) -> Callable:
@@ -52,7 +52,8 @@ def takes(*names: str) -> Callable[[Callable], Callable]:
             command({name: value for name, value in asked.items() if value}, **arguments)
 
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
-        together = [*map(_option, names), *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
+        options = (_option(name, fields[name]) for name in names)
+        together = [*options, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own)]
         run.__signature__ = inspect.Signature(together)
         run.__annotations__ = {p.name: p.annotation for p in together}
         return run
@@ -261,6 +262,24 @@ def notebook(
         papermill.execute_notebook(source, target, dict(options))
     except papermill.PapermillExecutionError as error:
         raise TlbookError(error.evalue) from None
+
+
+@app.command()
+@takes(*diagnosis.NAMES, fields=diagnosis.FIELDS)
+def diagnose(
+    options: Mapping,
+    out: Annotated[str, typer.Option(help="The page to write.")] = "diagnosis.html",
+    record: Annotated[str, typer.Option(help="A folder for the tables, as CSV.")] = "",
+) -> None:
+    """What did pre-training give your network on your images? Train, measure, and write one page."""
+    given = parameters.read(options, diagnosis.Diagnosis)
+    report = diagnosis.run(given)
+    if record:
+        report.save(settings.absolute(record))
+    diagnosis.write(report, settings.absolute(out))
+    for line in diagnosis.in_short(report):
+        print(line)
+    print(f"written: {settings.absolute(out)}")
 
 
 @app.command("claims")

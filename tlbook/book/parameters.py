@@ -36,7 +36,7 @@ WEIGHTS = (".safetensors", ".pth.tar", ".pth", ".pt")  # ours, and `tlbook.model
 
 def _scale(name: str, value: Any) -> str:
     """A scale's name; of a notebook that has run before, ``scale`` is the scale itself."""
-    return scales.get(value.name if isinstance(value, Scale) else _text(name, value)).name
+    return scales.get(value.name if isinstance(value, Scale) else as_text(name, value)).name
 
 
 def _results(name: str, value: Any) -> str:
@@ -46,7 +46,7 @@ def _results(name: str, value: Any) -> str:
 
 
 def _data(name: str, value: Any) -> str:
-    text = _text(name, value)
+    text = as_text(name, value)
     if not text:
         return ""
     own = text.startswith(FOLDER)
@@ -60,7 +60,7 @@ def _data(name: str, value: Any) -> str:
 
 
 def _records(name: str, value: Any) -> str:
-    text = _text(name, value)
+    text = as_text(name, value)
     if text and not any(settings.absolute(text).glob("*/*/provenance.json")):
         raise TlbookError(
             f"{name}: {settings.absolute(text)} holds none; give a folder that `tlbook reproduce --record` "
@@ -70,11 +70,13 @@ def _records(name: str, value: Any) -> str:
 
 
 def _pretrained(name: str, value: Any) -> str:
-    text = _text(name, value)
-    return text if text in ("", "train", "shipped") else _file(name, text, WEIGHTS, "'train', or '' for ours")
+    text = as_text(name, value)
+    return (
+        text if text in ("", "train", "shipped") else as_file(name, text, WEIGHTS, "'train', or '' for ours")
+    )
 
 
-def _file(name: str, text: str, endings: tuple[str, ...], instead: str) -> str:
+def as_file(name: str, text: str, endings: tuple[str, ...], instead: str) -> str:
     """The absolute path of a file of weights that is there."""
     path = settings.absolute(text)
     if not path.name.endswith(endings):
@@ -86,7 +88,7 @@ def _file(name: str, text: str, endings: tuple[str, ...], instead: str) -> str:
     return str(path)
 
 
-def _text(name: str, value: Any) -> str:
+def as_text(name: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str | Path):
@@ -94,13 +96,13 @@ def _text(name: str, value: Any) -> str:
     return str(value).strip()
 
 
-def _count(name: str, value: Any, least: int = 1) -> int | None:
+def as_count(name: str, value: Any, least: int = 1) -> int | None:
     """A whole number of at least ``least``; None leaves it to the scale."""
     unset = not isinstance(value, bool) and (value in UNSET or value == "0")
-    return None if unset else _integer(name, value, least)
+    return None if unset else as_integer(name, value, least)
 
 
-def _integer(name: str, value: Any, least: int = 0) -> int:
+def as_integer(name: str, value: Any, least: int = 0) -> int:
     """A whole number of at least ``least``, also as text; flags, fractions and huge ones are refused."""
     try:
         number = int(value) if isinstance(value, str) else value
@@ -113,7 +115,7 @@ def _integer(name: str, value: Any, least: int = 0) -> int:
     return number
 
 
-def _number(name: str, value: Any) -> float:
+def as_number(name: str, value: Any) -> float:
     """A finite number, also as text (YAML reads 1e-3 as text)."""
     try:
         number = float("nan") if isinstance(value, bool) else float(value)
@@ -125,24 +127,24 @@ def _number(name: str, value: Any) -> float:
 
 
 def _rates(name: str, value: Any) -> tuple[float, ...]:
-    rates = tuple(_number(name, item) for item in _items(name, value))
+    rates = tuple(as_number(name, item) for item in _items(name, value))
     if rates and not (len(rates) == 2 and 0 < rates[0] < rates[1]):
         raise TlbookError(f"{name}: {list(rates)} must be two positive numbers, the low rate first.")
     return rates
 
 
 def _block_size(name: str, value: Any) -> str | int:
-    return value if value == PIXELS else _integer(name, value, 1)
+    return value if value == PIXELS else as_integer(name, value, 1)
 
 
 def _checkpoint(name: str, value: Any) -> int | str:
     """An epoch, also as text, or the absolute path of a .safetensors file that is there."""
     if isinstance(value, str | Path) and not str(value).strip().lstrip("+-").isdigit():
-        return _file(name, str(value), WEIGHTS[:1], "an epoch of pre-training")
-    return _integer(name, value)
+        return as_file(name, str(value), WEIGHTS[:1], "an epoch of pre-training")
+    return as_integer(name, value)
 
 
-def _several(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
+def several(one: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple]:
     """Reads a list of different values, each of which ``one`` reads."""
     return lambda name, value: _distinct(name, tuple(one(name, item) for item in _items(name, value)))
 
@@ -168,14 +170,14 @@ def _items(name: str, value: Any) -> list:
 # All parameters
 
 
-def _parameter(read: Callable[[str, Any], Any], about: str, default: Any = "", **more: Any) -> Any:
+def parameter(read: Callable[[str, Any], Any], about: str, default: Any = "", **more: Any) -> Any:
     """A field with how it is read and what it means; ``more`` may be its ``option`` on the command line,
     where that is not its name, and ``choices``, the values that it may have at a scale."""
     return dataclasses.field(default=default, metadata={"read": read, "about": about, **more})
 
 
 def _whole(about: str, least: int = 1) -> Any:
-    return _parameter(functools.partial(_count, least=least), about, None)
+    return parameter(functools.partial(as_count, least=least), about, None)
 
 
 @dataclass(frozen=True)
@@ -183,36 +185,36 @@ class Parameters:
     """Validated parameters. ``targets`` and ``seeds`` are filled in (own images: the first
     three seeds); ``apply`` gives the scale to study."""
 
-    scale: str = _parameter(
+    scale: str = parameter(
         _scale, f"One of {', '.join(scales.SCALES)}.", "smoke", choices=lambda _: scales.SCALES
     )
-    results: str = _parameter(
+    results: str = parameter(
         _results, "Train what is missing, or show what was recorded.", "run", choices=lambda _: MODES
     )
-    data: str = _parameter(_data, "Folder of the real images, or folder:/path for one target.")
-    pretrained: str = _parameter(
+    data: str = parameter(_data, "Folder of the real images, or folder:/path for one target.")
+    pretrained: str = parameter(
         _pretrained, "'train', 'shipped', or a file: .safetensors, or the official code's .pth.tar."
     )
-    targets: tuple[str, ...] = _parameter(
-        _several(_text), "A role.", (), option="target", choices=lambda scale: scale.targets
+    targets: tuple[str, ...] = parameter(
+        several(as_text), "A role.", (), option="target", choices=lambda scale: scale.targets
     )
-    seeds: tuple[int, ...] = _parameter(_several(_integer), "A seed.", (), option="seed")
-    block_sizes: tuple[str | int, ...] = _parameter(
-        _several(_block_size), "'*' or pixels that divide the side, which is always added.", (),
+    seeds: tuple[int, ...] = parameter(several(as_integer), "A seed.", (), option="seed")
+    block_sizes: tuple[str | int, ...] = parameter(
+        several(_block_size), "'*' or pixels that divide the side, which is always added.", (),
         option="block-size", choices=lambda scale: scales.valid_block_sizes(scale.side),
     )  # fmt: skip
     points: int | None = _whole("Places on the line between two models, both ends included.", least=3)
     epochs: int | None = _whole("Epochs of every run on a target, shuffled ones included.")
-    rates: tuple[float, ...] = _parameter(_rates, "Two raw learning rates, low and high.", (), option="rate")
+    rates: tuple[float, ...] = parameter(_rates, "Two raw learning rates, low and high.", (), option="rate")
     images: int | None = _whole("At most so many training images of a target.")
     test_images: int | None = _whole("At most so many test images of every set, the source too.")
     source_images: int | None = _whole("At most so many training images of the source.")
     source_epochs: int | None = _whole("Epochs of pre-training.")
     workers: int | None = _whole("Processes that train side by side; 0: one a core or GPU.")
-    checkpoints: tuple[int | str, ...] = _parameter(
-        _several(_checkpoint), "Epochs of pre-training, or .safetensors files.", (), option="checkpoint"
+    checkpoints: tuple[int | str, ...] = parameter(
+        several(_checkpoint), "Epochs of pre-training, or .safetensors files.", (), option="checkpoint"
     )
-    records: str = _parameter(_records, "A folder that `tlbook reproduce --record` has written.")
+    records: str = parameter(_records, "A folder that `tlbook reproduce --record` has written.")
 
     def __post_init__(self) -> None:
         for field in FIELDS.values():
@@ -232,7 +234,7 @@ class Parameters:
                 f"data={self.data!r} is one target's images: name in targets the one that it stands for."
             )
         if self.data.startswith(FOLDER):
-            _refuse_unlike_classes(Path(self.data.removeprefix(FOLDER)))
+            refuse_unlike_classes(Path(self.data.removeprefix(FOLDER)))
         if self.root:
             named.refuse_unread(self.data)
         _refuse_checkpoints(self.checkpoints, self.scale, self.source_epochs or named.source.epochs)
@@ -325,7 +327,7 @@ def _refuse_checkpoints(checkpoints: tuple[int | str, ...], scale: str, last: in
     _distinct("checkpoints", tuple(map(scales.epoch_of, checkpoints)))
 
 
-def _refuse_unlike_classes(path: Path) -> None:
+def refuse_unlike_classes(path: Path) -> None:
     """Refuse a folder that is not laid out as class folders, before a network is built for it."""
     from tlbook.data import folders  # with it torch, which training needs and pages of records do not
 
@@ -361,19 +363,22 @@ def _words(items) -> str:
 # What a notebook was given
 
 
-def read(scope: Mapping[str, Any]) -> Parameters:
+def read(scope: Mapping[str, Any], kind: type = Parameters) -> Any:
     """Validate the parameters in ``scope``: a notebook's ``globals()``, or a mapping of names to values.
+
+    ``kind`` is what they are validated as, a dataclass of fields that `parameter` makes.
 
     Of a notebook, the names are taken that its parameters cell declares, and what Papermill injected must be
     among them. In a mapping every name counts. TlbookError says in one sentence what is wrong.
     """
+    known = [field.name for field in dataclasses.fields(kind)]
     if "In" in scope and "get_ipython" in scope:
-        scope = {name: scope[name] for name in declared(map(str, scope["In"])) if name in scope}
-    _refuse_unknown(scope, NAMES)
-    return Parameters(**scope)
+        scope = {name: scope[name] for name in declared(map(str, scope["In"]), known) if name in scope}
+    _refuse_unknown(scope, known)
+    return kind(**scope)
 
 
-def declared(cells: Sequence[str]) -> list[str]:
+def declared(cells: Sequence[str], known: Sequence[str] = NAMES) -> list[str]:
     """What a notebook's parameters cell declares, as it was run last, given the cells that were run.
 
     Refused: a name there that is no parameter, and what Papermill injected (a name as it stands, so that it
@@ -383,9 +388,9 @@ def declared(cells: Sequence[str]) -> list[str]:
     for cell in cells:
         if cell.startswith("# Parameters\n"):
             injected = cell
-        elif any(isinstance(line, ast.AnnAssign) and _target(line) in NAMES for line in _lines(cell)):
+        elif any(isinstance(line, ast.AnnAssign) and _target(line) in known for line in _lines(cell)):
             names = assigned(cell)
-    _refuse_unknown(names, NAMES)
+    _refuse_unknown(names, known)
     if injected is not None:
         _refuse_unknown([_target(line) or ast.unparse(line) for line in _lines(injected)], names)
     return names

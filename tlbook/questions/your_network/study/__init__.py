@@ -1,0 +1,175 @@
+"""The study of one network on one set of images: train what fits into the minutes, measure, return tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from tlbook import data
+from tlbook.errors import TlbookError
+from tlbook.questions.your_network.study import measuring, training
+from tlbook.questions.your_network.study.measuring import Measured
+from tlbook.questions.your_network.study.training import Asked, Model, Plan
+from tlbook.training import runs
+from tlbook.training.executors import ensure_all
+
+LEAST_TEST = 4  # images: CKA needs them
+OTHER_ORDER = (
+    20.0  # points that a reordering of the classes may gain before it is said that they are in another order
+)
+
+
+@dataclass
+class Found:
+    """What a study found: its tables by name, what each network said on the test images (by start and
+    seed), how it was run, and what was left out, with the reason."""
+
+    asked: Asked
+    tables: dict[str, pd.DataFrame]
+    said: dict[str, np.ndarray]
+    plan: Plan | None
+    rates: dict[str, float]
+    left_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def study(asked: Asked, show: bool = True, say: Callable[[str], None] = print) -> Found:
+    """Train from P and from scratch, and measure; within ``asked.minutes`` as measured on this machine."""
+    began = time.monotonic()
+    _refuse_few(asked)
+    cost = training.speed(asked)
+    plan = training.fitted(asked, cost)
+    say(f"{asked.network}: {1 / cost.step:.0f} images a second, so {plan.words}.")
+    ensure_all(training.searched(asked, plan), workers=1, show=show)
+    rates = training.chosen_rates(asked, plan)
+    main = training.main_runs(asked, plan, rates)
+    ensure_all(main.values(), workers=1, show=show)
+    models = training.trained(main)
+    found = Found(asked, {"search": _search(asked, plan)}, {}, plan, rates)
+    found.tables["curves"] = training.histories(main)
+    _measure(found, models, say)
+    for name, specs in training.controls(asked, plan, rates).items():
+        left = 60 * asked.minutes - (time.monotonic() - began)
+        needed = cost.of(specs.values())
+        if needed > left:
+            found.left_out.append(
+                f"{CONTROLS[name]}: needs about {_minutes(needed)}, and {_minutes(left)} are left"
+            )
+            continue
+        ensure_all(specs.values(), workers=1, show=show)
+        found.tables[name] = training.histories(specs)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+CONTROLS = {
+    "permuted": "P with its values permuted",
+    "shuffled": "images with their blocks shuffled",
+    "partial": "partial transfer",
+}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(seconds, 0) / 60:.1f} minutes"
+
+
+def of_models(asked: Asked, models: Sequence[Model], say: Callable[[str], None] = print) -> Found:
+    """The same for networks that were trained before: nothing is trained.
+
+    Refused: one that has other classes than the images, or seems to have them in another order.
+    """
+    began = time.monotonic()
+    _refuse_few(asked)
+    found = Found(asked, {}, {}, None, {})
+    _measure(found, models, say)
+    _refuse_other_order(found, models)
+    found.left_out.append(
+        "how much sooner, P permuted, shuffled blocks, partial transfer: nothing is trained"
+    )
+    if any(model.before is None for model in models):
+        found.left_out.append(
+            "how far networks from scratch moved, and rewinding them: their start is not known"
+        )
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def _measure(found: Found, models: Sequence[Model], say: Callable[[str], None]) -> None:
+    here = Measured(found.asked, runs.weights(found.asked.start))
+    mistakes, found.said = measuring.shared_mistakes(here, models)
+    steps = {
+        "ends": lambda: here.ends(models),
+        "mistakes": lambda: mistakes,
+        "similarity": lambda: measuring.alike(here, models),
+        "moved": lambda: measuring.moved(here, models),
+        "lines": lambda: measuring.lines(here, models),
+        "soups": lambda: measuring.averaged(here, models),
+        "rewind": lambda: measuring.rewound(here, models),
+        "probe": lambda: measuring.probed(here, {"P": here.p} | _untrained(models)),
+    }
+    for name, measure in steps.items():
+        say(f"Measuring {name} ...")
+        table = measure()
+        if len(table):
+            found.tables[name] = (
+                table.assign(module=table.module.str.removeprefix("net.")) if "module" in table else table
+            )
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """A table with modules under the names that their network gives them."""
+    if "module" not in table:
+        return table
+    return table.assign(module=table.module.str.removeprefix("net."))
+
+
+def _untrained(models: Sequence[Model]) -> dict[str, dict]:
+    """The first network from scratch as it was before training."""
+    before = [model.before for model in models if model.start == "RI-T" and model.before is not None]
+    return {"RI": before[0]} if before else {}
+
+
+def _search(asked: Asked, plan: Plan) -> pd.DataFrame:
+    """The dev and test metrics of every rate that was tried: start, rate, split, metric, value."""
+    rows = []
+    for spec in training.searched(asked, plan):
+        history = runs.ensure(spec).history()
+        start = "P-T" if spec.init.kind == "from" else "RI-T"
+        rows.append(history[history.epoch == spec.epochs].assign(start=start, rate=spec.rate))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _refuse_few(asked: Asked) -> None:
+    found = data.identify(asked.images)
+    if found.multilabel:
+        raise TlbookError("data: images with several labels each are not studied here.")
+    for name, count in {"test": LEAST_TEST, "dev": 1, "train": 2}.items():
+        if (there := len(getattr(found, name))) < count:
+            raise TlbookError(f"data: {found.dataset} has {there} {name} images, fewer than {count}.")
+
+
+def _refuse_other_order(found: Found, models: Sequence[Model]) -> None:
+    """Refuse networks whose answers fit the classes far better in another order."""
+    domain = data.load(found.asked.images)
+    labels, count = domain.test.labels.numpy(), len(domain.classes)
+    for model in models:
+        table = np.zeros((count, count))
+        np.add.at(table, (labels, found.said[model.words]), 1)
+        rows, columns = linear_sum_assignment(-table)
+        here, best = 100 * np.trace(table) / len(labels), 100 * table[rows, columns].sum() / len(labels)
+        if best - here > OTHER_ORDER and here < 2 * 100 / count:
+            order = ", ".join(domain.classes[:6]) + (" …" if count > 6 else "")
+            raise TlbookError(
+                f"finetuned, scratch: the network {model.words} is right on {here:.0f} % of the test images, "
+                f"and would be on {best:.0f} % with its classes in another order; here they are {order}, "
+                "sorted by folder."
+            )
+
+
+__all__ = ["Asked", "Found", "Model", "dataclasses", "of_models", "study"]
