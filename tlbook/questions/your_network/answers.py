@@ -48,6 +48,11 @@ def ends(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     return last.pivot_table(index="seed", columns="start", values="value")
 
 
+def final(tables: Tables) -> pd.DataFrame:
+    """The table of how networks end: the curves, or where nothing was trained, what was measured."""
+    return tables["curves"] if "curves" in tables else tables["ends"]
+
+
 def lead(table: pd.DataFrame, start: str = "P-T", over: pd.DataFrame | None = None) -> Interval:
     """How far a start ends ahead of networks from scratch, in points, with its interval over seeds that both
     have; ``over`` is the table of those from scratch, where it is another."""
@@ -117,11 +122,11 @@ def all_answers(tables: Tables) -> list[Answer]:
 
 
 def _end(tables: Tables) -> tuple | None:
-    table = tables.get("curves", tables["ends"])
-    final = ends(table)
-    if not {"P-T", "RI-T"} <= set(final):
+    table = final(tables)
+    ended_at = ends(table)
+    if not {"P-T", "RI-T"} <= set(ended_at):
         return None
-    gap, mean = lead(table), final.mean()
+    gap, mean = lead(table), ended_at.mean()
     ended = f"fine-tuned networks end at {mean['P-T']:.1f} % of the test images, those from scratch at "
     ended += f"{mean['RI-T']:.1f} %"
     first = {
@@ -278,7 +283,7 @@ def _rewound(tables: Tables) -> tuple | None:
     if alone.empty:
         return None
     if not _cost_of_all(table[table.start == "P-T"]) > 0:
-        none = "Set back to P's values, not even all modules together cost fine-tuned networks anything for sure:"
+        none = "Set back to P's values, not even all modules together cost anything for sure:"
         return QUESTION_REWIND, (f"{none} these runs say nothing of single ones.",)
     worst = alone.loc[alone.value.idxmax()]
     stay, count = could_stay(table), len(alone)
@@ -325,7 +330,7 @@ ANSWERS: dict[str, Callable[[Tables], tuple | None]] = {
 
 def advice(tables: Tables) -> list[str]:
     """What to do, in plain words, each following from one of the numbers."""
-    found, table = [], tables.get("curves", tables["ends"])
+    found, table = [], final(tables)
     if {"P-T", "RI-T"} <= set(ends(table)):
         found.append(
             {

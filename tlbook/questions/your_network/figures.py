@@ -125,9 +125,10 @@ def probe(tables: Tables) -> Figure:
     colours = {"P": "#000000", "RI": "#7F7F7F"}
     figure = _by_module(tables["probe"], "start", "test accuracy (%)", colours)
     (ax,) = figure.panels
-    final = answers.ends(tables.get("curves", tables["ends"])).mean()
-    for start in final.index:
-        ax.axhline(final[start], color=COLOURS[start], linestyle="--", linewidth=1, label=f"{start}, trained")
+    trained = answers.ends(answers.final(tables)).mean()
+    for start in trained.index:
+        look = {"color": COLOURS[start], "linestyle": "--", "linewidth": 1}
+        ax.axhline(trained[start], label=f"{start}, trained", **look)
     for one in figure.legends:
         one.remove()
     style.legend(figure, columns=2)

@@ -87,8 +87,7 @@ def of_models(asked: Asked, models: Sequence[Model], say: Callable[[str], None] 
     began = time.monotonic()
     _refuse_few(asked)
     found = Found(asked, {}, {}, None, {})
-    _measure(found, models, say)
-    _refuse_other_order(found, models)
+    _measure(found, models, say, _refuse_other_order)
     found.left_out.append(
         "how much sooner, P permuted, shuffled blocks, partial transfer: nothing is trained"
     )
@@ -100,9 +99,16 @@ def of_models(asked: Asked, models: Sequence[Model], say: Callable[[str], None] 
     return found
 
 
-def _measure(found: Found, models: Sequence[Model], say: Callable[[str], None]) -> None:
+def _measure(
+    found: Found,
+    models: Sequence[Model],
+    say: Callable[[str], None],
+    look: Callable[[Found, Sequence[Model]], None] = lambda found, models: None,
+) -> None:
+    """Fill in what is measured of networks; ``look`` may refuse them, once it is known what they say."""
     here = Measured(found.asked, runs.weights(found.asked.start))
     mistakes, found.said = measuring.shared_mistakes(here, models)
+    look(found, models)
     steps = {
         "ends": lambda: here.ends(models),
         "mistakes": lambda: mistakes,

@@ -253,6 +253,8 @@ def probed(here: Measured, states: Mapping[str, State]) -> pd.DataFrame:
     for start, state in states.items():
         model = here.network(state)
         places = [place for place in comparable(model, here) if place != model.head]
+        if not places:
+            continue
         of_split = {split: _pooled(model, here.resident[split], places) for split in SPLITS}
         for place in places:
             x = {split: outputs[place] for split, outputs in of_split.items()}

@@ -204,7 +204,7 @@ def fitted(asked: Asked, cost: Speed) -> Plan:
     count, least = len(data.identify(asked.images).train), math.ceil(needed / 60 / (1 - MEASURING))
     raise TlbookError(
         f"minutes: {asked.minutes:g} are too few for {asked.network} on {count} training images here; "
-        f"the least ({plan.words}) takes about {least}. A smaller side, fewer images or a smaller network "
+        f"the least ({plan.words}) takes about {least}; a smaller side, fewer images or a smaller network "
         "needs less."
     )
 

@@ -18,7 +18,6 @@ from tlbook.questions.your_network.study.networks import Foreign
 from tlbook.training import runs, weight_files
 from tlbook.training.specs import File
 
-ENOUGH = 0.5  # of the body's tensors must be there, else it is another network's file
 COUNTERS = ("num_batches_tracked",)  # of batch norm; old files lack them
 DEFAULT = "default"
 
@@ -157,8 +156,7 @@ def _refuse_other(
         what = f"its {other[0].removeprefix('net.')} is {shapes}"
     more = len(lacking) + len(other) - 1
     what += f" (and {more} more differ)" if more else ""
-    kind = "has other shapes than" if share > 100 * ENOUGH else "is not of"
-    raise TlbookError(f"weights: {told} {kind} {network}: {what}; {share:.0f} % of its tensors match.")
+    raise TlbookError(f"weights: {told} does not fit {network}: {what}; {share:.0f} % of its tensors match.")
 
 
 def _refuse_odd(given: Mapping[str, Tensor], body: Sequence[str], told: str) -> None:
