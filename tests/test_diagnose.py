@@ -9,6 +9,7 @@ import torch
 from bs4 import BeautifulSoup
 from conftest import one_sentence
 from PIL import Image
+from test_notebooks import run_cells, source
 
 from tlbook import models
 from tlbook.book import diagnosis, parameters
@@ -77,7 +78,7 @@ def test_the_page_answers_first_and_says_how_it_was_made(made):
     soup = BeautifulSoup(diagnosis.page(report), "html.parser")
     titles = [title.get_text() for title in soup.find_all("h2")]
     assert titles[0] == "What to do" and titles[-1] == "How this was made" and len(titles) >= 10
-    first = [item.get_text() for item in soup.select_one("ul.first").find_all("li")]
+    first = [item.get_text() for item in soup.select_one("main > ul").find_all("li")]
     assert len(first) == len(soup.select(".tlb-figure")) == 8
     assert given.command in soup.get_text()
     assert "18 to train, 3 to choose, 21 to test, 3 classes, 16 px" in soup.get_text()
@@ -178,7 +179,7 @@ def test_bad_input_is_refused_before_anything_is_trained(tmp_path, monkeypatch, 
 def test_the_command_line_has_every_parameter_and_says_a_refusal_in_one_sentence(command, tmp_path):
     code, out, _ = command("diagnose", "--help")
     text = re.sub(r"\x1b\[[\d;]*m", "", out)
-    for field in diagnosis.FIELDS.values():
+    for field in map(diagnosis.FIELDS.get, diagnosis.OPTIONS):
         assert f"--{field.metadata.get('option', field.name)}" in text
     code, _, err = command("diagnose", "--network", "resnet18", "--data", images(tmp_path / "images"))
     assert code == 2 and err.startswith("tlbook: network: 'resnet18' is not one") and err.count("\n") == 1
@@ -192,3 +193,27 @@ def test_our_own_networks_need_no_weights(tmp_path):
     assert (
         weights.runs.weights(diagnosis._ours(network)).keys() == models.build(network, 3).state_dict().keys()
     )
+
+
+def test_the_notebook_answers_for_a_network_and_its_average_by_hand_is_the_tables(made, monkeypatch):
+    folder, given, report = made
+    monkeypatch.setenv("TLBOOK_RUNS", str(folder / "runs"))
+    monkeypatch.setenv("TLBOOK_CACHE", str(folder / "cache"))
+    asked = {
+        name: getattr(given, name) for name in ("network", "weights", "data", "side", "epochs", "minutes")
+    }
+    shown = run_cells(source("07_your_network"), asked | {"seeds": [0, 1], "rates": [0.05]})
+    pages = [BeautifulSoup(html, "html.parser") for html in shown]
+    assert sum(bool(page.select(".tlb-figure")) for page in pages) == 8
+    captions = [page.select_one(".tlb-caption")["id"] for page in pages if page.select(".tlb-caption")]
+    assert captions == [f"figure-7-{number}" for number in range(1, 9)]
+    (table,) = (page for page in pages if "by hand" in page.text)
+    soup = report.tables["soups"]
+    soup = soup[(soup.kind == "soup") & (soup.metric == "accuracy") & (soup.start == "P-T")].value.item()
+    assert [float(cell.text) for cell in table.select("td")] == [pytest.approx(soup, rel=5e-3)] * 2
+
+
+def test_the_notebook_of_records_says_so_where_none_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(diagnosis, "EXAMPLE", tmp_path / "none")
+    shown = run_cells(source("07_your_network"), {"results": "records"})
+    assert "none is recorded yet" in shown[0] and all("do not answer" in html for html in shown[1:6])

@@ -27,7 +27,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from tlbook import scales
-from tlbook.book import records
+from tlbook.book import diagnosis, records
 from tlbook.book.parameters import NAMES
 from tlbook.build import gate
 from tlbook.errors import TlbookError
@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SETUP, REUSE, DIFFERENCES, SCORECARD = "00_setup", "01_feature_reuse", "02_differences", "06_scorecard"
 DECLARED = re.compile(r"(\w+): (str|list|int|float|bool) = (.+?)  # \S.{9,}")
+YOURS = "07_your_network"  # see test_diagnose.py
+USUAL, FIRST = ["scale", "results"], {SCORECARD: ["records"], YOURS: ["results", "network"]}
 of_every_notebook = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
 
@@ -97,8 +99,8 @@ def test_parameters_are_typed_commented_and_known(path):
     declared = [DECLARED.fullmatch(line) for line in lines]
     assert all(declared), [line for line, match in zip(lines, declared, strict=True) if not match]
     names = [match[1] for match in declared]
-    assert set(names) <= set(NAMES)
-    assert names == ["records"] if path.stem == SCORECARD else names[:2] == ["scale", "results"]
+    assert set(names) <= {*NAMES, *diagnosis.NAMES}
+    assert names[: len(FIRST.get(path.stem, USUAL))] == FIRST.get(path.stem, USUAL)
     shown = papermill.inspect_notebook(str(path))
     assert list(shown) == names
     for match in declared:
@@ -357,7 +359,9 @@ def test_records_of_laptop_are_shown():
     assert "Not recorded" not in pages[0].text
 
 
-@pytest.mark.parametrize("name", [path.stem for path in SOURCES if path.stem not in (SETUP, SCORECARD)])
+@pytest.mark.parametrize(
+    "name", [path.stem for path in SOURCES if path.stem not in (SETUP, SCORECARD, YOURS)]
+)
 def test_a_page_without_records_says_so_everywhere(name, monkeypatch):
     monkeypatch.setattr(records, "recorded", lambda *a, **k: [])
     pages = [BeautifulSoup(html, "html.parser") for html in run_cells(source(name), {"results": "records"})]

@@ -19,7 +19,10 @@ FLOORS = (
     ("metrics", "code_state"), ("data",), ("models",), ("training",), ("evidence",), ("questions",),
     ("book",), ("build",), ("cli",), ("__main__",),
 )  # fmt: skip
-TORCH = ("metrics", "models", "data", "training", "questions.grid", "questions.plan")
+TORCH = (
+    "metrics", "models", "data", "training", "questions.grid", "questions.plan",
+    "questions.your_network.study",
+)  # fmt: skip
 
 
 def modules() -> dict[str, Path]:

@@ -265,7 +265,7 @@ def notebook(
 
 
 @app.command()
-@takes(*diagnosis.NAMES, fields=diagnosis.FIELDS)
+@takes(*diagnosis.OPTIONS, fields=diagnosis.FIELDS)
 def diagnose(
     options: Mapping,
     out: Annotated[str, typer.Option(help="The page to write.")] = "diagnosis.html",

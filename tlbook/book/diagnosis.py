@@ -7,6 +7,7 @@ import html
 import io
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from tlbook import code_state, scales, settings
-from tlbook.book import explorer, parameters
+from tlbook.book import explorer, pages, parameters, records
 from tlbook.book.parameters import parameter
 from tlbook.errors import TlbookError
 from tlbook.questions.your_network import answers, figures
@@ -122,6 +123,10 @@ class Diagnosis:
         parameters.several(_weights), "A file of a network trained from random weights already.", ()
     )
 
+    results: str = parameter(
+        parameters.as_results, "Study a network here, or show the recorded example.", "run"
+    )
+
     def __post_init__(self) -> None:
         for one in fields(self):
             object.__setattr__(self, one.name, one.metadata["read"](one.name, getattr(self, one.name)))
@@ -144,6 +149,8 @@ class Diagnosis:
 
 FIELDS = {one.name: one for one in fields(Diagnosis)}
 NAMES = tuple(FIELDS)
+OPTIONS = tuple(name for name in NAMES if name != "results")
+EXAMPLE = records.FOLDER.parent / "examples" / "your_network"
 
 
 @dataclass
@@ -156,6 +163,7 @@ class Report:
     tables: dict[str, pd.DataFrame]
     made: dict[str, str]
     pictures: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # (data URL, caption)
+    study: Any = None  # with the networks themselves, where they were studied here
 
     def save(self, folder: Path) -> None:
         """Write everything but the pictures: a CSV a table, and report.json."""
@@ -165,7 +173,9 @@ class Report:
         for name, table in self.tables.items():
             with whole(folder / f"{name}.csv") as partial:
                 table.to_csv(partial, index=False, float_format="%.6g")
-        rest = {name: value for name, value in vars(self).items() if name not in ("tables", "pictures")}
+        rest = {
+            name: value for name, value in vars(self).items() if name not in ("tables", "pictures", "study")
+        }
         with whole(folder / "report.json") as partial:
             partial.write_text(json.dumps(rest, indent=1, ensure_ascii=False) + "\n")
 
@@ -203,6 +213,19 @@ def run(given: Diagnosis, show: bool = True, say: Callable[[str], None] = print)
     else:
         result = study.study(asked, show, say)
     return _report(given, result, found, notes + more)
+
+
+def begin(scope: Mapping[str, object]) -> Report:
+    """Validate a notebook's parameters (its ``globals()``) and study, or load the recorded example; a report
+    without tables where none is recorded."""
+    pages.say_errors()
+    settings.settle()
+    given = parameters.read(scope, Diagnosis)
+    if given.results == "run":
+        return run(given, say=lambda line: print(line, file=sys.stderr))
+    if not (EXAMPLE / "report.json").is_file():
+        return Report({"example": "none is recorded yet; at scale smoke this page makes one"}, [], [], {}, {})
+    return Report.load(EXAMPLE)
 
 
 def _request(given: Diagnosis, network: str):
@@ -263,7 +286,7 @@ def _report(given: Diagnosis, result, found, notes: list[str]) -> Report:
     }
     made = {"command": given.command, "commit": str(code["commit"])[:10], "code": code["package_digest"][:10]}
     made |= {name: str(value) for name, value in runs.environment(runs.device()).items()}
-    return Report(about, notes, result.left_out, result.tables, made, _gallery(result))
+    return Report(about, notes, result.left_out, result.tables, made, _gallery(result), result)
 
 
 def _chosen(rates: Mapping[str, float]) -> str:
@@ -357,16 +380,15 @@ def page(report: Report) -> str:
     it was made. Nothing in it is fetched from elsewhere, and every name is escaped."""
     title = f"What did pre-training give {report.about['network']}?"
     every = answers.all_answers(report.tables)
-    first = "".join(f"<li>{_emphasised(one.sentences[0])}</li>" for one in every)
-    advice = "".join(f"<li>{_emphasised(line)}</li>" for line in answers.advice(report.tables))
     sections = "".join(
         section(report, one.name, str(number), heading=2)._repr_html_() for number, one in enumerate(every, 1)
     )
     rest = {"What to know": report.notes, "What was left out": report.left_out}
     told = "".join(f"<h2>{name}</h2>{_list(lines)}" for name, lines in rest.items() if lines)
+    advice = _list(answers.advice(report.tables))
     body = (
-        f"<h1>{html.escape(title)}</h1>{_rows(report.about)}<ul class='first'>{first}</ul>"
-        f"<h2>What to do</h2><ul>{advice}</ul>{sections}{_pictures(report.pictures)}{told}"
+        f"<h1>{html.escape(title)}</h1>{_rows(report.about)}{_list(first_sentences(report))}"
+        f"<h2>What to do</h2>{advice}{sections}{_pictures(report.pictures)}{told}"
         f"<h2>How this was made</h2>{_rows(report.made)}"
     )
     return (
@@ -401,10 +423,40 @@ def _pictures(sets: Mapping[str, list[tuple[str, str]]]) -> str:
     return f"<h2>Test images on which they differ</h2>{''.join(parts)}"
 
 
+@dataclass(frozen=True)
+class Short:
+    """The first sentence of every answer, what to do, and what it is about."""
+
+    report: Report
+
+    def _repr_html_(self) -> str:
+        parts = [_rows(self.report.about)]
+        lists = {"": first_sentences(self.report), "What to do": answers.advice(self.report.tables)}
+        lists |= {"What to know": self.report.notes, "What was left out": self.report.left_out}
+        parts += [(f"<p><b>{words}</b></p>" if words else "") + _list(x) for words, x in lists.items() if x]
+        return "".join(parts)
+
+
+def same(report: Report, table: str, by_hand: Callable[[], float], **where: object) -> object:
+    """A number by hand beside the one in a table's row of the metric accuracy, refused where they differ; a
+    sentence where the networks are not here."""
+    if report.study is None:
+        return pages.Sentences((pages.NO_MODELS,))
+    rows = report.tables[table]
+    for column, value in (where | {"metric": "accuracy"}).items():
+        rows = rows[rows[column] == value]
+    expected = {"": rows.value.item()}
+    return pages.Table(pages.held({"": by_hand()}, expected, f"{table} ", "in the table", 1e-5, 1))
+
+
+def first_sentences(report: Report) -> list[str]:
+    """The first sentence of every answer."""
+    return [one.sentences[0] for one in answers.all_answers(report.tables)]
+
+
 def in_short(report: Report) -> list[str]:
-    """The first sentence of every answer, and what to do."""
-    first = [one.sentences[0] for one in answers.all_answers(report.tables)]
-    return [*first, *answers.advice(report.tables)]
+    """`first_sentences`, and what to do: what a terminal is told."""
+    return [*first_sentences(report), *answers.advice(report.tables)]
 
 
 def write(report: Report, path: Path) -> None:
@@ -423,7 +475,7 @@ main{max-width:46rem;margin:0 auto;padding:1rem 1.25rem 4rem}
 h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2.2rem}h3{font-size:1rem}
 table{border-collapse:collapse;font-size:.85rem}
 th,td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0;overflow-wrap:anywhere}
-.first li{margin:.4rem 0}
+main>ul:first-of-type li{margin:.4rem 0}
 .gallery{display:flex;flex-wrap:wrap;gap:.8rem}
 figure{margin:0;width:96px}figcaption{font-size:.75rem;overflow-wrap:anywhere}
 @media (prefers-color-scheme:dark){body{background:#14181e;color:#e6e6e6}

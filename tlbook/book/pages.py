@@ -93,7 +93,7 @@ def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
 
     From here on the page shows an OSError as the sentence that it is on the command line.
     """
-    _say_errors()
+    say_errors()
     settings.settle()
     given = parameters.read(scope)
     panel.attach(scope, (explorer.Explorer, Table, Verdicts, Sentences, Folded, source.Code))
@@ -112,7 +112,7 @@ def begin(scope: Mapping[str, object]) -> tuple[Parameters, scales.Scale]:
     return given, scale
 
 
-def _say_errors() -> None:
+def say_errors() -> None:
     """Let the notebook that this runs in, if it is one, end a cell with a sentence where it can be said."""
 
     def say(shell: InteractiveShell, kind: type, error: BaseException, trace: object, tb_offset=None) -> None:
@@ -234,7 +234,7 @@ def same_as(
     if named.index.has_duplicates or not set(computed) <= set(named.index):
         chosen = ", ".join(f"{name} {value}" for name, value in where.items())
         raise TlbookError(f"The table {table} has {len(rows)} rows where {chosen}: name one for each number.")
-    shown = _held(
+    shown = held(
         computed, {name: named[name] for name in computed}, f"{table} ", "in the table", tolerance, 1
     )
     return Table(shown.rename_axis(over).reset_index() if over else shown)
@@ -257,7 +257,7 @@ def same(
     computed, expected = dict(by_hand()), dict(ours(here.tables))
     if computed.keys() != expected.keys():
         raise TlbookError(f"By hand there are {', '.join(computed)}, else {', '.join(expected)}.")
-    shown = _held(computed, expected, "", "by the package", tolerance, 0)
+    shown = held(computed, expected, "", "by the package", tolerance, 0)
     return Table(shown.rename_axis("of").reset_index())
 
 
@@ -266,7 +266,7 @@ def built(results: Mapping[str, Results]) -> Results | None:
     return next((result for result in results.values() if not result.recorded), None)
 
 
-def _held(
+def held(
     computed: Mapping, expected: Mapping, what: str, where: str, tolerance: float, least: float
 ) -> pd.DataFrame:
     """Numbers by hand and those expected, side by side, refused where they are further apart than

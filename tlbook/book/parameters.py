@@ -39,7 +39,7 @@ def _scale(name: str, value: Any) -> str:
     return scales.get(value.name if isinstance(value, Scale) else as_text(name, value)).name
 
 
-def _results(name: str, value: Any) -> str:
+def as_results(name: str, value: Any) -> str:
     if value not in MODES:
         raise TlbookError(f"{name} is {value!r}; choose 'run' (train what is missing) or 'records'.")
     return value
@@ -189,7 +189,7 @@ class Parameters:
         _scale, f"One of {', '.join(scales.SCALES)}.", "smoke", choices=lambda _: scales.SCALES
     )
     results: str = parameter(
-        _results, "Train what is missing, or show what was recorded.", "run", choices=lambda _: MODES
+        as_results, "Train what is missing, or show what was recorded.", "run", choices=lambda _: MODES
     )
     data: str = parameter(_data, "Folder of the real images, or folder:/path for one target.")
     pretrained: str = parameter(

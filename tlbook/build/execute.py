@@ -17,6 +17,7 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from tlbook import questions, scales
+from tlbook.book import diagnosis
 from tlbook.book import parameters as schema
 from tlbook.build import gate, keys, stage
 from tlbook.errors import TlbookError
@@ -133,11 +134,12 @@ def chosen(name: str, names: list[str], offered: dict) -> dict:
     Papermill only warns of names that it does not know, so a notebook that declares one which
     tlbook.book.parameters does not validate is refused here.
     """
-    unknown = sorted(set(names) - set(schema.NAMES))
+    known = dict.fromkeys((*schema.NAMES, *diagnosis.NAMES))
+    unknown = sorted(set(names) - set(known))
     if unknown:
         raise TlbookError(
             f"{name} declares {', '.join(unknown)}, which tlbook.book.parameters does not know; "
-            f"it knows {', '.join(schema.NAMES)}."
+            f"it knows {', '.join(known)}."
         )
     return {key: value for key, value in offered.items() if key in names}
 

@@ -118,6 +118,8 @@ def certain(value: Interval) -> int:
 
 def all_answers(tables: Tables) -> list[Answer]:
     """The answers that the tables hold, in order."""
+    if not {"curves", "ends"} & set(tables):
+        return []
     return [Answer(name, *made) for name, make in ANSWERS.items() if (made := make(tables))]
 
 
@@ -330,6 +332,8 @@ ANSWERS: dict[str, Callable[[Tables], tuple | None]] = {
 
 def advice(tables: Tables) -> list[str]:
     """What to do, in plain words, each following from one of the numbers."""
+    if not {"curves", "ends"} & set(tables):
+        return []
     found, table = [], final(tables)
     if {"P-T", "RI-T"} <= set(ends(table)):
         found.append(

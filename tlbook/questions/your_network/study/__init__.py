@@ -28,7 +28,8 @@ OTHER_ORDER = (
 @dataclass
 class Found:
     """What a study found: its tables by name, what each network said on the test images (by start and
-    seed), how it was run, and what was left out, with the reason."""
+    seed), how it was run, what was left out, with the reason; the networks, and the images they were measured
+    on."""
 
     asked: Asked
     tables: dict[str, pd.DataFrame]
@@ -37,6 +38,8 @@ class Found:
     rates: dict[str, float]
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    models: Sequence[Model] = ()
+    here: Measured | None = None
 
 
 def study(asked: Asked, show: bool = True, say: Callable[[str], None] = print) -> Found:
@@ -106,7 +109,8 @@ def _measure(
     look: Callable[[Found, Sequence[Model]], None] = lambda found, models: None,
 ) -> None:
     """Fill in what is measured of networks; ``look`` may refuse them, once it is known what they say."""
-    here = Measured(found.asked, runs.weights(found.asked.start))
+    here = found.here = Measured(found.asked, runs.weights(found.asked.start))
+    found.models = models
     mistakes, found.said = measuring.shared_mistakes(here, models)
     look(found, models)
     steps = {

@@ -142,8 +142,9 @@ def register(name: str, head: str = "") -> str:
 
 
 def _of_torchvision(name: str, kind: str, rest: str, head: str) -> Source:
-    models = _package("torchvision.models", "torchvision", "torchvision")
-    known = [n for n in models.list_models(module=models)]
+    from torchvision import models  # takes a second
+
+    known = models.list_models(module=models)
     if rest not in known:
         raise TlbookError(f"network: torchvision has no {rest}{_near(rest, known)}.")
 
@@ -154,7 +155,10 @@ def _of_torchvision(name: str, kind: str, rest: str, head: str) -> Source:
 
 
 def _of_timm(name: str, kind: str, rest: str, head: str) -> Source:
-    timm = _package("timm", "timm", "tlbook[timm]")
+    try:
+        timm = importlib.import_module("timm")
+    except ImportError as error:
+        raise TlbookError("network: timm is not installed; pip install 'tlbook[timm]' brings it.") from error
     if not timm.is_model(rest):
         raise TlbookError(f"network: timm has no {rest}{_near(rest, timm.list_models())}.")
     known = timm.models.get_pretrained_cfg(rest)
@@ -201,13 +205,6 @@ def _module(path: Path):
     finally:
         sys.path.remove(str(path.parent))
     return module
-
-
-def _package(module: str, name: str, install: str):
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise TlbookError(f"network: {name} is not installed; pip install '{install}' brings it.") from error
 
 
 def _near(name: str, known: Sequence[str]) -> str:
