@@ -111,13 +111,10 @@ def test_what_is_dropped_follows_from_the_weights():
 
 
 def test_images_are_brought_to_the_statistics_that_a_network_was_trained_with():
-    statistics = ((0.5, 0.5, 0.5), (0.25, 0.5, 0.5))
-    source = networks.Source("half", nn.Flatten, "", statistics)
-    source.make = lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    model = networks.Foreign(source, 2)
+    model = build(register(own("halved")), 2)
     pixels = torch.rand(1, 3, 2, 2)  # 0 to 1
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in networks.IMAGENET_STATISTICS)
-    theirs = (pixels - 0.5) / torch.tensor([0.25, 0.5, 0.5]).view(1, -1, 1, 1)
+    theirs = (pixels - 0.5) / torch.tensor([0.5, 0.25, 0.5]).view(1, -1, 1, 1)
     assert torch.allclose(model((pixels - mean) / std), model.net(theirs), atol=1e-5)
 
 

@@ -1,7 +1,9 @@
 """Any network as a `Network` of the family `Foreign`: its head found, its modules in order, its input fitted.
 
 A network is named ``torchvision:NAME``, ``timm:NAME``, ``fixup:NAME`` (ours), or ``file.py:function``, which
-is called without arguments and returns a module that maps (n, channels, side, side) to (n, outputs).
+is called without arguments and returns a module that maps (n, channels, side, side) to (n, outputs). The
+function may say with attributes ``mean`` and ``std`` (of each channel, on the scale 0 to 1) how its pixels
+are normalised; ImageNet's are taken else.
 """
 
 from __future__ import annotations
@@ -190,7 +192,9 @@ def _of_file(name: str, kind: str, rest: str, head: str) -> Source:
             raise TlbookError(f"network: {name} returned {type(made).__name__}, not a torch.nn.Module.")
         return made
 
-    return Source(f"{name} ({sha256(path)[:8]})", make, head)
+    own = [getattr(function, which, None) for which in ("mean", "std")]
+    statistics = tuple(map(tuple, own)) if all(own) else None
+    return Source(f"{name} ({sha256(path)[:8]})", make, head, statistics)
 
 
 def _module(path: Path):
