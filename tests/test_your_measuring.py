@@ -320,3 +320,36 @@ def test_partial_transfer_takes_the_first_modules_from_p_and_draws_the_others():
             assert all(same) if number < count else True
         conv = "net.1.0.weight"
         assert torch.equal(state[conv], p[conv]) is (count >= 3)
+
+
+# Within the minutes
+
+
+def test_moved_weights_are_measured_on_as_many_images_as_fit_and_the_others_on_all():
+    here, (one, two) = made("small")
+    fewer = measuring.Measured(here.asked, here.p, limit=10)
+    assert fewer.limited and not measuring.Measured(here.asked, here.p, limit=30).limited
+    counts = {n: sum(len(x) for x, _ in fewer.evaluator.splits[n]) for n in ("train", "dev", "test")}
+    assert counts == {"train": 10, "dev": 10, "test": 10}
+    assert fewer.ends([one]).equals(here.ends([one]))
+    assert len(fewer.domain.test) == 30
+
+
+def test_how_often_networks_are_run_is_counted_as_it_is():
+    here, models_ = made("small", count=3)
+    seen = []
+    measure = here.evaluator.measure_model
+    here.evaluator.measure_model = lambda *a: (seen.append(1), measure(*a))[1]
+    predict = here.evaluator.predict
+    here.evaluator.predict = lambda *a: (seen.append(0), predict(*a))[1]
+    measuring.lines(here, models_)
+    measuring.averaged(here, models_)
+    measuring.rewound(here, models_)
+    count = measuring.evaluations(here.evaluator.model, models_)
+    assert len([s for s in seen if s == 0]) == pytest.approx(count, rel=0.25)
+
+
+def test_of_many_networks_some_pairs_of_each_kind_are_taken():
+    many = [Model(start, seed, {}, None) for start in ("P-T", "RI-T") for seed in range(6)]
+    kinds = [measuring.named(*pair)["kind"] for pair in measuring.pairs(many)]
+    assert [kinds.count(kind) for kind in ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T")] == [6, 6, 6]

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from tlbook import data
 from tlbook.errors import TlbookError
+from tlbook.models import skeleton
 from tlbook.questions.your_network.study import measuring, training
 from tlbook.questions.your_network.study.measuring import Measured
 from tlbook.questions.your_network.study.training import Asked, Model, Plan
@@ -20,6 +21,7 @@ from tlbook.training import runs
 from tlbook.training.executors import ensure_all
 
 LEAST_TEST = 4  # images: CKA needs them
+LEAST_SEEN = 64  # images that moved weights are measured on, if there are as many
 OTHER_ORDER = (
     20.0  # points that a reordering of the classes may gain before it is said that they are in another order
 )
@@ -56,7 +58,7 @@ def study(asked: Asked, show: bool = True, say: Callable[[str], None] = print) -
     models = training.trained(main)
     found = Found(asked, {"search": _search(asked, plan)}, {}, plan, rates)
     found.tables["curves"] = training.histories(main)
-    _measure(found, models, say)
+    _measure(found, models, say, limit=_limit(asked, cost, models))
     for name, specs in training.controls(asked, plan, rates).items():
         left = 60 * asked.minutes - (time.monotonic() - began)
         needed = cost.of(specs.values())
@@ -78,6 +80,14 @@ CONTROLS = {
 }
 
 
+def _limit(asked: Asked, cost: training.Speed, models: Sequence[Model]) -> int:
+    """On how many images moved weights can be measured in their share of the minutes; at least `LEAST_SEEN`,
+    the same number of training images where statistics are estimated on them."""
+    network = skeleton(asked.network)
+    each = (2 if network.re_estimate else 1) * cost.look * measuring.evaluations(network, models)
+    return max(LEAST_SEEN, int(60 * asked.minutes * training.MEASURING / max(each, 1e-9)))
+
+
 def _minutes(seconds: float) -> str:
     return f"{max(seconds, 0) / 60:.1f} minutes"
 
@@ -90,7 +100,8 @@ def of_models(asked: Asked, models: Sequence[Model], say: Callable[[str], None] 
     began = time.monotonic()
     _refuse_few(asked)
     found = Found(asked, {}, {}, None, {})
-    _measure(found, models, say, _refuse_other_order)
+    limit = _limit(asked, training.speed(asked), models)
+    _measure(found, models, say, limit, _refuse_other_order)
     found.left_out.append(
         "how much sooner, P permuted, shuffled blocks, partial transfer: nothing is trained"
     )
@@ -106,10 +117,15 @@ def _measure(
     found: Found,
     models: Sequence[Model],
     say: Callable[[str], None],
+    limit: int,
     look: Callable[[Found, Sequence[Model]], None] = lambda found, models: None,
 ) -> None:
     """Fill in what is measured of networks; ``look`` may refuse them, once it is known what they say."""
-    here = found.here = Measured(found.asked, runs.weights(found.asked.start))
+    here = found.here = Measured(found.asked, runs.weights(found.asked.start), limit)
+    if here.limited:
+        found.left_out.append(
+            f"lines, averages and rewinding are measured on {limit} of {len(here.domain.test)} test images"
+        )
     found.models = models
     mistakes, found.said = measuring.shared_mistakes(here, models)
     look(found, models)

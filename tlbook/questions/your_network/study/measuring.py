@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tlbook import data, metrics
-from tlbook.data import Domain
+from tlbook.data import Domain, Examples
 from tlbook.data.batches import View
 from tlbook.data.shuffles import Shuffle
 from tlbook.models import Network, build, skeleton
@@ -34,6 +35,7 @@ from tlbook.training import runs
 
 SPLITS = ("train", "dev", "test")
 ALPHAS = barrier.alphas(11)
+PAIRS = 6  # of a kind of pairs, at most
 COMPARED = 256  # test images, at most, on which features are compared
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the probe's inverse regularisation, chosen on dev
 P, RI = "P", "RI"
@@ -41,17 +43,27 @@ State = Mapping[str, Tensor]
 
 
 class Measured:
-    """The images of a study on the device, and what any weights of its network do on them."""
+    """The images of a study on the device, and what any weights of its network do on them.
 
-    def __init__(self, asked: Asked, p: State):
+    ``limit`` is how many test images moved weights are measured on (`lines`, `averaged`, `rewound`), and on
+    how many training images their statistics are estimated; None for all.
+    """
+
+    def __init__(self, asked: Asked, p: State, limit: int | None = None):
         self.asked, self.device = asked, runs.device()
         self.domain: Domain = data.load(asked.images)
         view = View.of(self.domain, asked.images.side, asked.normalisation, Shuffle.none())
         parts = {name: getattr(self.domain, name) for name in SPLITS}
         self.resident = {name: Resident(part, view, self.device) for name, part in parts.items()}
-        some = self.domain.test.some(np.arange(min(COMPARED, len(self.domain.test))))
-        self.compared = Resident(some, view, self.device)
-        self.evaluator = Evaluator(self.network(p), self.resident)
+        self.compared = Resident(spread(self.domain.test, COMPARED), view, self.device)
+        moved = {
+            name: self.resident[name]
+            if limit is None or len(part) <= limit
+            else Resident(spread(part, limit), view, self.device)
+            for name, part in parts.items()
+        }
+        self.evaluator = Evaluator(self.network(p), moved)
+        self.limited = limit is not None and limit < len(parts["test"])
         self.p = p
 
     def network(self, state: State) -> Network:
@@ -76,15 +88,38 @@ class Measured:
         """Test and training metrics of networks as they are: start, seed, split, metric, value."""
         rows = []
         for model in models:
-            values = self.evaluator.measure_model(self.network(model.state), SPLITS)
+            values = {}
+            network = self.network(model.state)
+            for split in SPLITS:
+                found = metrics.measure(*metrics.predict(network, self.resident[split]), "accuracy")
+                values |= {(split, metric): value for metric, value in found.items()}
             named = {"start": model.start, "seed": model.seed}
             rows += [named | {"split": s, "metric": m, "value": v} for (s, m), v in values.items()]
         return pd.DataFrame(rows)
 
 
+def spread(examples: Examples, count: int) -> Examples:
+    """At most so many examples, evenly spread over all."""
+    places = np.linspace(0, len(examples) - 1, min(count, len(examples))).astype(int)
+    return examples.some(places)
+
+
+def evaluations(network: Network, models: Sequence[Model]) -> int:
+    """How many times `lines`, `averaged` and `rewound` run all of their images through a network."""
+    on_lines = len(ALPHAS) * len(list(pairs(models)))
+    averages = sum(2 * count + 2 for count in Counter(model.start for model in models).values())
+    set_back = sum(2 * len(network.members()) for model in models if model.before is not None)
+    return on_lines + averages + set_back
+
+
 def pairs(models: Sequence[Model]) -> Iterator[tuple[Model, Model]]:
-    """Two of a kind, and one of each kind with different seeds as with equal ones."""
-    return itertools.combinations(models, 2)
+    """The first `PAIRS` of each kind: two of one start, or one of each."""
+    kinds: Counter[str] = Counter()
+    for first, second in itertools.combinations(models, 2):
+        kind = named(first, second)["kind"]
+        kinds[kind] += 1
+        if kinds[kind] <= PAIRS:
+            yield first, second
 
 
 def named(first: Model, second: Model) -> dict[str, str | int]:
