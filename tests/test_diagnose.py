@@ -214,6 +214,24 @@ def test_the_notebook_answers_for_a_network_and_its_average_by_hand_is_the_table
 
 
 def test_the_notebook_of_records_says_so_where_none_are(monkeypatch, tmp_path):
-    monkeypatch.setattr(diagnosis, "EXAMPLE", tmp_path / "none")
+    monkeypatch.setattr(diagnosis, "EXAMPLES", tmp_path)
     shown = run_cells(source("07_your_network"), {"results": "records"})
     assert "none is recorded yet" in shown[0] and all("do not answer" in html for html in shown[1:6])
+
+
+def test_recorded_examples_stand_in_tabs_of_their_names(made, monkeypatch, tmp_path):
+    *_, report = made
+    for name in ("photo", "sketch"):
+        report.save(tmp_path / name)
+    monkeypatch.setattr(diagnosis, "EXAMPLES", tmp_path)
+    shown = [
+        BeautifulSoup(html, "html.parser")
+        for html in run_cells(source("07_your_network"), {"results": "records"})
+    ]
+    tabs = [page for page in shown if page.select("label")]
+    assert len(tabs) == 9 and {label.text for page in tabs for label in page.select("label")} == {
+        "photo",
+        "sketch",
+    }
+    assert all(len(page.select(".tlb-caption")) == 1 for page in tabs[1:])
+    assert sum("no models here" in page.text for page in shown) == 1

@@ -150,7 +150,7 @@ class Diagnosis:
 FIELDS = {one.name: one for one in fields(Diagnosis)}
 NAMES = tuple(FIELDS)
 OPTIONS = tuple(name for name in NAMES if name != "results")
-EXAMPLE = records.FOLDER.parent / "examples" / "your_network"
+EXAMPLES = records.FOLDER.parent / "examples" / "your_network"  # a folder each
 
 
 @dataclass
@@ -215,17 +215,17 @@ def run(given: Diagnosis, show: bool = True, say: Callable[[str], None] = print)
     return _report(given, result, found, notes + more)
 
 
-def begin(scope: Mapping[str, object]) -> Report:
-    """Validate a notebook's parameters (its ``globals()``) and study, or load the recorded example; a report
-    without tables where none is recorded."""
+def begin(scope: Mapping[str, object]) -> dict[str, Report]:
+    """Validate a notebook's parameters (its ``globals()``) and study, or load the recorded examples:
+    reports by the label of their tab, one without tables where none is recorded."""
     pages.say_errors()
     settings.settle()
     given = parameters.read(scope, Diagnosis)
     if given.results == "run":
-        return run(given, say=lambda line: print(line, file=sys.stderr))
-    if not (EXAMPLE / "report.json").is_file():
-        return Report({"example": "none is recorded yet; at scale smoke this page makes one"}, [], [], {}, {})
-    return Report.load(EXAMPLE)
+        return {"this build": run(given, say=lambda line: print(line, file=sys.stderr))}
+    found = {file.parent.name: Report.load(file.parent) for file in sorted(EXAMPLES.glob("*/report.json"))}
+    none = {"example": "none is recorded yet; at scale smoke this page makes one"}
+    return found or {"example": Report(none, [], [], {}, {})}
 
 
 def _request(given: Diagnosis, network: str):
@@ -360,13 +360,23 @@ class Section:
 
 
 def section(report: Report, name: str, number: str = "", heading: int = 0) -> Section:
-    """The answer of that name with its figure, or a sentence that says that there is none."""
+    """The answer of that name with its figure (and caption, if it has a number), or a sentence that says that
+    there is none."""
     found = {answer.name: answer for answer in answers.all_answers(report.tables)}
     if name not in found:
         return Section(answers.Answer(name, name, ("These runs do not answer this.",)), None)
-    drawn = figures.of(name, report.tables)
-    caption = f"Figure {number}. {CAPTIONS[name]}"
+    drawn, caption = figures.of(name, report.tables), _caption(name, number) if number else ""
     return Section(found[name], drawn and explorer.tabs({name: drawn}, caption=caption), heading)
+
+
+def answer(reports: Mapping[str, Report], name: str, number: str) -> explorer.Explorer:
+    """`section` of every report, in tabs over one caption."""
+    sections = {label: section(report, name) for label, report in reports.items()}
+    return explorer.tabs(sections, label="Example", caption=_caption(name, number))
+
+
+def _caption(name: str, number: str) -> str:
+    return f"Figure {number}. {CAPTIONS[name]}"
 
 
 def _emphasised(line: str) -> str:
@@ -437,6 +447,11 @@ class Short:
         return "".join(parts)
 
 
+def short(reports: Mapping[str, Report]) -> explorer.Explorer:
+    """`Short` of every report, in tabs."""
+    return explorer.tabs({label: Short(report) for label, report in reports.items()}, label="Example")
+
+
 def same(report: Report, table: str, by_hand: Callable[[], float], **where: object) -> object:
     """A number by hand beside the one in a table's row of the metric accuracy, refused where they differ; a
     sentence where the networks are not here."""
@@ -472,7 +487,7 @@ _STYLE = """
 :root{color-scheme:light dark}
 body{font:1rem/1.55 system-ui,sans-serif;margin:0;background:#fff;color:#1b1b1b}
 main{max-width:46rem;margin:0 auto;padding:1rem 1.25rem 4rem}
-h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2.2rem}h3{font-size:1rem}
+h1{font-size:1.6rem;line-height:1.25;overflow-wrap:anywhere}th{white-space:nowrap}h2{font-size:1.2rem;margin-top:2.2rem}h3{font-size:1rem}
 table{border-collapse:collapse;font-size:.85rem}
 th,td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0;overflow-wrap:anywhere}
 main>ul:first-of-type li{margin:.4rem 0}
