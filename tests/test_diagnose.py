@@ -180,7 +180,7 @@ def test_the_command_line_has_every_parameter_and_says_a_refusal_in_one_sentence
     code, out, _ = command("diagnose", "--help")
     text = re.sub(r"\x1b\[[\d;]*m", "", out)
     for field in map(diagnosis.FIELDS.get, diagnosis.OPTIONS):
-        assert f"--{field.metadata.get('option', field.name)}" in text
+        assert f"--{field.metadata.get('option', field.name.replace('_', '-'))}" in text
     code, _, err = command("diagnose", "--network", "resnet18", "--data", images(tmp_path / "images"))
     assert code == 2 and err.startswith("tlbook: network: 'resnet18' is not one") and err.count("\n") == 1
 

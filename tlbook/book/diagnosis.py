@@ -28,7 +28,7 @@ SHOWN = 6  # images of each set in the gallery
 THUMB = 96  # pixels
 SIDE = 64  # of images that networks of others are shown, unless asked
 DRAWN = {"train": 160, "dev": 100, "test": 300}  # images of the generated family, as at scale smoke
-ALL = 10**9
+ALL, TESTED = 10**9, 500  # images; to test on more takes time and tells little more
 CAPTIONS = {
     "end": "The two starts while they train. Lines are means over seeds, bands span them.",
     "features": "What is left of the lead without P's features, and without whole pictures. Bars are 95 % "
@@ -109,6 +109,7 @@ class Diagnosis:
     data: str = parameter(_images, "A folder with one sub-folder of images per class.")
     side: int | None = _count("Pixels of an image's side as the network sees it.", 8)
     images: int | None = _count("At most so many training images.", 2)
+    test_images: int | None = _count(f"At most so many test images; {TESTED} unless given.", 4)
     seeds: tuple[int, ...] = parameter(
         parameters.several(parameters.as_integer), "A seed.", (), option="seed"
     )
@@ -140,7 +141,8 @@ class Diagnosis:
         """The command that makes the page again."""
         words = ["tlbook", "diagnose"]
         for one in fields(self):
-            value, option = getattr(self, one.name), one.metadata.get("option", one.name)
+            value = getattr(self, one.name)
+            option = one.metadata.get("option", one.name.replace("_", "-"))
             if value != one.default and not (one.name == "data" and value.startswith(EMBEDDED)):
                 for item in value if isinstance(value, tuple) else [value]:
                     words += [f"--{option}", f"{item:g}" if isinstance(item, float) else str(item)]
@@ -234,8 +236,9 @@ def _request(given: Diagnosis, network: str):
 
     side = given.side or (SIDE if network in Foreign.networks else 32)
     drawn = given.data.startswith(EMBEDDED)
-    counts = DRAWN if drawn else {"train": ALL, "dev": 0, "test": ALL}
-    counts = counts | ({"train": given.images} if given.images else {})
+    counts = DRAWN if drawn else {"train": ALL, "dev": 0, "test": TESTED}
+    given_counts = {"train": given.images, "test": given.test_images}
+    counts = counts | {name: count for name, count in given_counts.items() if count}
     return data.Request(given.data, side, side, **counts, chooses=True)
 
 
