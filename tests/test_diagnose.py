@@ -12,7 +12,7 @@ from PIL import Image
 from test_notebooks import run_cells, source
 
 from tlbook import models
-from tlbook.book import diagnosis, parameters
+from tlbook.book import diagnosis, diagnosis_page, parameters
 from tlbook.book.diagnosis import Diagnosis, Report
 from tlbook.errors import TlbookError
 from tlbook.questions.your_network.study import networks, weights
@@ -61,7 +61,7 @@ def made(own_folders):
 def test_the_page_is_whole_in_itself_and_every_name_is_escaped(made):
     _, _, report = made
     report.about["network"] = ODD
-    page = diagnosis.page(report)
+    page = diagnosis_page.page(report)
     soup = BeautifulSoup(page, "html.parser")
     assert not soup.find_all("script") and not soup.find_all("b", string=re.compile("&"))
     for tag in soup.find_all(True):
@@ -75,7 +75,7 @@ def test_the_page_is_whole_in_itself_and_every_name_is_escaped(made):
 
 def test_the_page_answers_first_and_says_how_it_was_made(made):
     _, given, report = made
-    soup = BeautifulSoup(diagnosis.page(report), "html.parser")
+    soup = BeautifulSoup(diagnosis_page.page(report), "html.parser")
     titles = [title.get_text() for title in soup.find_all("h2")]
     assert titles[0] == "What to do" and titles[-1] == "How this was made" and len(titles) >= 10
     first = [item.get_text() for item in soup.select_one("main > ul").find_all("li")]
@@ -214,7 +214,7 @@ def test_the_notebook_answers_for_a_network_and_its_average_by_hand_is_the_table
 
 
 def test_the_notebook_of_records_says_so_where_none_are(monkeypatch, tmp_path):
-    monkeypatch.setattr(diagnosis, "EXAMPLES", tmp_path)
+    monkeypatch.setattr(diagnosis_page, "EXAMPLES", tmp_path)
     shown = run_cells(source("07_your_network"), {"results": "records"})
     assert "none is recorded yet" in shown[0] and all("do not answer" in html for html in shown[1:6])
 
@@ -223,7 +223,7 @@ def test_recorded_examples_stand_in_tabs_of_their_names(made, monkeypatch, tmp_p
     *_, report = made
     for name in ("photo", "sketch"):
         report.save(tmp_path / name)
-    monkeypatch.setattr(diagnosis, "EXAMPLES", tmp_path)
+    monkeypatch.setattr(diagnosis_page, "EXAMPLES", tmp_path)
     shown = [
         BeautifulSoup(html, "html.parser")
         for html in run_cells(source("07_your_network"), {"results": "records"})

@@ -272,11 +272,12 @@ def diagnose(
     record: Annotated[str, typer.Option(help="A folder for the tables, as CSV.")] = "",
 ) -> None:
     """What did pre-training give your network on your images? Train, measure, and write one page."""
-    given = parameters.read(options, diagnosis.Diagnosis)
-    report = diagnosis.run(given)
+    from tlbook.book import diagnosis_page
+
+    report = diagnosis.run(parameters.read(options, diagnosis.Diagnosis))
     if record:
         report.save(settings.absolute(record))
-    diagnosis.write(report, settings.absolute(out))
+    diagnosis_page.write(report, settings.absolute(out))
     for line in diagnosis.in_short(report):
         print(line)
     print(f"written: {settings.absolute(out)}")
