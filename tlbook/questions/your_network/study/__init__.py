@@ -198,4 +198,4 @@ def _refuse_other_order(found: Found, models: Sequence[Model]) -> None:
             )
 
 
-__all__ = ["Asked", "Found", "Model", "dataclasses", "of_models", "study"]
+__all__ = ["Asked", "Found", "Model", "of_models", "study"]
