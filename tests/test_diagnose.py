@@ -154,7 +154,7 @@ REFUSALS = {
     "no weights": ({"weights": "no.pth"}, "there is no file .*no.pth; give one of weights, or default"),
     "no network": ({"network": "torchvision:resnet19"}, "near are resnet18"),
     "a side": ({"network": f"{FILE}:transformer", "weights": ""}, "it can those of 32 px"),
-    "minutes": ({"minutes": "0"}, "minutes: '0' is not a positive number"),
+    "minutes": ({"minutes": "-1"}, "minutes: '-1' is no number of minutes"),
     "rates": ({"rates": "-0.1"}, "must be positive numbers"),
     "seeds": ({"seeds": "1,1"}, "seeds: 1 is given twice"),
     "scratch alone": ({"scratch": "p.pth"}, "give finetuned too"),

@@ -79,3 +79,7 @@ def test_the_controls_differ_from_the_runs_in_one_thing_each(asked):
         assert set(own) == {"shuffle"} and spec.shuffle.size == 4
     assert [start for start, _ in found["partial"]] == ["first 1", "first 2", "first 3"]
     assert {spec.rate for spec in found["partial"].values()} == {0.01}
+
+
+def test_without_a_limit_everything_is_run(asked):
+    assert fitted(with_(asked, minutes=float("inf")), Speed(100.0, 100.0)) == next(plans(asked))

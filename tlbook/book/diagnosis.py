@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -60,8 +61,8 @@ def _rates(name: str, value: Any) -> tuple[float, ...]:
 
 def _minutes(name: str, value: Any) -> float:
     minutes = parameters.as_number(name, value)
-    if minutes <= 0:
-        raise TlbookError(f"{name}: {value!r} is not a positive number of minutes.")
+    if minutes < 0:
+        raise TlbookError(f"{name}: {value!r} is no number of minutes; 0 is as long as it takes.")
     return minutes
 
 
@@ -98,7 +99,7 @@ class Diagnosis:
     )
     epochs: int | None = _count("Epochs of every run.")
     rates: tuple[float, ...] = parameter(_rates, "Learning rates to choose from.", (), option="rate")
-    minutes: float = parameter(_minutes, "What it may take on this machine.", 20.0)
+    minutes: float = parameter(_minutes, "What it may take on this machine; 0: as long as it takes.", 20.0)
     head: str = parameter(parameters.as_text, "The name of the last layer, where it cannot be told.")
     finetuned: tuple[str, ...] = parameter(
         parameters.several(_weights), "A file of a network fine-tuned from P already.", ()
@@ -190,7 +191,9 @@ def run(given: Diagnosis, show: bool = True, say: Callable[[str], None] = print)
         start = weights.keep(state)
     else:
         start, more = _ours(network), []
-    asked = study.Asked(network, start, request, given.seeds, given.epochs or 0, given.rates, given.minutes)
+    asked = study.Asked(
+        network, start, request, given.seeds, given.epochs or 0, given.rates, given.minutes or math.inf
+    )
     if given.finetuned:
         models = _trained(given, model, network, start)
         result = study.of_models(asked, models, say)
@@ -254,7 +257,7 @@ def _report(given: Diagnosis, result, found, notes: list[str]) -> Report:
         "images": f"{named}: {len(found.train)} to train, {len(found.dev)} to choose, {len(found.test)} to "
         f"test, {len(found.classes)} classes, {result.asked.images.side} px",
         "runs": f"{result.plan.words}; chosen: {_chosen(result.rates)}" if result.plan else "none: all given",
-        "took": f"{result.seconds / 60:.1f} of {given.minutes:g} minutes",
+        "took": f"{result.seconds / 60:.1f}{f' of {given.minutes:g}' if given.minutes else ''} minutes",
     }
     made = {"command": given.command, "commit": str(code["commit"])[:10], "code": code["package_digest"][:10]}
     made |= {name: str(value) for name, value in runs.environment(runs.device()).items()}

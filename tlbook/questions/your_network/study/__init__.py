@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -80,9 +80,11 @@ CONTROLS = {
 }
 
 
-def _limit(asked: Asked, cost: training.Speed, models: Sequence[Model]) -> int:
+def _limit(asked: Asked, cost: training.Speed, models: Sequence[Model]) -> int | None:
     """On how many images moved weights can be measured in their share of the minutes; at least `LEAST_SEEN`,
-    the same number of training images where statistics are estimated on them."""
+    the same number of training images where statistics are estimated on them. None: on all."""
+    if math.isinf(asked.minutes):
+        return None
     network = skeleton(asked.network)
     each = (2 if network.re_estimate else 1) * cost.look * measuring.evaluations(network, models)
     return max(LEAST_SEEN, int(60 * asked.minutes * training.MEASURING / max(each, 1e-9)))
@@ -117,7 +119,7 @@ def _measure(
     found: Found,
     models: Sequence[Model],
     say: Callable[[str], None],
-    limit: int,
+    limit: int | None,
     look: Callable[[Found, Sequence[Model]], None] = lambda found, models: None,
 ) -> None:
     """Fill in what is measured of networks; ``look`` may refuse them, once it is known what they say."""
