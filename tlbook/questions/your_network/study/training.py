@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -50,12 +50,16 @@ class Asked:
     epochs: int = 0
     rates: tuple[float, ...] = ()
     minutes: float = 20.0
-    threads: int = field(default_factory=cpu_count)
 
     @property
     def normalisation(self) -> str:
         """ImageNet's for networks of others, the training images' own for ours."""
         return "imagenet" if self.network in Foreign.networks else "own"
+
+    @property
+    def threads(self) -> int:
+        """One for our own small networks, as the book's runs have it; else all that are ours to use."""
+        return cpu_count() if self.network in Foreign.networks else 1
 
 
 @dataclass(frozen=True)
