@@ -161,23 +161,37 @@ def _sooner(tables: Tables) -> list[str]:
 def _features(tables: Tables) -> tuple | None:
     if not {"permuted", "shuffled"} & set(tables):
         return None
-    whole, sentences = lead(tables["curves"]), []
+    main, sentences = ends(tables["curves"]), []
+    whole = main["P-T"] - main["RI-T"]
     if "permuted" in tables:
-        left = lead(tables["permuted"], "Permuted-T", over=tables["curves"])
+        left = ends(tables["permuted"])["Permuted-T"] - main["RI-T"]
         sentences.append(
             "P's values in other places, which keeps the sizes of its weights and no feature, end "
-            f"{points(left)} ahead of random weights."
+            f"{points(student(left.dropna()))} ahead of random weights."
         )
-        if certain(whole) == 1 and certain(left) < 1:
-            sentences.append("So the lead is what P has learned, as far as these seeds can see.")
-        elif certain(whole) == 1:
-            sentences.append(f"That is {100 * left[0] / whole[0]:.0f} % of the whole lead.")
+        sentences.append(
+            _rest(whole - left, "of the lead is what P has learned", "the lead is what P has learned")
+        )
     if "shuffled" in tables:
-        left = lead(tables["shuffled"])
-        sentences.append(f"On images whose blocks have changed places the lead is {points(left)}.")
-        if certain(whole) == 1 and left[2] < whole[0]:
-            sentences.append("So a part of it needs the picture as a whole.")
+        there = ends(tables["shuffled"])
+        left = there["P-T"] - there["RI-T"]
+        sentences.append(
+            f"On images whose blocks have changed places the lead is {points(student(left.dropna()))}."
+        )
+        sentences.append(
+            _rest(whole - left, "of the lead needs the picture as a whole", "it needs the picture as a whole")
+        )
     return "Is it the features?", tuple(sentences)
+
+
+def _rest(difference: pd.Series, so: str, whether: str) -> str:
+    """What a control takes of the lead, by seed: said where it is certain, else open."""
+    rest = student(difference.dropna())
+    return (
+        f"The rest, {points(rest)}, {so}."
+        if certain(rest) == 1
+        else f"Whether {whether} is open: {points(rest)}."
+    )
 
 
 def _mistakes(tables: Tables) -> tuple | None:
