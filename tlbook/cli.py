@@ -280,6 +280,8 @@ def diagnose(
     diagnosis_page.write(report, settings.absolute(out))
     for line in diagnosis.in_short(report):
         print(line)
+    for line in report.left_out:
+        print(f"left out: {line}")
     print(f"written: {settings.absolute(out)}")
 
 
