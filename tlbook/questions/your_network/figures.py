@@ -106,13 +106,14 @@ def rewind(tables: Tables) -> Figure:
     """What setting a module back costs, alone and with all before it; bars are intervals over seeds."""
     table = answers.costs(tables["rewind"])
     order = list(dict.fromkeys(table[table.together == "alone"].module))
+    words = {"alone": "it alone", "up to": "up to it"}
     figure, (ax,) = style.panels(1, width=0.35 * len(order) + 3, height=3)
     for (start, together), rows in table.groupby(["start", "together"], sort=False):
         at = [order.index(module) for module in rows.module]
         bars = np.nan_to_num([rows.value - rows.low, rows.high - rows.value]).clip(min=0)
         dashes = "-" if together == "alone" else ":"
         look = {"color": COLOURS[start], "marker": MARKERS[start], "linestyle": dashes, "capsize": 2}
-        ax.errorbar(at, rows.value, bars, label=f"{start}, {together} it", **look)
+        ax.errorbar(at, rows.value, bars, label=f"{start}, {words[together]}", **look)
     _name_modules(ax, order)
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.set_ylabel("points of test accuracy lost")
