@@ -12,11 +12,8 @@ from tlbook.intervals import jackknife, over_pairs, student
 
 Tables = Mapping[str, pd.DataFrame]
 Interval = tuple[float, float, float]  # value, low, high
-UNFIT = (
-    5.0  # points of training accuracy by which networks from scratch lag, above which time may be the cause
-)
+UNFIT = 5.0  # points of training accuracy; where RI-T lags by more, it may have lacked time
 SMALL = 1.0  # point of test accuracy: what setting a module back may cost if it "could have stayed"
-KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T")
 WORDS = {
     "P-T & P-T": "two fine-tuned networks",
     "P-T & RI-T": "one of each",
@@ -24,8 +21,6 @@ WORDS = {
     "P-T & P": "fine-tuned and P",
     "RI-T & P": "from scratch and P",
 }
-
-
 QUESTION_REWIND = "Which layers could have stayed as they were?"
 
 

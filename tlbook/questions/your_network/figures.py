@@ -63,7 +63,7 @@ def kappa(tables: Tables) -> Figure:
     table = tables["mistakes"]
     found = answers.by_kind(table[table.metric == "kappa"].dropna())
     figure, (ax,) = style.panels(1, width=5, height=0.6 + 0.5 * len(found))
-    _intervals(ax, found, style.PAIR_COLOURS, style.PAIR_MARKERS)
+    _intervals(ax, found, by_kind=True)
     ax.set_xlabel("consistency of mistakes beyond chance (kappa)")
     return style.described(figure, "Kappa of shared mistakes by kind of pair")
 
@@ -157,11 +157,12 @@ def _name_modules(ax: Axes, order: Sequence[str]) -> None:
     ax.set_xticks(range(len(order)), names, rotation=60, ha="right", rotation_mode="anchor")
 
 
-def _intervals(ax: Axes, found: Mapping[str, tuple], colours: Mapping = {}, markers: Mapping = {}) -> None:  # noqa: B006
+def _intervals(ax: Axes, found: Mapping[str, tuple], by_kind: bool = False) -> None:
     """Values with their intervals, one below the other."""
     for place, (name, (value, low, high)) in enumerate(found.items()):
         bars = np.nan_to_num([[value - low], [high - value]]).clip(min=0)
-        look = {"color": colours.get(name, style.OURS), "marker": markers.get(name, "o"), "capsize": 3}
+        colour = style.PAIR_COLOURS[name] if by_kind else style.OURS
+        look = {"color": colour, "marker": style.PAIR_MARKERS[name] if by_kind else "o", "capsize": 3}
         ax.errorbar(value, place, xerr=bars, **look)
     ax.set_yticks(range(len(found)), [answers.WORDS.get(name, name) for name in found])
     ax.set_ylim(len(found) - 0.5, -0.5)

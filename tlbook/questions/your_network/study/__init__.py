@@ -22,9 +22,7 @@ from tlbook.training.executors import ensure_all
 
 LEAST_TEST = 4  # images: CKA needs them
 LEAST_SEEN = 64  # images that moved weights are measured on, if there are as many
-OTHER_ORDER = (
-    20.0  # points that a reordering of the classes may gain before it is said that they are in another order
-)
+OTHER_ORDER = 20.0  # points of accuracy that another order of the classes may gain
 
 
 @dataclass
@@ -145,9 +143,7 @@ def _measure(
         say(f"Measuring {name} ...")
         table = measure()
         if len(table):
-            found.tables[name] = (
-                table.assign(module=table.module.str.removeprefix("net.")) if "module" in table else table
-            )
+            found.tables[name] = _plain(table)
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,12 +24,13 @@ from tlbook import data, metrics
 from tlbook.data import Domain, Examples
 from tlbook.data.batches import View
 from tlbook.data.shuffles import Shuffle
-from tlbook.models import Network, build, skeleton
+from tlbook.models import Network, skeleton
 from tlbook.models.interpolation import check_pair, not_finite
 from tlbook.questions.differences.method import features, mistakes, similarity
 from tlbook.questions.differences.method.distance import by_module, norms
 from tlbook.questions.loss_landscape.method import barrier, soups
 from tlbook.questions.loss_landscape.method.evaluation import Evaluator, Resident
+from tlbook.questions.your_network.study.networks import drawn
 from tlbook.questions.your_network.study.training import Asked, Model
 from tlbook.training import runs
 
@@ -38,7 +39,7 @@ ALPHAS = barrier.alphas(11)
 PAIRS = 6  # of a kind of pairs, at most
 COMPARED = 256  # test images, at most, on which features are compared
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of the probe's inverse regularisation, chosen on dev
-P, RI = "P", "RI"
+P = "P"
 State = Mapping[str, Tensor]
 
 
@@ -69,14 +70,11 @@ class Measured:
     def network(self, state: State) -> Network:
         """The network with the body of a state dict, and its head where that has as many classes as the
         images; a drawn one, always the same, where not. With the statistics of the state dict."""
-        asked = skeleton(self.asked.network)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = build(self.asked.network, len(self.domain.classes))
-        own = model.state_dict()
+        model = drawn(self.asked.network, len(self.domain.classes))
+        own, head = model.state_dict(), f"{model.head}."
         fits = {n: v for n, v in state.items() if n in own and v.shape == own[n].shape}
-        whole = all(n in fits for n in own if n.startswith(f"{asked.head}."))
-        kept = {n: v for n, v in fits.items() if whole or not n.startswith(f"{asked.head}.")}
+        whole = all(n in fits for n in own if n.startswith(head))
+        kept = {n: v for n, v in fits.items() if whole or not n.startswith(head)}
         model.load_state_dict(own | kept)
         return model.to(self.device, memory_format=torch.channels_last).eval()
 
@@ -155,7 +153,6 @@ def alike(here: Measured, models: Sequence[Model]) -> pd.DataFrame:
     metric (cka, cka_debiased), value. Of P's head, which knows other classes, nothing."""
     networks = {model.words: here.network(model.state) for model in models} | {P: here.network(here.p)}
     places = comparable(networks[P], here)
-    count = len(next(iter(here.compared))[0]) if len(here.domain.test) else 0
     count = min(COMPARED, len(here.domain.test))
     rows = []
     for place in places:  # one at a time: early ones are large

@@ -214,8 +214,8 @@ def fitted(asked: Asked, cost: Speed) -> Plan:
 
 
 def _of_the_other_seeds(asked: Asked, plan: Plan, cost: Speed) -> float:
-    starts = (Init("from", asked.start), Init("random"))
-    return cost.of(spec(asked, i, plan.rates[0], s, plan.epochs) for i in starts for s in plan.seeds[1:])
+    every = itertools.product(starts(asked).values(), plan.seeds[1:])
+    return cost.of(spec(asked, init, plan.rates[0], seed, plan.epochs) for init, seed in every)
 
 
 def starts(asked: Asked) -> dict[str, Init]:

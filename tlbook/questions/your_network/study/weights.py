@@ -27,9 +27,9 @@ def read(text: str, model: Network, network: str, whole: bool = False) -> tuple[
 
     ``text`` is a file (.safetensors, or what torch.save wrote: a state dict, also within dicts and under
     prefixes), or "default": the weights that torchvision or timm offer, which they download. Where the head
-    does not fit, the drawn one stays, or it is refused (``whole``). Nothing in a file is
-    run. Refused: a file of another network (what differs, how much matches), with tensors of other shapes in
-    the body, or with values that are not finite.
+    does not fit, the drawn one stays, or it is refused (``whole``). Nothing in a file is run. Refused: a file
+    of another network (what differs, how much matches), with tensors of other shapes in the body, or with
+    values that are not finite.
     """
     if not text:
         raise TlbookError(
@@ -42,7 +42,6 @@ def read(text: str, model: Network, network: str, whole: bool = False) -> tuple[
         path = settings.absolute(text)
         given, told = _best(list(_dicts(_content(path))), model, path), path.name
     own = model.state_dict()
-    given = _renamed(given, model)
     head = [name for name in own if name.startswith(f"{model.head}.")]
     body = [name for name in own if name not in head and not name.endswith(COUNTERS)]
     _refuse_other(given, own, body, told, network)
@@ -113,23 +112,19 @@ def _dicts(content: Any, deep: int = 3) -> Iterator[dict[str, Tensor]]:
 
 
 def _best(found: Sequence[dict[str, Tensor]], model: Network, path: Path) -> dict[str, Tensor]:
-    """Of several dicts the one that matches most; of equals the first."""
+    """Of several dicts the one that matches most, under the network's own names; of equals the first."""
     if not found:
         raise TlbookError(f"weights: {path} holds no weights; save what the network's state_dict() returns.")
     own = model.state_dict()
-    return max(found, key=lambda state: len(own.keys() & _renamed(state, model).keys()))
+    renamed = (_renamed(state, model) for state in found)
+    return max(renamed, key=lambda state: len(own.keys() & state.keys()))
 
 
 def _renamed(given: Mapping[str, Tensor], model: Network) -> dict[str, Tensor]:
     """A state dict under the network's own names: with the prefix put in place of the file's that matches
     the most of them (``module.``, ``model.``, ``backbone.``, whatever it is, or none)."""
     own = model.state_dict()
-    bare = (
-        {name.removeprefix("net."): name for name in own}
-        if isinstance(model, Foreign)
-        else dict.fromkeys(own)
-    )
-    bare = {name: full or name for name, full in bare.items()}
+    bare = {name.removeprefix("net."): name for name in own}  # ours have no such prefix
     prefixes = {""}
     for name in given:
         prefixes |= {name.removesuffix(end) for end in list(bare)[:8] if name.endswith(f".{end}")}
