@@ -306,11 +306,12 @@ def test_the_gate_reads_question_1s_curves_of_finished_runs(study, tiny):
 
 def test_recorded_results_read_recorded_curves(study, monkeypatch, tmp_path):
     found = study[0]
-    monkeypatch.setattr(records, "folder", lambda scale, question, _=None: tmp_path / scale / question)
-    records.write("laptop", "differences", found.tables, found.provenance)
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(records, "PILOT", tmp_path / "pilot")
+    records.write("laptop", "differences", found.tables, found.provenance, tmp_path)
     assert results.recorded(questions.get("differences"), "laptop").beside == {}
     curves = {name: found.beside[name] for name in ("learning_curves", "domains")}
-    records.write("laptop", "feature_reuse", curves, found.provenance)
+    records.write("laptop", "feature_reuse", curves, found.provenance, tmp_path)
     again = results.recorded(questions.get("differences"), "laptop")
     assert again.recorded and len(again.beside["learning_curves"]) == len(curves["learning_curves"])
     for name, frame in again.tables.items():

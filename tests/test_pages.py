@@ -128,6 +128,16 @@ def test_badge_says_how_a_result_was_made_and_how_to_make_it_again(recorded):
     assert f"again: `{command}`" in parts
 
 
+def test_badge_of_the_pilot_says_so_and_where_it_lies(recorded):
+    pilot = dataclasses.replace(recorded, root=pages.records.PILOT)
+    shown = pages.badge(pilot, "learning_curves")
+    assert "scale laptop (the pilot, protocol" in shown and "again, at that commit: `tlbook" in shown
+    assert "`book/records/pilot/laptop/feature_reuse/learning_curves.csv`" in shown
+    lacking = dataclasses.replace(recorded, tables={}, pilot=pilot)
+    page = parse(pages.show({"recorded": lacking}, count, "learning_curves"))
+    assert "scale laptop, the pilot, 3 seeds" in page.text
+
+
 def test_badge_of_smoke_says_that_it_judges_nothing(build):
     assert pages.badge(build, "convergence").startswith("scale smoke (shows that it works, judges nothing)")
 

@@ -376,9 +376,7 @@ from pathlib import Path
 from tlbook import questions, scales, tables
 from tlbook.book import records, results
 from tlbook.evidence import paper, statements
-load_all, provenance, root = records.load_all, records.provenance, Path({str(tmp_path)!r})
-records.load_all = lambda s, q: load_all(s, q, root)
-records.provenance = lambda s, q: provenance(s, q, root)
+records.FOLDER = Path({str(tmp_path)!r})
 page = results.for_page(questions.get("feature_reuse"), "records", scales.get("laptop"))
 ((label, shown),) = page.items()
 print(label, len(shown.tables["learning_curves"]), shown.judged)
@@ -395,9 +393,8 @@ assert "torch" not in sys.modules
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch):
     """Records of the book that lie elsewhere."""
-    for name in ("recorded", "load_all", "provenance"):
-        original = getattr(records, name)
-        monkeypatch.setattr(records, name, lambda *a, original=original: original(*a, root=tmp_path))
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(records, "PILOT", tmp_path / "pilot")
     return tmp_path
 
 
@@ -428,6 +425,28 @@ def test_records_without_the_targets_of_a_page_are_passed_over(found, in_tmp, mo
     assert list(results.for_page(*page, ["xray"])) == ["this build, scale laptop"]
     assert len(results.for_page(*page, ["real", "xray"])) == 2
     refused("not recorded for xray, only real", results.for_page, page[0], "records", page[2], ["xray"])
+
+
+def test_the_pilot_stands_in_for_what_the_records_lack(found, in_tmp):
+    """A table that only the pilot has comes with the pilot's provenance; no other table of it is read."""
+    few = {"learning_curves": found["learning_curves"]}
+    write(few, in_tmp, {"seeds": [3], "targets": ["real", "xray"]})
+    write(found, in_tmp / "pilot", {"seeds": [0], "targets": ["real"]})
+    shown = results.recorded(questions.get(QUESTION), "laptop")
+    assert set(shown.tables) == set(few) and shown.having(few) is shown
+    older = shown.having(["block_shuffle"])
+    assert older.root == records.PILOT and older.provenance["seeds"] == [0]
+    assert shown.having(["no_such_table"]) is shown
+    assert results.only(shown, ["real"]).having(["block_shuffle"]).roles == ["real"]
+    assert results.only(shown, ["xray"]).pilot is None
+    assert records.in_book(QUESTION) == ["laptop"] and records.home("laptop", QUESTION) == in_tmp
+
+
+def test_what_only_the_pilot_recorded_is_shown_from_it(found, in_tmp):
+    write(found, in_tmp / "pilot", {"seeds": [0], "targets": ["real"]})
+    assert records.in_book(QUESTION) == ["laptop"] and records.recorded(QUESTION, root=in_tmp) == []
+    ((_, shown),) = results.for_page(questions.get(QUESTION), "records", scales.get("laptop")).items()
+    assert shown.root == records.PILOT and shown.pilot is None
 
 
 def test_a_result_is_cut_to_the_roles_that_a_page_asks_for(refused):

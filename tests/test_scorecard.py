@@ -74,6 +74,31 @@ def test_the_glance_shows_every_statement_below_its_claim(confirmed):
     assert "shown, not judged" in page.find(id="claim-29").text
 
 
+def test_the_pilot_stands_beside_the_confirmation(confirmed):
+    """In the glance a column more, in the forest a thin grey line more a statement; without it neither."""
+    before = statements.evaluate(questions.claims(), world(seeds=(0, 1, 2), noise=0.01))
+    page = parse(scorecard.Glance(confirmed, pilot=before))
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 10]
+    heads = [head.text for head in page.select("thead th")]
+    assert len(rows) == 41 and heads.index("pilot") == heads.index("95 % interval") + 1
+    for row, judged in zip(rows, before.itertuples(), strict=True):
+        shown = row.select("td")[heads.index("pilot")].text
+        assert shown == f"{judged.value:.3g}{statements.interval(judged)}"
+    alone, both = scorecard.forest(confirmed), scorecard.forest(confirmed, before)
+    grey = [
+        [line for ax in one.axes for line in ax.lines if line.get_color() == "0.6"] for one in (alone, both)
+    ]
+    plt.close("all")
+    assert [len(lines) for lines in grey] == [0, 2 * 41]
+
+
+def test_a_folder_of_records_has_its_pilot_in_a_folder_of_its_own(root, tmp_path):
+    assert scorecard.pilot(root) == {}
+    for folder in (tmp_path, tmp_path / "pilot"):
+        records.write("laptop", "feature_reuse", tables(), provenance(), folder)
+    assert list(scorecard.read(tmp_path)) == list(scorecard.pilot(tmp_path)) == ["laptop"]
+
+
 def test_only_the_first_scale_is_linked_to(found):
     page = parse(scorecard.glance(found))
     assert len(page.select("#claim-1")) == 1 and "3 of 5 seeds (pilot)" in page.text
@@ -140,16 +165,53 @@ def test_prose_must_say_what_was_judged():
     assert roles.said("9 not reproduced").endswith("\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}9")
     with pytest.raises(TlbookError, match="calls claim 9 'reproduced'; rules 1 called it 'not reproduced'"):
         roles.said("9 reproduced")
-    for wrong in ("1 perhaps", "9 open", "nine reproduced"):
-        with pytest.raises(TlbookError, match="not a claim's number and a verdict"):
+    for wrong in ("1 perhaps", "9 open", "nine reproduced", "9a inconclusive"):
+        with pytest.raises(TlbookError, match="not a claim's or statement's number and a verdict"):
             roles.said(wrong)
     with pytest.raises(TlbookError, match="no claim 31; the claims are 1 to 30"):
         roles.said("31 reproduced")
 
 
+def test_prose_must_say_what_rules_2_judged(monkeypatch, confirmed):
+    monkeypatch.setattr(scorecard, "read", lambda: {"laptop": confirmed})
+    assert roles.said("1b reproduced") == "✓\N{NO-BREAK SPACE}1b"
+    assert roles.said("6a not recorded").startswith("·")
+    with pytest.raises(TlbookError, match="prose calls 1b 'open'; rules 2 called it 'reproduced'"):
+        roles.said("1b open")
+    with pytest.raises(TlbookError, match="There is no statement 1c; statements are 1a, 1b, 2a"):
+        roles.said("1c open")
+
+
+def test_a_statements_value_on_one_target_is_that_of_its_rows(monkeypatch):
+    """1a on clipart, from the table itself: the ends at the better rate, P-T minus RI-T, seed by seed."""
+    made = world(noise=0.02)
+    monkeypatch.setattr(scorecard, "read", lambda: {"laptop": None})
+    monkeypatch.setattr(records, "load_scale", lambda scale: made)
+    scorecard.on_target.cache_clear()
+    table = made["learning_curves"]
+    ends = table[(table.role == "clipart") & (table.metric == "accuracy")]
+    ends = (
+        ends[ends.epoch == ends.epoch.max()].set_index(["init", "rate", "split", "seed"]).value.sort_index()
+    )
+    better = {
+        init: max("low high".split(), key=lambda r: ends[init, r, "dev"].mean()) for init in ("P-T", "RI-T")
+    }
+    gain = ends["P-T", better["P-T"], "test"] - ends["RI-T", better["RI-T"], "test"]
+    half = 2.262 * gain.std() / 10**0.5
+    value, low, high = map(float, re.findall(r"[\d.]+", roles.ours("1a on clipart")))
+    assert [value, low, high] == pytest.approx(
+        [gain.mean(), gain.mean() - half, gain.mean() + half], rel=0.01
+    )
+    with pytest.raises(TlbookError, match="1a does not speak of xray alone, but of real, clipart, quickdraw"):
+        roles.ours("1a on xray")
+    with pytest.raises(TlbookError, match="There is no statement 99a"):
+        roles.ours("99a")
+    scorecard.on_target.cache_clear()
+
+
 def test_our_values_in_prose_come_with_their_interval():
     assert roles.ours("claim 1, part 1") == "10.6 (7.33 to 13.9)"
-    with pytest.raises(TlbookError, match="not a claim's part"):
+    with pytest.raises(TlbookError, match="is not a statement, such as"):
         roles.ours("first")
     with pytest.raises(TlbookError, match="Rules 1 have no value of part 99 of claim 1"):
         roles.ours("claim 1, part 99")

@@ -151,6 +151,7 @@ def show(
     if not any(result.judged or result.own_images for result in found.values()):
         frames |= MISSING
     for label, result in found.items():
+        result = result.having(names)
         missing = [name for name in names if name not in result.tables]
         if missing:
             frames[label] = _lacks(result, missing[0])
@@ -181,7 +182,8 @@ def _like_the_papers(result: Results) -> bool:
 def _made(drawn: object, result: Results, table: str) -> explorer.Made:
     """What is shown, over a few words that open to how it was made."""
     seeds = result.provenance["seeds"]
-    words = f"scale {result.scale}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    pilot = ", the pilot" if result.root == records.PILOT else ""
+    words = f"scale {result.scale}{pilot}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     return explorer.Made(drawn, words, badge(result, table))
 
 
@@ -303,7 +305,7 @@ def _lacks(result: Results, table: str) -> str:
 def best(found: Mapping[str, Results], *tables: str) -> dict[str, Results]:
     """Of the recorded results (highest scale first) the first that has ``tables``, and this build's own."""
     recorded = [label for label, result in found.items() if result.recorded]
-    having = [label for label in recorded if set(tables) <= set(found[label].tables)]
+    having = [label for label in recorded if set(tables) <= set(found[label].having(tables).tables)]
     kept = (having or recorded)[:1]
     return {label: result for label, result in found.items() if label in kept or not result.recorded}
 
@@ -316,9 +318,12 @@ def badge(result: Results, table: str) -> str:
     code = f"commit `{commit}`"
     if commit == "unknown":  # installed, or copied: git cannot tell
         code = f"code `{made.get('package_digest', 'not noted')[:10]}`"
-    file = records.folder(result.scale, result.question.name) / f"{table}.csv"
+    pilot = result.root == records.PILOT
+    at_it = ", at that commit" if pilot else ""
+    file = records.folder(result.scale, result.question.name, result.root) / f"{table}.csv"
     parts = [
         f"scale {result.scale}"
+        + (f" (the pilot, protocol {made.get('protocol')})" if pilot else "")
         + ("" if whole else ", changed by this page's parameters")
         + ("" if result.judged or result.own_images else " (shows that it works, judges nothing)"),
         *(f"{role} is `{folder}`" for role, folder in result.own_images.items()),
@@ -328,7 +333,7 @@ def badge(result: Results, table: str) -> str:
         "; ".join(made["device"]),
         made["date"][:10],
         f"`{file.relative_to(records.REPOSITORY)}`" if result.recorded else "",
-        f"again: `{_command(result)}`" if whole else "",
+        f"again{at_it}: `{_command(result)}`" if whole else "",
         f"[its code](#{source.anchor(table)})" if result.question.table(table).made_by else "",
     ]
     return " · ".join(part for part in parts if part)

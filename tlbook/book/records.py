@@ -25,6 +25,7 @@ from tlbook.errors import TlbookError
 from tlbook.tables import Table
 
 FOLDER = REPOSITORY / "book" / "records"
+PILOT = FOLDER / "pilot"  # seeds 0 to 2, which judge nothing; a page shows of them what FOLDER lacks
 AGREE = ("seeds", "as_it_stands", "measuring_digest", "protocol", "pretrained_sha256", "versions")
 SAME = 1e-3  # relative and absolute: numbers of the same weights, measured on two machines
 LISTS, TEXTS, NUMBERS = ("targets", "seeds", "device"), ("commit", "date"), ("runs", "training_seconds")
@@ -39,6 +40,17 @@ def recorded(question: str, table: str | None = None, root: Path = FOLDER) -> li
     """The scales that have records of a question (or of one table of it), the highest first."""
     wanted = f"{table}.csv" if table else "provenance.json"
     return [scale for scale in reversed(scales.SCALES) if (_whole(scale, question, root) / wanted).exists()]
+
+
+def home(scale: str, question: str) -> Path:
+    """Where the book's records of a question lie: in `FOLDER`, or in `PILOT` where only the pilot has any."""
+    judged, before = (scale in recorded(question, root=root) for root in (FOLDER, PILOT))
+    return PILOT if before and not judged else FOLDER
+
+
+def in_book(question: str) -> list[str]:
+    """The scales at which the book has records of a question, the pilot's included, the highest first."""
+    return [s for s in reversed(scales.SCALES) if s in recorded(question, root=home(s, question))]
 
 
 def load(scale: str, question: str, table: str, root: Path = FOLDER) -> pd.DataFrame:

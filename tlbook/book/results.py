@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +37,8 @@ class Results:
     provenance: dict
     recorded: bool = False
     beside: dict[str, pd.DataFrame] = field(default_factory=dict)  # of question 1, which its claims read too
+    root: Path = records.FOLDER  # of the records that it was read from
+    pilot: Results | None = None  # the pilot's, beside records of other seeds
 
     @property
     def roles(self) -> list[str]:
@@ -47,6 +49,11 @@ class Results:
     def own_images(self) -> dict[str, str]:
         """Role -> folder, where a reader's own images stand for a target."""
         return self.provenance.get("own_images", {})
+
+    def having(self, names: Iterable[str]) -> Results:
+        """This result if it has these tables, or the pilot's if only that has them."""
+        lacks = not set(names) <= set(self.tables)
+        return self.pilot if lacks and self.pilot and set(names) <= set(self.pilot.tables) else self
 
 
 def run(
@@ -125,10 +132,17 @@ def _one_level_down(dataset: str) -> Path | None:
 
 
 def recorded(question: Question, scale: str) -> Results:
-    """A question's records at a scale; refused in one sentence where there are none."""
-    judged = scales.get(scale).judged
-    found, made = records.load_all(scale, question.name), records.provenance(scale, question.name)
-    return with_curves(Results(question, scale, judged, found, made, recorded=True))
+    """A question's records at a scale, with the pilot's beside them; refused in one sentence where there are
+    none."""
+    root = records.home(scale, question.name)
+    own = _recorded(question, scale, root)
+    both = root != records.PILOT and scale in records.recorded(question.name, root=records.PILOT)
+    return dataclasses.replace(own, pilot=_recorded(question, scale, records.PILOT)) if both else own
+
+
+def _recorded(question: Question, scale: str, root: Path) -> Results:
+    found, made = (read(scale, question.name, root) for read in (records.load_all, records.provenance))
+    return with_curves(Results(question, scale, scales.get(scale).judged, found, made, True, root=root))
 
 
 def with_curves(result: Results, scale: Scale | None = None) -> Results:
@@ -141,9 +155,10 @@ def with_curves(result: Results, scale: Scale | None = None) -> Results:
         return result
     targets = result.provenance["targets"]
     if result.recorded:
-        records.refuse_mixture(result.scale)
-        there = [name for name in READ_BESIDE if result.scale in records.recorded(BESIDE.name, name)]
-        found = {name: records.load(result.scale, BESIDE.name, name) for name in there}
+        root = result.root
+        records.refuse_mixture(result.scale, root)
+        there = [name for name in READ_BESIDE if result.scale in records.recorded(BESIDE.name, name, root)]
+        found = {name: records.load(result.scale, BESIDE.name, name, root) for name in there}
     else:
         from tlbook.questions import grid
 
@@ -169,8 +184,9 @@ def only(result: Results, targets: Sequence[str]) -> Results:
         {name: _of_roles(frame, roles) for name, frame in found.items()}
         for found in (result.tables, result.beside)
     )
-    made = result.provenance | {"targets": roles}
-    return dataclasses.replace(result, tables=tables, beside=beside, provenance=made)
+    made, pilot = result.provenance | {"targets": roles}, result.pilot
+    pilot = only(pilot, roles) if pilot and {*roles} & {*pilot.roles} else None
+    return dataclasses.replace(result, tables=tables, beside=beside, provenance=made, pilot=pilot)
 
 
 def _of_roles(frame: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
@@ -187,7 +203,7 @@ def for_page(
     that there are; refused where they are of none of the targets. In mode "run" such records are passed over,
     and all of them where the reader's own images stand for a target.
     """
-    there = records.recorded(question.name)
+    there = records.in_book(question.name)
     names = [scale.name] if mode == "records" and scale.name in there else there
     names = [] if scale.own_images else names
     there = {f"recorded at scale {name}": recorded(question, name) for name in names}

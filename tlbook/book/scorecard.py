@@ -5,6 +5,7 @@ It reads records only, and needs no torch.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import html
 import math
@@ -23,6 +24,7 @@ from tlbook.book import explorer, records
 from tlbook.book.pages import Table, mark, statement_rows
 from tlbook.errors import TlbookError
 from tlbook.evidence import statements, style
+from tlbook.evidence.selection import Evidence, NotRecorded
 from tlbook.evidence.statements import NOT_REPRODUCED, OPEN, REPRODUCED, Claim
 from tlbook.question import Question
 
@@ -30,6 +32,7 @@ ANCHOR = "the-paper-s-claims-and-the-verdicts"  # of the section with the verdic
 INCONCLUSIVE = "inconclusive"  # rules 1's word for open
 BEFORE = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)  # the verdicts of rules 1 on a tested part
 COLOURS = {REPRODUCED: "#009e73", NOT_REPRODUCED: "#d55e00", OPEN: "#0072b2"}  # others are grey
+PILOT_AT = 5  # the place of the pilot's column in `Glance`
 LEAST, REACH = -2.0, 3.0  # how far the forest plot goes; the paper's value is at 1
 
 
@@ -48,6 +51,45 @@ def read(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
         )
     claims = questions.claims()
     return {n: statements.evaluate(claims, records.load_scale(n, root), scales.get(n).judged) for n in names}
+
+
+def pilot(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
+    """`read` of the pilot beside a folder of records: the same statistics on seeds 0 to 2; empty without
+    one."""
+    folder = Path(root) / records.PILOT.name
+    return read(folder) if folder.is_dir() else {}
+
+
+@functools.cache
+def on_target(name: str, role: str = "") -> statements.Estimate:
+    """The book's own estimate of a statement (`1a`), at the largest recorded scale; of one target alone, if
+    one is named.
+
+    Raises TlbookError where there is no such statement, where it does not speak of that target alone, or
+    where it is not recorded.
+    """
+    known = {f"{one.number}{s.letter}": s for one in questions.claims() for s in one.statements}
+    if name not in known:
+        raise TlbookError(f"There is no statement {name}; statements are {', '.join(known)}.")
+    statement = known[name]
+    if role and (role not in statement.targets or statement.against):
+        raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {statement.spoken_of}.")
+    one = dataclasses.replace(statement, targets=(role,)) if role else statement
+    tables = records.load_scale(next(iter(read())))
+    try:
+        return statements.estimate(one, Evidence(tables).of(statements.confirming(tables)))
+    except NotRecorded as missing:
+        raise TlbookError(f"Statement {name} is not recorded: {missing}.") from None
+
+
+def verdict(name: str) -> str:
+    """The verdict on a statement (`1a`) at the largest recorded scale. Raises TlbookError where there is
+    none of that name."""
+    judged = next(iter(read().values()))
+    said = dict(zip(judged.claim.astype(str) + judged.letter, judged.verdict, strict=True))
+    if name not in said:
+        raise TlbookError(f"There is no statement {name}; statements are {', '.join(said)}.")
+    return said[name]
 
 
 def claim(number: int) -> Claim:
@@ -137,13 +179,16 @@ def counts(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 @dataclass(frozen=True)
 class Glance:
     """All statements of a scale by question, each with its verdict in a sign and words; "n of m" on top. The
-    number of a claim links to the section of its page."""
+    number of a claim links to the section of its page. ``pilot``: the same statements of the seeds before."""
 
     judged: pd.DataFrame
     anchors: bool = True
+    pilot: pd.DataFrame | None = None
 
     def _repr_html_(self) -> str:
-        heads = ("", "statement", "on", "ours", "95 % interval", "paper", "ours / paper", "asks", "verdict")
+        heads = ["", "statement", "on", "ours", "95 % interval", "paper", "ours / paper", "asks", "verdict"]
+        if self.pilot is not None:
+            heads.insert(PILOT_AT, "pilot")
         head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
         body = "".join(self._question(one, len(heads)) for one in questions.every().values() if one.claims)
         return (
@@ -163,9 +208,22 @@ class Glance:
             rows.append(f"<tr{name}><td>{link}</td><td colspan='{width - 1}'>{said}{none}</td></tr>")
             own = self.judged[self.judged.claim == one.number]
             rows += [
-                f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(row))}</tr>" for row in own.itertuples()
+                f"<tr>{''.join(f'<td>{cell}</td>' for cell in self._row(r))}</tr>" for r in own.itertuples()
             ]
         return f"<tbody>{''.join(rows)}</tbody>"
+
+    def _row(self, row) -> list[str]:
+        cells = _cells(row)
+        if self.pilot is not None:
+            before = _same(self.pilot, row)
+            words = f"{before.value:.3g}<br><small>{statements.interval(before)}</small>"
+            cells.insert(PILOT_AT, "–" if math.isnan(before.value) else words)
+        return cells
+
+
+def _same(judged: pd.DataFrame, row):
+    """The row of the same statement."""
+    return next(judged[(judged.claim == row.claim) & (judged.letter == row.letter)].itertuples())
 
 
 def _cells(row) -> list[str]:
@@ -185,12 +243,15 @@ def _cells(row) -> list[str]:
     ]  # fmt: skip
 
 
-def glance(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
-    """`Glance` of every scale in tabs; prose links to the first."""
-    return explorer.tabs(
-        {scale: Glance(judged, place == 0) for place, (scale, judged) in enumerate(found.items())},
-        label="Scale",
-    )
+def glance(
+    found: Mapping[str, pd.DataFrame], pilot: Mapping[str, pd.DataFrame] | None = None
+) -> explorer.Explorer:
+    """`Glance` of every scale in tabs, the pilot of the same scale beside it; prose links to the first."""
+    shown = {
+        scale: Glance(judged, place == 0, (pilot or {}).get(scale))
+        for place, (scale, judged) in enumerate(found.items())
+    }
+    return explorer.tabs(shown, label="Scale")
 
 
 def details(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
@@ -211,14 +272,18 @@ def details(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
 # The forest plot
 
 
-def forests(found: Mapping[str, pd.DataFrame]) -> explorer.Explorer:
+def forests(
+    found: Mapping[str, pd.DataFrame], pilot: Mapping[str, pd.DataFrame] | None = None
+) -> explorer.Explorer:
     """`forest` of every scale in tabs."""
-    return explorer.tabs({scale: forest(judged) for scale, judged in found.items()}, label="Scale")
+    drawn = {scale: forest(judged, (pilot or {}).get(scale)) for scale, judged in found.items()}
+    return explorer.tabs(drawn, label="Scale")
 
 
-def forest(judged: pd.DataFrame) -> Figure:
+def forest(judged: pd.DataFrame, pilot: pd.DataFrame | None = None) -> Figure:
     """Every statement with its interval, one panel a question: the limit at 0 and the paper's value at 1
-    (where it prints one), the paper's side shaded. A statement of 'within' is drawn in units of its band."""
+    (where it prints one), the paper's side shaded. A statement of 'within' is drawn in units of its band. The
+    pilot's value and interval stand above, thin and grey."""
     style.apply()
     asked = [one for one in questions.every().values() if one.claims]
     parts = [judged[judged.claim.isin([claim.number for claim in one.claims])] for one in asked]
@@ -233,7 +298,7 @@ def forest(judged: pd.DataFrame) -> Figure:
     )
     for ax, question, rows in zip(axes, asked, parts, strict=True):
         for place, row in enumerate(rows.itertuples()):
-            _draw(ax, len(rows) - place, row)
+            _draw(ax, len(rows) - place, row, None if pilot is None else _same(pilot, row))
         names = [_label(row) for row in rows.itertuples()]
         ax.set_yticks(range(len(rows), 0, -1), names, fontsize=7)
         ax.set(xlim=(LEAST, REACH), ylim=(0.4, len(rows) + 0.6))
@@ -251,7 +316,7 @@ def _label(row) -> str:
     return "\n".join(textwrap.wrap(f"{row.claim}{row.letter}  {row.statement}, {row.unit}", 62)[:2])
 
 
-def _draw(ax, y: float, row) -> None:
+def _draw(ax, y: float, row, before=None) -> None:
     """One statement, moved and scaled so that its limit is at 0 and the paper's value, on its side, at 1."""
     if row.band:
         scale, shaded = row.band, (-1, 1)
@@ -263,12 +328,20 @@ def _draw(ax, y: float, row) -> None:
     colour = COLOURS.get(row.verdict, "0.45")
     numbers = (row.value, row.low, row.high, row.paper)
     value, low, high, paper = ((number - row.limit) / scale for number in numbers)
-    within = max(LEAST + 0.05, min(REACH - 0.05, value))
     if not math.isnan(value):
-        beyond = "<" if value < 0 else ">"
-        ax.plot([low, high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
-        ax.plot([within], [y], marker="o" if within == value else beyond, color=colour, markersize=5)
+        _mark(ax, y, value, low, high, color=colour, linewidth=1.6, markersize=5)
+    if before is not None and not math.isnan(before.value):
+        numbers = ((number - row.limit) / scale for number in (before.value, before.low, before.high))
+        _mark(ax, y + 0.28, *numbers, color="0.6", linewidth=0.8, markersize=2.5)
     ax.plot([paper], [y], marker="D", markerfacecolor="none", color="black", markersize=5, linestyle="none")
     ax.annotate(
         mark(row.verdict), (REACH, y), xytext=(4, 0), textcoords="offset points", va="center", color=colour
     )
+
+
+def _mark(ax, y: float, value: float, low: float, high: float, *, markersize: float, **line) -> None:
+    """A value and its interval, an arrow at the edge where the value lies beyond."""
+    within = max(LEAST + 0.05, min(REACH - 0.05, value))
+    shape = "o" if within == value else "<" if value < 0 else ">"
+    ax.plot([low, high], [y, y], solid_capstyle="butt", **line)
+    ax.plot([within], [y], marker=shape, color=line["color"], markersize=markersize)

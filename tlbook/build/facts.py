@@ -122,9 +122,9 @@ def _plan(name: str) -> pd.DataFrame:
 
 
 def _recorded(scale: str, question: Question) -> str:
-    if scale not in records.recorded(question.name):
+    if scale not in records.in_book(question.name):
         return ""
-    made = records.provenance(scale, question.name)
+    made = records.provenance(scale, question.name, records.home(scale, question.name))
     return f"; recorded: {made['runs']} runs, {made['training_seconds'] / 3600:.1f} hours"
 
 

@@ -1,7 +1,9 @@
 """What prose says of our results, and whom it cites: Markdown links, whose words come from the records.
 
-An author writes ``{verdict}`16 reproduced` ``, ``{ours}`claim 16, part 1` `` (our value of that part with its
-interval), ``{claims}`claims 1 and 7 to 10` `` or ``{cite:p}`zhang2018mixup` `` (``cite:t`` in a sentence).
+An author writes ``{verdict}`16a reproduced` ``, ``{ours}`16a` `` (our value of that statement with its
+interval) or ``{ours}`16a on real` `` (of that target alone), ``{claims}`claims 1 and 7 to 10` `` or
+``{cite:p}`zhang2018mixup` `` (``cite:t`` in a sentence). Of rules 1 and the pilot there are
+``{verdict}`16 inconclusive` `` and ``{ours}`claim 16, part 1` ``.
 ``make prose`` puts links in their place, to the scorecard and to what is cited, which read well everywhere:
 in Jupyter, in what Papermill writes, in the book. Run again, it brings values up to date. The build and a
 test refuse a page whose words are not those of the records, so that no sentence outlives its evidence.
@@ -30,28 +32,38 @@ SCORECARD = "notebooks/06_scorecard"
 ROLE = re.compile(r"\{(ours|verdict|claims|cite:t|cite:p)\}`([^`]+)`")
 LINK = re.compile(r'\[[^\]]*\]\((\S*)#claim-\d+ "([^"]+)"\)')  # a value or a verdict; its title says of what
 REFERENCE = re.compile(r'\]\((\S+) "([^"]+)"\)')  # a link with a title, which may be a paper's
-PART = re.compile(r"claim (\d+), part (\d+)")
+PART = re.compile(r"claim (\d+), part (\d+)")  # of rules 1
+VALUE = re.compile(r"(\d+[a-z])(?: on (\w+))?")
+VERDICT = re.compile(r"(\d+)([a-z]?) (.+)")
 
 
 def said(text: str) -> str:
-    """'16 reproduced' to '✓ claim 16', unbreakable; TlbookError when the records say otherwise."""
-    match = re.fullmatch(r"(\d+) (.+)", text.strip())
-    if not match or match[2] not in scorecard.BEFORE:
-        raise TlbookError(f"{text!r} is not a claim's number and a verdict ({', '.join(scorecard.BEFORE)}).")
-    number = int(match[1])
-    judged = scorecard.verdict_before(number)
-    if judged != match[2]:
-        raise TlbookError(f"The prose calls claim {number} {match[2]!r}; rules 1 called it {judged!r}.")
-    return f"{mark(judged)}\N{NO-BREAK SPACE}claim\N{NO-BREAK SPACE}{number}"
+    """'16a reproduced' to '✓ 16a' and, of rules 1, '16 inconclusive' to '? claim 16', unbreakable;
+    TlbookError when the records say otherwise."""
+    match = VERDICT.fullmatch(text.strip())
+    known = statements.VERDICTS if match and match[2] else scorecard.BEFORE
+    if not match or match[3] not in known:
+        raise TlbookError(
+            f"{text!r} is not a claim's or statement's number and a verdict ({', '.join(known)})."
+        )
+    rules, name = ("rules 2", match[1] + match[2]) if match[2] else ("rules 1", f"claim {match[1]}")
+    judged = scorecard.verdict(name) if match[2] else scorecard.verdict_before(int(match[1]))
+    if judged != match[3]:
+        raise TlbookError(f"The prose calls {name} {match[3]!r}; {rules} called it {judged!r}.")
+    return f"{mark(judged)} {name}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def ours(text: str) -> str:
-    """'claim 16, part 1' to our value of it with its 95 % interval, '1.34 (1.2 to 1.5)'."""
-    match = PART.fullmatch(text.strip())
-    if not match:
-        raise TlbookError(f"{text!r} is not a claim's part, such as 'claim 16, part 1'.")
-    row = scorecard.part_before(int(match[1]), int(match[2]))
-    return f"{row.value:.3g} ({statements.interval(row)})"
+    """'16a' or '16a on real' to our value of it with its 95 % interval, '1.34 (1.2 to 1.5)'; of rules 1,
+    'claim 16, part 1'."""
+    if match := PART.fullmatch(text.strip()):
+        row = scorecard.part_before(int(match[1]), int(match[2]))
+        return f"{row.value:.3g} ({statements.interval(row)})"
+    if match := VALUE.fullmatch(text.strip()):
+        found = scorecard.on_target(match[1], match[2] or "")
+        low, high = found.interval()
+        return f"{found.value:.3g} ({low:.3g} to {high:.3g})"
+    raise TlbookError(f"{text!r} is not a statement, such as '16a' or '16a on real'.")
 
 
 def resolved(text: str, page: str = f"../{SCORECARD}.ipynb") -> str:
@@ -83,7 +95,7 @@ def _claim(number: int, page: str) -> str:
 
 
 def _link(text: str, page: str) -> str:
-    words = (ours if PART.fullmatch(text) else said)(text)
+    words = (ours if PART.fullmatch(text) or VALUE.fullmatch(text) else said)(text)
     return f'[{words}]({page}#{scorecard.row_id(re.search(r"[0-9]+", text)[0])} "{text}")'
 
 
