@@ -11,17 +11,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-@torch.no_grad()
 def predict(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str = "fp32"
 ) -> tuple[Tensor, Tensor]:
     """Logits float32 (n, k) and labels of all batches, on the CPU; the model is left in its mode."""
+    logits, labels = outputs(model, batches, precision)
+    return logits.cpu(), labels.cpu()
+
+
+@torch.no_grad()
+def outputs(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str
+) -> tuple[Tensor, Tensor]:
+    """`predict`, on the images' device."""
     logits, labels = [], []
     for images, answers in batches:
         with autocast(images.device.type, precision):
             logits.append(model(images).float())
         labels.append(answers)
-    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+    return torch.cat(logits), torch.cat(labels)
 
 
 def autocast(device: str, precision: str) -> torch.autocast:

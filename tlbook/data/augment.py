@@ -23,14 +23,27 @@ DEGREES, SHIFT, ZOOM, FILL = 15.0, 0.05, (0.95, 1.05), 128.0  # CheXpert, offici
 def augment(
     name: str, images: torch.Tensor, side: int, fill: torch.Tensor, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Augmented views (n, c, side, side) of images (n, c, s, s), s >= side.
+    """Augmented views (n, c, side, side) of images (n, c, s, s), s >= side: `draw`, then `apply`."""
+    drawn = (torch.from_numpy(values).to(images.device) for values in draw(name, len(images), side, rng))
+    return apply(name, images, side, fill, tuple(drawn))
 
-    ``name`` is one of "none", "crop-flip", "resized-crop-flip", "affine"; ``fill`` (c,) colours what a
-    shifted crop uncovers (the affine uses grey, as the official code does). Another name is refused.
+
+def draw(name: str, count: int, side: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """What `apply` needs for so many images: arrays whose first axis is the images.
+
+    ``name`` is one of "none", "crop-flip", "resized-crop-flip", "affine"; another is refused.
     """
     if name not in _AUGMENTATIONS:
         raise TlbookError(f"There is no augmentation {name!r}; choose from {', '.join(_AUGMENTATIONS)}.")
-    return _AUGMENTATIONS[name](images, side, fill, rng)
+    return _AUGMENTATIONS[name][0](count, side, rng)
+
+
+def apply(
+    name: str, images: torch.Tensor, side: int, fill: torch.Tensor, drawn: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
+    """Images (n, c, s, s) as ``drawn`` says: (n, c, side, side). ``fill`` (c,) colours what a shifted crop
+    uncovers (the affine uses grey, as the official code does)."""
+    return _AUGMENTATIONS[name][1](images, side, fill, *drawn)
 
 
 def centre_crop(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -39,57 +52,74 @@ def centre_crop(images: torch.Tensor, side: int) -> torch.Tensor:
     return images[..., top : top + side, top : top + side]
 
 
-def _none(images, side, fill, rng):
+def _draw_nothing(n, side, rng):
+    return ()
+
+
+def _none(images, side, fill):
     return centre_crop(images, side)
 
 
-def _crop_flip(images, side, fill, rng):
+def _draw_crop_flip(n, side, rng):
+    top, left = rng.integers(0, 2 * _padding(side) + 1, (2, n))
+    return top, left, rng.random(n) < 0.5
+
+
+def _crop_flip(images, side, fill, top, left, flipped):
     images = centre_crop(images, side)
-    n, pad = len(images), round(side * CROP_PADDING)
     fill = fill.view(1, -1, 1, 1)
-    padded = F.pad(images - fill, (pad,) * 4) + fill
-    offsets = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, n, 1))).to(images.device)
-    flipped = torch.from_numpy(rng.random((n, 1)) < 0.5).to(images.device)
+    padded = F.pad(images - fill, (_padding(side),) * 4) + fill
     along = torch.arange(side, device=images.device)
-    rows = offsets[0] + along
-    columns = offsets[1] + torch.where(flipped, side - 1 - along, along)
-    which = torch.arange(n, device=images.device)[:, None, None]
+    rows = top[:, None] + along
+    columns = left[:, None] + torch.where(flipped[:, None], side - 1 - along, along)
+    which = torch.arange(len(images), device=images.device)[:, None, None]
     return padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _resized_crop_flip(images, side, fill, rng):
-    n = len(images)
+def _padding(side):
+    return round(side * CROP_PADDING)
+
+
+def _draw_resized_crop_flip(n, side, rng):
     area = rng.uniform(*AREA, n)
     ratio = np.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1]), n))
     width, height = (np.minimum(np.sqrt(area * r), 1.0) for r in (ratio, 1 / ratio))
     centre = rng.uniform(-1, 1, (2, n)) * (1 - np.stack([width, height]))
     flip = np.where(rng.random(n) < 0.5, -1.0, 1.0)
     zero = np.zeros(n)
-    rows = [width * flip, zero, centre[0]], [zero, height, centre[1]]
-    return _sample(images, rows, side, "bilinear", "reflection")
+    return _matrices([width * flip, zero, centre[0]], [zero, height, centre[1]])
 
 
-def _affine(images, side, fill, rng):
-    images = centre_crop(images, side)
-    n = len(images)
+def _resized_crop_flip(images, side, fill, theta):
+    return _sample(images, theta, side, "bilinear", "reflection")
+
+
+def _draw_affine(n, side, rng):
     angle = np.deg2rad(rng.uniform(-DEGREES, DEGREES, n))
     zoom = rng.uniform(*ZOOM, n)
     shift = 2 * rng.uniform(-SHIFT, SHIFT, (2, n))
     cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    rows = [cos, -sin, shift[0]], [sin, cos, shift[1]]
-    return _sample(images - FILL, rows, side, "nearest", "zeros") + FILL
+    return _matrices([cos, -sin, shift[0]], [sin, cos, shift[1]])
 
 
-def _sample(images, rows, side, mode, padding):
-    """Images read where the 2x3 matrix of each (rows of n numbers) maps the output's coordinates, -1 to 1."""
-    theta = torch.from_numpy(np.stack([np.stack(row, -1) for row in rows], 1)).to(images)
-    grid = F.affine_grid(theta, (len(images), images.shape[1], side, side), align_corners=False)
+def _affine(images, side, fill, theta):
+    return _sample(centre_crop(images, side) - FILL, theta, side, "nearest", "zeros") + FILL
+
+
+def _matrices(*rows):
+    """(n, 2, 3): where each image is read from, of coordinates -1 to 1; rows are of three times n numbers."""
+    return (np.stack([np.stack(row, -1) for row in rows], 1).astype(np.float32),)
+
+
+def _sample(images, theta, side, mode, padding):
+    """Images read where the matrix of each (n, 2, 3) maps the output's coordinates, -1 to 1."""
+    grid = F.affine_grid(theta.to(images), (len(images), images.shape[1], side, side), align_corners=False)
     return F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
 
 
 _AUGMENTATIONS = {
-    "none": _none,
-    "crop-flip": _crop_flip,
-    "resized-crop-flip": _resized_crop_flip,
-    "affine": _affine,
+    "none": (_draw_nothing, _none),
+    "crop-flip": (_draw_crop_flip, _crop_flip),
+    "resized-crop-flip": (_draw_resized_crop_flip, _resized_crop_flip),
+    "affine": (_draw_affine, _affine),
 }

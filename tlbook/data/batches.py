@@ -64,11 +64,16 @@ def training(
     if isinstance(examples.images, Stream) and examples.images.augments(augmentation):
         yield from _drawn_from_files(examples, view, order.split(batch), rng, device)
         return
-    parts = order.split(CHUNK - CHUNK % batch or batch)
+    parts = order.split(chunk(batch))
     for part, images in zip(parts, _gathered(examples, parts), strict=True):
         views = augment.augment(augmentation, images.to(device).float(), view.side, view.mean.to(device), rng)
         labels = examples.labels[part].to(device)
         yield from zip(view.finish(views).split(batch), labels.split(batch), strict=True)
+
+
+def chunk(batch: int) -> int:
+    """How many training images are prepared at once: whole batches, about `CHUNK` images."""
+    return CHUNK - CHUNK % batch or batch
 
 
 def _gathered(examples: Examples, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:

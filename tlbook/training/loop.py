@@ -7,7 +7,7 @@ off goes on from the end of any epoch to the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,14 +85,23 @@ def rate_factor(epoch: int, steps: tuple[int, ...]) -> float:
     return 0.1 ** sum(epoch > step for step in steps)
 
 
-def mix(images: Tensor, mixup: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, float]:
-    """Mixup (Zhang et al. 2018): mixed images, the partners' indices, and lambda ~ Beta(mixup, mixup).
-
-    One lambda per batch; partners are a permutation within the batch (official ``mixup_data``).
-    """
+def mixing(count: int, mixup: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """What mixup draws for a batch: the partners' indices, a permutation, and lambda ~ Beta(mixup, mixup)."""
     share = rng.beta(mixup, mixup)
-    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    return share * images + (1 - share) * images[partner], partner, share
+    return rng.permutation(count), share
+
+
+def mix(images: Tensor, mixup: float, rng: np.random.Generator) -> tuple[Tensor, Tensor, float]:
+    """Mixup (Zhang et al. 2018): mixed images, the partners' indices, and lambda, one per batch (official
+    ``mixup_data``)."""
+    drawn, share = mixing(len(images), mixup, rng)
+    partner = torch.from_numpy(drawn).to(images.device)
+    return mixed(images, partner, share), partner, share
+
+
+def mixed(images: Tensor, partner: Tensor, share: float | Tensor) -> Tensor:
+    """Each image mixed with its partner."""
+    return share * images + (1 - share) * images[partner]
 
 
 def weight(count: int, spec: RunSpec) -> float:
@@ -105,16 +114,55 @@ def weight(count: int, spec: RunSpec) -> float:
 
 def step(spec: RunSpec, state: State, images: Tensor, labels: Tensor, rng: np.random.Generator) -> None:
     """One update on one batch, which counts as `weight` says; mixup only where the spec has it."""
+    if spec.mixup:
+        partner, share = mixing(len(images), spec.mixup, rng)
+        update(spec, state, images, labels, torch.from_numpy(partner).to(images.device), share)
+    else:
+        update(spec, state, images, labels)
+
+
+def update(
+    spec: RunSpec,
+    state: State,
+    images: Tensor,
+    labels: Tensor,
+    partner: Tensor | None = None,
+    share: float | Tensor = 1.0,
+) -> None:
+    """`step` with what mixup has drawn, if it has; ``share`` is a number, on a GPU one that stays there."""
     with metrics.autocast(images.device.type, spec.precision):
-        if spec.mixup:
-            mixed, partner, share = mix(images, spec.mixup, rng)
-            logits = state.model(mixed).float()
-            loss = share * metrics.loss(logits, labels) + (1 - share) * metrics.loss(logits, labels[partner])
-        else:
+        if partner is None:
             loss = metrics.loss(state.model(images).float(), labels)
+        else:
+            logits = state.model(mixed(images, partner, share)).float()
+            loss = share * metrics.loss(logits, labels) + (1 - share) * metrics.loss(logits, labels[partner])
     state.optimizer.zero_grad()
     (loss * weight(len(images), spec)).backward()
     state.optimizer.step()
+
+
+class Direct:
+    """Where a run's updates and outputs come from: images prepared in turn, each operation called."""
+
+    def __init__(self, spec: RunSpec, domain: Domain, state: State, device: str):
+        self.spec, self.domain, self.state, self.device = spec, domain, state, device
+        self.view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[None]:
+        """The updates of an epoch whose numbers come from ``rng``, a pause after each."""
+        spec = self.spec
+        train = self.domain.train
+        for images, labels in batches.training(
+            train, self.view, spec.augmentation, spec.batch, rng, self.device
+        ):
+            step(spec, self.state, images, labels, rng)
+            yield
+
+    def outputs(self, split: str) -> Generator[None, None, tuple[Tensor, Tensor]]:
+        """Logits and labels of a split, on the CPU; with pauses while they are waited for."""
+        images = batches.evaluation(getattr(self.domain, split), self.view, self.device)
+        return metrics.predict(self.state.model, images, self.spec.precision)
+        yield  # a generator, like the one that waits for a GPU
 
 
 def train(
@@ -129,36 +177,44 @@ def train(
     Rows are ``epoch, split, metric, value``: the training metric in evaluation mode over the whole training
     set, dev and test at the spec's measured epochs. A diverged run goes on and is recorded as it is.
     """
-    view = batches.View.of(domain, spec.side, spec.normalisation, spec.shuffle)
-    if state.epoch == 0 and not state.rows:
-        finish_epoch(spec, domain, view, state, device)
-        after_epoch(state)
-    for epoch in range(state.epoch + 1, spec.epochs + 1):
-        rng = stream("order", spec.order_seed, epoch)
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * rate_factor(epoch, spec.steps)
-        epoch_batches = batches.training(domain.train, view, spec.augmentation, spec.batch, rng, device)
-        state.model.train()
-        for images, labels in epoch_batches:
-            step(spec, state, images, labels, rng)
-        state.epoch = epoch
-        finish_epoch(spec, domain, view, state, device)
-        after_epoch(state)
+    for _ in training(spec, domain, state, after_epoch, Direct(spec, domain, state, device)):
+        pass
     return state
 
 
-def finish_epoch(spec: RunSpec, domain: Domain, view: batches.View, state: State, device: str) -> None:
+def training(
+    spec: RunSpec, domain: Domain, state: State, after_epoch: Callable[[State], None], engine: Direct
+) -> Iterator[None]:
+    """`train`, with a pause after every update, in which other runs can go on."""
+    if state.epoch == 0 and not state.rows:
+        yield from finish_epoch(spec, domain, state, engine)
+        after_epoch(state)
+    for epoch in range(state.epoch + 1, spec.epochs + 1):
+        for group in state.optimizer.param_groups:
+            set_rate(group, group["initial_lr"] * rate_factor(epoch, spec.steps))
+        state.model.train()
+        yield from engine.epoch(stream("order", spec.order_seed, epoch))
+        state.epoch = epoch
+        yield from finish_epoch(spec, domain, state, engine)
+        after_epoch(state)
+
+
+def set_rate(group: dict, rate: float) -> None:
+    """Give a group of an optimiser a rate, in place where it is a tensor, which graphs on a GPU read."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
+def finish_epoch(spec: RunSpec, domain: Domain, state: State, engine: Direct) -> Iterator[None]:
     """Measure what the spec says for this epoch; note whether it is the best so far (earliest on ties)."""
     state.model.eval()
     wanted = {"train": spec.train_measured, "dev": spec.measured, "test": spec.measured}
     for split in (name for name, epochs in wanted.items() if state.epoch in epochs):
-        examples = getattr(domain, split)
-        if not len(examples):
+        if not len(getattr(domain, split)):
             continue
-        logits, labels = metrics.predict(
-            state.model, batches.evaluation(examples, view, device), spec.precision
-        )
-        values = metrics.measure(logits, labels, spec.metric)
+        values = metrics.measure(*(yield from engine.outputs(split)), spec.metric)
         state.rows += [
             {"epoch": state.epoch, "split": split, "metric": metric, "value": value}
             for metric, value in values.items()
