@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,7 @@ import typer
 from tlbook import code_state, questions, scales, settings, tables
 from tlbook.book import diagnosis, parameters, records
 from tlbook.book.parameters import Parameters
-from tlbook.errors import TlbookError, door
+from tlbook.errors import OutOfTime, TlbookError, door
 from tlbook.scales import FOLDER
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -220,8 +222,14 @@ def reproduce(
     record: Annotated[str, typer.Option(help="Folder to record into ('book' is book/records).")] = "",
     commit: Annotated[str, typer.Option(help="The commit of this code, where git cannot tell.")] = "",
     retrain: Annotated[bool, typer.Option("--retrain", help="Train anew even what is finished.")] = False,
+    minutes: Annotated[float, typer.Option(min=0, help="Train for so many minutes at most.")] = 0.0,
+    cluster: Annotated[str, typer.Option(help="A Dask scheduler whose workers train: tcp://host:8786.")] = "",
 ) -> None:
-    """Train what is missing for the questions, print their tables' sizes, and record them if asked."""
+    """Train what is missing for the questions, print their tables' sizes, and record them if asked.
+
+    Questions are taken in the order in which they are named. When the minutes are over, those whose runs are
+    not whole are named, and the same command goes on from there.
+    """
     from tlbook.book import results
 
     given, scale = _read(options)
@@ -236,14 +244,23 @@ def reproduce(
         for question in asked:
             code = code_state.current(commit, question.name)
             records.refuse_loss(given.scale, question.name, wanted | code, folder)
-    how = {"workers": given.workers, "retrain": retrain, "commit": commit}
+    until = time.time() + 60 * minutes if minutes else math.inf
+    how = {"workers": given.workers, "retrain": retrain, "commit": commit, "until": until, "cluster": cluster}
+    late = []
     for question in asked:
-        result = results.run(question, scale, given.targets, given.seeds, **how)
+        try:
+            result = results.run(question, scale, given.targets, given.seeds, **how)
+        except OutOfTime as error:
+            print(f"{question.name}: {error}")
+            late.append(question.name)
+            continue
         for name, frame in result.tables.items():
             print(f"{question.name}.{name}: {len(tables.check(question.table(name), frame))} rows")
         if record:
             where = records.add(given.scale, question.name, result.tables, result.provenance, folder)
-            print(f"recorded in {where}")
+            print(f"recorded in {where}", flush=True)
+    if late:
+        raise OutOfTime(f"The time was up before {', '.join(late)} had all runs; the same command goes on.")
 
 
 @app.command()

@@ -39,6 +39,10 @@ class TlbookError(ValueError):
         return [f"TlbookError: {self}"]
 
 
+class OutOfTime(TlbookError):
+    """The time that training was given is over; runs go on from there when they are asked for again."""
+
+
 SAID = (TlbookError, OSError, MemoryError)  # what `sentence` can say
 
 

@@ -17,7 +17,8 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from math import inf
 from pathlib import Path
 
 import pandas as pd
@@ -28,9 +29,11 @@ from tqdm import tqdm
 
 from tlbook import code_state, data, models, settings
 from tlbook.data.decode import cache_folder, whole
-from tlbook.errors import SAID, TlbookError, sentence
+from tlbook.data.stream import Stream
+from tlbook.errors import SAID, OutOfTime, TlbookError, sentence
 from tlbook.training import weight_files
-from tlbook.training.loop import State, initial, prepare, train
+from tlbook.training.loop import Direct, State, initial, prepare, training
+from tlbook.training.replay import Replayed
 from tlbook.training.specs import Checkpoint, File, RunSpec, Weights, unique
 
 RESUME_SECONDS = 60.0
@@ -56,6 +59,24 @@ def device() -> str:
     if named and named not in here:
         raise TlbookError(f"TLBOOK_DEVICE is {named!r}, which is not here; choose from {', '.join(here)}.")
     return named or ("cuda" if gpus else "cpu")
+
+
+def on_gpu() -> bool:
+    """Whether runs train on a GPU of CUDA."""
+    return device().startswith("cuda")
+
+
+def engine() -> str:
+    """How runs train side by side: ``TLBOOK_ENGINE``, or "graphs" on a GPU and "processes" on a CPU.
+
+    "graphs": in this process, each a step at a time, a step replayed as one CUDA graph (`replay`). "eager":
+    the same, every operation called. "processes": each in a process of its own, on a GPU with graphs.
+    """
+    valid = [*(["graphs"] if on_gpu() else []), "processes", "eager"]
+    named = os.environ.get("TLBOOK_ENGINE", "").strip()
+    if named and named not in valid:
+        raise TlbookError(f"On {device()}, TLBOOK_ENGINE is one of {', '.join(valid)}, not {named!r}.")
+    return named or valid[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,13 +219,22 @@ def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
     return [spec for spec in unique(specs) if (run := find(spec.id)) and unmet(run, spec)]
 
 
-def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:
+def ensure(spec: RunSpec, retrain: bool = False, show: bool = False, until: float = inf) -> Run:
     """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
 
     Two processes that want the same run train it once: the second waits. A finished run is also found where
     nothing can be written. Raises TlbookError in one sentence if images or starting weights are missing or
-    changed, or if the device is not here.
+    changed, or if the device is not here; `OutOfTime` before ``until`` (as `time.time` counts), where the run
+    would not end earlier.
     """
+    with place(spec, own_stream()):
+        for _ in ensuring(spec, retrain, show, until):
+            pass
+    return Run(root() / spec.id)
+
+
+def ensuring(spec: RunSpec, retrain: bool = False, show: bool = False, until: float = inf) -> Iterator[None]:
+    """`ensure`, with pauses in which other runs can go on; between them it is always in the same `place`."""
     device()
     try:
         root().mkdir(parents=True, exist_ok=True)
@@ -212,12 +242,24 @@ def ensure(spec: RunSpec, retrain: bool = False, show: bool = False) -> Run:
     except OSError:
         if retrain or not is_done(spec):
             raise
-        return Run(root() / spec.id)
+        return
     with lock:
         _recover(root() / spec.id)
         if retrain or not is_done(spec):
-            _train(spec, retrain, show)
-    return Run(root() / spec.id)
+            yield from _train(spec, retrain, show, until)
+
+
+def own_stream() -> torch.cuda.Stream | None:
+    """A stream for a run on a GPU, beside those of others."""
+    return torch.cuda.Stream(device()) if on_gpu() else None
+
+
+@contextmanager
+def place(spec: RunSpec, stream: torch.cuda.Stream | None) -> Iterator[None]:
+    """Where a run trains: its own number of threads, wherever it runs (the order of sums, and so the bits,
+    are the same), and on a GPU its own stream."""
+    with threads(spec.threads), torch.cuda.stream(stream) if stream else nullcontext():
+        yield
 
 
 @contextmanager
@@ -237,11 +279,12 @@ def threads(count: int) -> Iterator[None]:
 class _Keeper:
     """Writes what a run keeps, after each epoch, into its partial directory."""
 
-    def __init__(self, spec: RunSpec, path: Path, done: int, seconds: float, show: bool):
+    def __init__(self, spec: RunSpec, path: Path, done: int, seconds: float, show: bool, until: float):
         """``done`` epochs and ``seconds`` are those of a life that was cut off."""
-        self.spec, self.path = spec, path
+        self.spec, self.path, self.until = spec, path, until
         self.written = time.monotonic()
         self.started = self.written - seconds
+        self.ended = time.time()  # of the last epoch
         bar = dict(total=spec.epochs, initial=done, unit=" epoch", disable=not show)
         self.progress = tqdm(desc=spec.label, **bar)
 
@@ -251,10 +294,14 @@ class _Keeper:
             models.save(state.model.state_dict(), folder / f"epoch-{state.epoch:03d}.safetensors")
         if self.spec.keep_best and state.best_epoch == state.epoch:
             models.save(state.model.state_dict(), folder / "best.safetensors")
-        if time.monotonic() - self.written > RESUME_SECONDS:
+        began, self.ended = self.ended, time.time()
+        late = state.epoch < self.spec.epochs and 2 * self.ended - began > self.until
+        if late or time.monotonic() - self.written > RESUME_SECONDS:
             write_resume(state, self.path, self.seconds)
             self.written = time.monotonic()
         self.progress.update(state.epoch - self.progress.n)
+        if late:  # so would be the next epoch's end
+            raise OutOfTime("The time was up; asked for again, the run goes on from where it is.")
 
     @property
     def seconds(self) -> float:
@@ -321,7 +368,7 @@ def _read_history(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _train(spec: RunSpec, anew: bool, show: bool) -> None:
+def _train(spec: RunSpec, anew: bool, show: bool, until: float) -> Iterator[None]:
     """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
     domain = data.load(spec.images)
     wanted = {"training": (domain.digest, spec.digest), "dev and test": (domain.evaluated, spec.evaluated)}
@@ -332,17 +379,17 @@ def _train(spec: RunSpec, anew: bool, show: bool) -> None:
     final, partial = root() / spec.id, root() / f"{spec.id}.partial"
     if anew:
         shutil.rmtree(partial, ignore_errors=True)
-    # As many threads as the spec says, wherever it runs: the order of sums, and so the bits, are the same.
-    with threads(spec.threads):
-        prepare()
-        start = None if spec.init.weights is None else weights_path(spec.init.weights)
-        state, seconds = _begin(spec, partial, start)
-        with closing(_Keeper(spec, partial, state.epoch, seconds, show)) as keeper:
-            train(spec, domain, state, keeper, device())
-        _write_history(state, partial)
-        end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, "code": code}
-        end |= environment(device()) | {"digests": _digests(partial)}
-        _write(partial / "complete.json", json.dumps(end, indent=1))
+    prepare()
+    start = None if spec.init.weights is None else weights_path(spec.init.weights)
+    state, seconds = _begin(spec, partial, start)
+    graphs = on_gpu() and engine() != "eager" and not isinstance(domain.train.images, Stream)
+    made = (Replayed if graphs else Direct)(spec, domain, state, device())
+    with closing(_Keeper(spec, partial, state.epoch, seconds, show, until)) as keeper:
+        yield from training(spec, domain, state, keeper, made)
+    _write_history(state, partial)
+    end = {"seconds": round(keeper.seconds, 2), "best_epoch": state.best_epoch, "code": code}
+    end |= environment(device()) | {"digests": _digests(partial)}
+    _write(partial / "complete.json", json.dumps(end, indent=1))
     _replace(partial, final)
 
 
