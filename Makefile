@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "$$python could not make a virtual environment; on Debian and Ubuntu, install the package python3-venv." >&2; \
 	  exit 1; \
 	}
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,cluster,test]'
 	@touch $@
 
 install: $(STAMP) ## Make .venv and install everything (the other targets do it when needed).

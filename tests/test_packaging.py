@@ -47,7 +47,7 @@ def conda() -> dict[str, Requirement]:
 
 def test_every_requirement_has_a_pin_that_it_admits():
     pinned = pins()
-    for name, requirement in requirements("book", "test").items():
+    for name, requirement in requirements("book", "cluster", "test").items():
         assert name in pinned, f"constraints.txt has no version of {name}"
         assert requirement.specifier.contains(pinned[name]), f"{requirement} refuses {pinned[name]}"
 
@@ -104,24 +104,24 @@ def imported(*folders: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    """By the package and its notebooks what comes with [book]; by the tests what comes with [test] too."""
+    """By the package and its notebooks what comes with [book,cluster]; by the tests what comes with [test]."""
     package, all_code = imported("tlbook", "notebooks"), imported("tlbook", "notebooks", "tests")
     assert "numpy" in package and "pytest" in all_code
-    assert package <= set(requirements("book"))
-    assert set(requirements("book")) <= package | STARTED
-    assert all_code <= set(requirements("book", "test"))
-    assert set(requirements("book", "test")) <= all_code | STARTED
+    shown = set(requirements("book", "cluster"))
+    assert package <= shown <= package | STARTED
+    tested = set(requirements("book", "cluster", "test"))
+    assert all_code <= tested <= all_code | STARTED
 
 
 def test_the_package_without_the_book_needs_nothing_of_the_books():
-    """All but what builds the book and shows pages imports what is installed without extras."""
+    """All but what builds the book and shows pages imports what is installed without its extra."""
     rooms = [
         path.name
         for path in (ROOT / "tlbook").iterdir()
         if path.is_dir() and path.name not in ("book", "build")
     ]
     assert "training" in rooms
-    assert imported(*(f"tlbook/{room}" for room in rooms)) <= set(requirements())
+    assert imported(*(f"tlbook/{room}" for room in rooms)) <= set(requirements("cluster"))
 
 
 def test_ci_calls_make_and_the_workflow_calls_ci():
