@@ -78,7 +78,7 @@ def test_first_basic_block_has_no_downsample_and_first_bottleneck_has_one():
     assert build("fixup_small8", 2).layer1[0].downsample is None
     assert build("fixup_small8", 2).layer2[0].downsample.stride == (2, 2)
     bottleneck = build("fixup_resnet50_small", 2).layer1[0].downsample
-    assert bottleneck.stride == (1, 1) and bottleneck.weight.shape == (256, 64, 1, 1)
+    assert bottleneck.stride == (1, 1) and bottleneck.weight.shape == (128, 32, 1, 1)
 
 
 # Initialisation

@@ -554,18 +554,25 @@ SMOKE = LAPTOP.replace(
 FIVE_SEEDS = {"seeds": tuple(range(3, 8)), "second_rate_seeds": dict.fromkeys(TARGETS, 5)}
 CONTROLLED = {"same_init_seeds": dict.fromkeys(TARGETS, 5), "other_source_seeds": dict.fromkeys(TARGETS, 3)}
 
-# One GPU of the H100 class, in parts of minutes; the same images at twice the side, the paper's network.
+# One GPU of the H100 class, in two or three parts of nine minutes: the same images at twice the side, more of
+# them, and the paper's network at half its width.
 GPU = LAPTOP.replace(
     name="gpu",
     network="fixup_resnet50_small",
     side=64,
-    source={"batch": 256, "epochs": 60, "augmentation": "resized-crop-flip", "mixup": 0.7},
+    precision="bf16",
+    source={"batch": 256, "epochs": 30, "augmentation": "resized-crop-flip", "mixup": 0.7},
     source_rate=0.1,
-    constant_epochs=30,
-    tasks=_tasks("laptop", train=300, test=1000, epochs=200, augmentation="resized-crop-flip"),
+    tasks=_tasks("laptop", train=750, test=1000, epochs=80, augmentation="resized-crop-flip"),
     rates={"low": 0.0025, "high": 0.0125},
     **FIVE_SEEDS,
-    shuffles={"sizes": ("*", 1, 2, 4, 8, 16, 64), "seeds": dict.fromkeys(TARGETS, 5)},
+    shuffles={
+        "sizes": ("*", 1, 2, 4, 8, 16, 64),
+        "epochs": 40,
+        "seeds": dict.fromkeys(TARGETS, 5) | {"xray": 0},
+        "between_seeds": 1,
+        "second_rate": False,
+    },
     controls={"sizes": ("*", 16, 64)},
     criticality={
         "rewind_epochs": 10,
@@ -575,11 +582,17 @@ GPU = LAPTOP.replace(
         "noise_draws": 3,
         "map_seeds": 3,
     },
-    landscape=CONTROLLED,
+    landscape={
+        "same_init_seeds": dict.fromkeys(TARGETS, 5),
+        "crossed_seeds": dict.fromkeys(TARGETS, 1),
+        "control_seeds": dict.fromkeys(TARGETS, 1),
+    },
     checkpoints={
-        "starts": (0, 1, 2, 5, 10, 19, 20, 21, 39, 40, 41, 59, 60),
+        "starts": (0, 1, 4, 10, 11, 20, 21, 30),
+        "epochs": 20,
+        "random_epochs": 80,
         "seeds": 5,
-        "constant_starts": (20, 21, 30),
+        "rates": ("low",),
     },
     pretrained="train",
 )

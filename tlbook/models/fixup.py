@@ -48,7 +48,7 @@ NETWORKS: dict[str, Architecture] = {
     "fixup_resnet18": Architecture("basic", _OFFICIAL_WIDTHS, (2, 2, 2, 2), "large"),
     "fixup_resnet34": Architecture("basic", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "large"),
     "fixup_resnet50": Architecture("bottleneck", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "large"),
-    "fixup_resnet50_small": Architecture("bottleneck", _OFFICIAL_WIDTHS, (3, 4, 6, 3), "small"),
+    "fixup_resnet50_small": Architecture("bottleneck", (32, 64, 128, 256), (3, 4, 6, 3), "small"),
     "fixup_small8": Architecture("basic", (8, 16, 32, 64), (1, 1, 1, 1), "small"),
     "fixup_small24": Architecture("basic", (24, 48, 96, 192), (1, 1, 1, 1), "small"),
 }
