@@ -29,7 +29,7 @@ def test_plan(tlbook):
     code, out, _ = tlbook("plan", "--scale", "tiny", "--target", "real", "--seed", 1)
     assert code == 0 and "feature_reuse" in out and "image-passes/s" in out
     header, *rows, last = out.strip().splitlines()
-    assert header.split() == ["question", "runs", "done", "passes", "gigabytes", "hours"]
+    assert header.split() == ["question", "runs", "done", "passes", "gigabytes", "minutes"]
     assert rows[0].split()[:3] == ["feature_reuse", "9", "0"]  # P, two curves, six shuffled
     assert rows[-1].split()[0] == "all"
 

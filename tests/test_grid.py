@@ -54,6 +54,21 @@ def test_plan_counts_by_hand(tiny):
     assert plan.plan(tiny, ("real", "quickdraw"), (0, 1)).set_index("question").done["all"] == 1
 
 
+def test_hours_by_hand(tiny):
+    """P and the runs that start from it wait for each other, so that more workers help only so far."""
+    counted = plan.plan(tiny, ("real",), (0, 1))
+    first = counted.set_index("question").loc["feature_reuse"]
+    p, p_t = grid.source(tiny), grid.p_t(tiny, "real", "low", 0)
+    assert p_t.parent == p.id and p.parent is None
+    assert first.longest == pytest.approx(p.passes + p_t.passes, abs=1)
+    found = plan.durations(counted, first.passes / 60, (1, 10**6)).set_index("question")
+    assert list(found.columns[-2:]) == ["minutes on 1", "minutes on 1000000"]
+    assert found.loc["feature_reuse", "minutes on 1"] == 1
+    last = found.loc["feature_reuse", "minutes on 1000000"]
+    assert last == pytest.approx(first.longest / first.passes, abs=0.01)
+    assert "hours" in plan.durations(counted, counted.passes.max() / 3600, (3,))
+
+
 def test_throughput_is_measured(tiny):
     assert plan.throughput(tiny, seconds=0.05) > 50
 

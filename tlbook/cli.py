@@ -198,8 +198,14 @@ def _data_folder(given: str, must_exist: bool = False) -> Path:
 
 @app.command()
 @takes(*(name for name in OPTIONS if name != "workers"))
-def plan(options: Mapping) -> None:
-    """Count runs, image-passes and disk of each question, and measure how long that takes here."""
+def plan(
+    options: Mapping,
+    throughput: Annotated[
+        float, typer.Option(min=0, help="Image-passes a second of one GPU: hours on 1, 8 and 64 of them.")
+    ] = 0.0,
+) -> None:
+    """Count runs, image-passes and disk of each question, and how long that takes: here, as measured now, or
+    on 1, 8 and 64 GPUs."""
     from tlbook.questions import plan as planning
     from tlbook.training import executors, runs
 
@@ -208,10 +214,11 @@ def plan(options: Mapping) -> None:
     if scale.pretrained != asked.pretrained:
         print(f"No P is shipped for scale {scale.name} yet, so its pre-training is counted too.")
     counted = planning.plan(scale, given.targets, given.seeds)
-    speed, workers = planning.throughput(scale), executors.default_workers()
-    counted["hours"] = (counted.passes / speed / workers / 3600).round(2)
-    print(counted.to_string(index=False))
-    print(f"at {speed:.0f} image-passes/s a worker, {workers} worker(s) on {runs.device()}, measured now")
+    workers = (1, 8, 64) if throughput or runs.on_gpu() else (executors.default_workers(),)
+    speed = throughput or planning.throughput(scale)
+    print(planning.durations(counted, speed, workers).to_string(index=False))
+    there = "given" if throughput else f"measured now on {runs.device()}, {workers[0]} worker(s)"
+    print(f"at {speed:.0f} image-passes/s a worker, {there}")
 
 
 @app.command()

@@ -26,8 +26,8 @@ def plan(
     """Runs, image-passes and disk of each question, and of all together (shared runs counted once).
 
     A run that an earlier row has already is not counted again. Columns: question, runs, done (already
-    trained), passes (one image forward and backward counts 1, an evaluated one a third), gigabytes of kept
-    weights.
+    trained), passes (one image forward and backward counts 1, an evaluated one a third), longest (passes of
+    the longest chain of runs of which each starts from the one before), gigabytes of kept weights.
     """
     seen: dict[str, RunSpec] = {}
     rows = []
@@ -60,6 +60,17 @@ def of_every_scale(question: Question, targets: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def durations(counted: pd.DataFrame, speed: float, workers: Sequence[int]) -> pd.DataFrame:
+    """A `plan` with its hours on so many workers of ``speed`` passes a second each, instead of ``longest``:
+    no shorter than the longest chain of runs takes on one. In minutes where no question takes an hour."""
+    found = counted.drop(columns="longest")
+    unit, seconds = ("hours", 3600) if counted.passes.max() / speed >= 3600 else ("minutes", 60)
+    for count in workers:
+        name = unit if len(workers) == 1 else f"{unit} on {count}"
+        found[name] = ((counted.passes / count).clip(lower=counted.longest) / speed / seconds).round(2)
+    return found
+
+
 def with_p(scale: Scale) -> Scale:
     """The scale, with a P that is trained where one would be shipped and is not yet."""
     there = scale.pretrained != "shipped" or weight_files.is_shipped(scale.name)
@@ -89,10 +100,14 @@ def throughput(scale: Scale, seconds: float = 2.0) -> float:
 
 def _count(specs: list[RunSpec]) -> dict:
     kept = sum((len(s.kept) + s.keep_best) * _parameters(s.network) for s in specs)
+    chains: dict[str, float] = {}
+    for spec in sorted(specs, key=lambda spec: spec.parent is not None):
+        chains[spec.id] = spec.passes + chains.get(spec.parent, 0)
     return {
         "runs": len(specs),
         "done": sum(runs.find(spec.id) is not None for spec in specs),
         "passes": round(sum(spec.passes for spec in specs)),
+        "longest": round(max(chains.values(), default=0)),
         "gigabytes": round(kept * BYTES / 1e9, 3),
     }
 

@@ -25,7 +25,7 @@ from tlbook.scales import SOURCE
 from tlbook.training import cluster as on_cluster
 from tlbook.training import runs
 from tlbook.training.runs import device, is_done
-from tlbook.training.specs import Checkpoint, RunSpec, unique
+from tlbook.training.specs import RunSpec, unique
 
 # glibc gives freed memory back to the system and asks for it again at every step, which is half of a small
 # step's time; workers keep it. Read where a process starts; other systems do not know them.
@@ -90,12 +90,12 @@ def _ensure_targets(
         progress.set_description(f"0/{len(targets)} runs")
         while waiting:
             ids = {spec.id for spec in waiting}
-            ready = [spec for spec in waiting if _parent(spec) not in ids]
-            waiting = [spec for spec in waiting if _parent(spec) in ids]
+            ready = [spec for spec in waiting if spec.parent not in ids]
+            waiting = [spec for spec in waiting if spec.parent in ids]
             lost = {spec.id: error for spec, error in failed.items()}
             for spec in ready:
-                if parent := lost.get(_parent(spec)):
-                    left = f"run {_parent(spec)}, which it starts from, failed"
+                if parent := lost.get(spec.parent):
+                    left = f"run {spec.parent}, which it starts from, failed"
                     failed[spec] = LATE if parent == LATE else left
             with closing(attempts([s for s in ready if s not in failed])) as ended:
                 for spec, error in ended:
@@ -104,11 +104,6 @@ def _ensure_targets(
                     progress.set_description(f"{done}/{len(targets)} runs")
                     if error:
                         failed[spec] = error
-
-
-def _parent(spec: RunSpec) -> str | None:
-    """The id of the run that a run starts from, if it does."""
-    return spec.init.weights.run if isinstance(spec.init.weights, Checkpoint) else None
 
 
 def _failure(failed: dict[RunSpec, str], count: int) -> str:

@@ -155,6 +155,11 @@ class RunSpec:
         return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
 
     @property
+    def parent(self) -> str | None:
+        """The id of the run that it starts from, if it does."""
+        return self.init.weights.run if isinstance(self.init.weights, Checkpoint) else None
+
+    @property
     def passes(self) -> float:
         """Image-passes: one image forward and backward counts 1, an evaluated image a third."""
         measured = len(self.train_measured) * self.examples + len(self.measured) * self.held_out
