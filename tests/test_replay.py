@@ -25,10 +25,10 @@ def recorded(monkeypatch):
     return calls
 
 
-def trained(spec, engine):
-    state = loop.initial(spec, None)
+def trained(spec, engine, device="cpu"):
+    state = loop.initial(spec, None, device)
     domain = data.load(spec.images)
-    for _ in loop.training(spec, domain, state, lambda state: None, engine(spec, domain, state, "cpu")):
+    for _ in loop.training(spec, domain, state, lambda state: None, engine(spec, domain, state, device)):
         pass
     return state
 
@@ -61,6 +61,21 @@ def test_a_replayed_run_is_the_plain_one(name, tiny, recorded, monkeypatch):
     losses = [[row["value"] for row in state.rows if row["metric"] == "loss"] for state in (plain, other)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert len({round(value, 3) for value in losses[0]}) > 1  # it has learned something
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("name", ["mixup", "resized crops", "several labels", "shuffled"])
+def test_a_graph_on_a_gpu_trains_what_a_cpu_trains(name, tiny):
+    """Six updates, without TF32: weights within 1e-3 and losses within 1 %."""
+    spec = specs(tiny)[name]
+    plain = trained(spec, loop.Direct)
+    with torch.cuda.stream(torch.cuda.Stream()):
+        other = trained(spec, replay.Replayed, "cuda")
+        there = {key: value.cpu() for key, value in other.model.state_dict().items()}
+    for key, value in plain.model.state_dict().items():
+        assert torch.allclose(there[key], value, rtol=1e-3, atol=1e-3), key
+    losses = [[row["value"] for row in state.rows if row["metric"] == "loss"] for state in (plain, other)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 
 
 def test_each_size_of_batch_and_split_is_recorded_once(tiny, recorded):

@@ -7,6 +7,7 @@ that all share. The run of a worker that is lost goes on elsewhere, from its las
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def attempts(
 def _there(places: dict[str, str], code: str, attempt: Callable[..., str], *what: object) -> str:
     """On a worker: `attempt` with the folders of whoever asked, whose code is to be the same."""
     if code_state.training_digest() != code:
-        return f"the code of tlbook on worker {os.uname().nodename} trains otherwise than the code here"
+        return f"the code of tlbook on worker {platform.node()} trains otherwise than the code here"
     os.environ.update(places)
     return attempt(*what)
 

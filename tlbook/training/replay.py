@@ -10,6 +10,7 @@ Source: https://docs.pytorch.org/docs/2.11/notes/cuda.html#cuda-graphs.
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -24,6 +25,7 @@ from tlbook.training import loop
 from tlbook.training.loop import State
 from tlbook.training.specs import RunSpec
 
+ROOM = 1 / 4  # of a GPU's memory that is to be free before a call is recorded
 WARM = 2  # calls before one is recorded: they choose algorithms and make buffers that stay
 
 
@@ -127,6 +129,10 @@ class Repeated:
 
 def recorded(call: Callable[[], Tensor | None]) -> Callable[[], Tensor | None]:
     """A call as a CUDA graph, recorded on the current stream, which is not the default one."""
+    free, whole = torch.cuda.mem_get_info()
+    if free < ROOM * whole:  # what graphs of ended runs took can be given back now, not while recording
+        gc.collect()
+        torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
     # Not `torch.cuda.graph`: it first waits for all that runs on the GPU, where other runs are training.
     graph.capture_begin(capture_error_mode="thread_local")
