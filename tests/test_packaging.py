@@ -104,7 +104,7 @@ def imported(*folders: str) -> set[str]:
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    """By the package and its notebooks what comes with [book,cluster]; by the tests what comes with [test]."""
+    """By the package and its notebooks what comes with [book,cluster]; by the tests [test] too."""
     package, all_code = imported("tlbook", "notebooks"), imported("tlbook", "notebooks", "tests")
     assert "numpy" in package and "pytest" in all_code
     shown = set(requirements("book", "cluster"))

@@ -50,7 +50,7 @@ def files(run_id):
 
 
 def forbid_training(monkeypatch):
-    monkeypatch.setattr(runs, "train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "training", lambda *a: pytest.fail("trained again"))
 
 
 # Identity
@@ -399,12 +399,12 @@ class DyingPool:
     def __exit__(self, *error):
         return None
 
-    def submit(self, call, spec, retrain):
+    def submit(self, call, spec, *how):
         future = Future()
         if DyingPool.opened == 1 or spec.order_seed == 0:
             future.set_exception(BrokenProcessPool("killed"))
         else:
-            future.set_result(call(spec, retrain))
+            future.set_result(call(spec, *how))
         return future
 
 
@@ -426,8 +426,8 @@ def test_progress_is_one_line_on_stderr(tiny, capsys):
 
 def test_default_workers(monkeypatch):
     assert executors.default_workers() >= 1
-    monkeypatch.setattr(executors, "device", lambda: "cuda")
-    assert executors.default_workers() == 1
+    monkeypatch.setattr(runs, "device", lambda: "cuda")
+    assert executors.default_workers() == executors.SLOTS and runs.engine() == "graphs"
 
 
 @pytest.mark.parametrize("named", ["gpu", "cuda:99", "CPU", "cpu:0"])
@@ -566,7 +566,7 @@ def test_a_failed_training_is_no_run(spec, monkeypatch):
     def fail(*how):
         raise MemoryError
 
-    monkeypatch.setattr(runs, "train", fail)
+    monkeypatch.setattr(runs, "training", fail)
     with pytest.raises(MemoryError):
         runs.ensure(spec)
     assert runs.find(spec.id) is None and runs.every() == []
