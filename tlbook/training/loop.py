@@ -150,19 +150,16 @@ class Direct:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[None]:
         """The updates of an epoch whose numbers come from ``rng``, a pause after each."""
-        spec = self.spec
-        train = self.domain.train
-        for images, labels in batches.training(
-            train, self.view, spec.augmentation, spec.batch, rng, self.device
-        ):
-            step(spec, self.state, images, labels, rng)
+        how = (self.spec.augmentation, self.spec.batch, rng, self.device)
+        for images, labels in batches.training(self.domain.train, self.view, *how):
+            step(self.spec, self.state, images, labels, rng)
             yield
 
     def outputs(self, split: str) -> Generator[None, None, tuple[Tensor, Tensor]]:
         """Logits and labels of a split, on the CPU; with pauses while they are waited for."""
         images = batches.evaluation(getattr(self.domain, split), self.view, self.device)
         return metrics.predict(self.state.model, images, self.spec.precision)
-        yield  # a generator, like the one that waits for a GPU
+        yield  # never: it makes a generator of this, as `replay.Replayed.outputs` is one
 
 
 def train(
