@@ -17,7 +17,7 @@ from tlbook.errors import TlbookError
 from tlbook.training import runs
 from tlbook.training.specs import RunSpec
 
-PATIENCE = 10  # seconds that a scheduler has to answer
+PATIENCE = 30  # seconds that a scheduler has to answer
 
 
 def attempts(
