@@ -33,6 +33,12 @@ def trained(spec, engine, device="cpu"):
     return state
 
 
+def apart(one, other):
+    """The largest difference of a weight between two states."""
+    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    return max((a.detach().cpu() - b.detach().cpu()).abs().max().item() for a, b in pairs)
+
+
 def specs(tiny):
     mixed = grid.ri_t(tiny, "quickdraw", "high", 0)
     return {
@@ -46,16 +52,14 @@ def specs(tiny):
 
 @pytest.mark.parametrize("name", ["mixup", "resized crops", "several labels", "shuffled", "in chunks"])
 def test_a_replayed_run_is_the_plain_one(name, tiny, recorded, monkeypatch):
-    """Within what other orders of the same float32 sums make of it in six to twelve updates: 1e-4."""
+    """Weights within a thousandth of how far they move in six to twelve updates, losses within 1e-3: lambda
+    has 32 bits here, and images are augmented a batch at a time, not a chunk."""
     spec = specs(tiny)[name]
     if name == "in chunks":
         monkeypatch.setattr("tlbook.data.batches.CHUNK", 24)  # 40 images: a whole chunk, and one of 12 + 4
     plain, other = trained(spec, loop.Direct), trained(spec, replay.Replayed)
     assert recorded, "nothing was recorded"
-    moved = zip(loop.initial(spec, None).model.parameters(), plain.model.parameters(), strict=True)
-    assert max((before - after).abs().max() for before, after in moved) > 0.01
-    for key, value in plain.model.state_dict().items():
-        assert torch.allclose(other.model.state_dict()[key], value, rtol=1e-4, atol=1e-4), key
+    assert apart(other, plain) < 1e-3 * apart(loop.initial(spec, None), plain)
     rows = [[row[key] for key in ("epoch", "split", "metric")] for row in plain.rows]
     assert [[row[key] for key in ("epoch", "split", "metric")] for row in other.rows] == rows
     losses = [[row["value"] for row in state.rows if row["metric"] == "loss"] for state in (plain, other)]
@@ -66,14 +70,12 @@ def test_a_replayed_run_is_the_plain_one(name, tiny, recorded, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("name", ["mixup", "resized crops", "several labels", "shuffled"])
 def test_a_graph_on_a_gpu_trains_what_a_cpu_trains(name, tiny):
-    """Six updates, without TF32: weights within 1e-3 and losses within 1 %."""
+    """Without TF32: weights within a hundredth of how far they move in six updates, losses within 1 %."""
     spec = specs(tiny)[name]
     plain = trained(spec, loop.Direct)
     with torch.cuda.stream(torch.cuda.Stream()):
         other = trained(spec, replay.Replayed, "cuda")
-        there = {key: value.cpu() for key, value in other.model.state_dict().items()}
-    for key, value in plain.model.state_dict().items():
-        assert torch.allclose(there[key], value, rtol=1e-3, atol=1e-3), key
+        assert apart(other, plain) < 1e-2 * apart(loop.initial(spec, None), plain)
     losses = [[row["value"] for row in state.rows if row["metric"] == "loss"] for state in (plain, other)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 
