@@ -19,6 +19,7 @@ COLLAPSED = 0.1  # a run that made less than this share of the way from chance t
 PLACE = {
     "block_shuffle": "block_size",
     "finetuned": "checkpoint",
+    "from_shuffled": "block_size",
 }  # of tables that say how their own runs trained
 
 
@@ -70,8 +71,8 @@ class Evidence:
         if frame.empty:
             asked = ", ".join(f"{column} {wanted}" for column, wanted in where.items())
             raise NotRecorded(f"{table} has no rows of {asked}")
-        if uses and {"seed", "rate"} <= set(frame):
-            self.used |= self._kinds(table, where)
+        if uses and "seed" in frame:
+            self.used |= self._kinds(table, where) if "rate" in frame else set()
             seeds = set(frame.seed.unique())
             seeds |= set(frame.seed_b[frame.init_b != "P"].unique()) if "seed_b" in frame else set()
             self.read.add(frozenset(map(int, seeds)))
@@ -128,7 +129,10 @@ class Evidence:
         """'2 of 10 collapsed' of the runs that were read, or ''."""
         ends = []
         for run in self.used if "domains" in self.tables else ():
-            reached, metric = self._reached(run)
+            try:
+                reached, metric = self._reached(run)
+            except NotRecorded:  # a run of ours whose curve is no table's
+                continue
             chance = float(self.rows("domains", uses=False, role=run.role).chance.iloc[0])
             ends += list(~(reached > chance + COLLAPSED * (PERFECT[metric] - chance)))
         return f"{sum(ends)} of {len(ends)} collapsed" if any(ends) else ""
@@ -152,7 +156,7 @@ class Evidence:
         return self.selected[key]
 
     def _unshuffled(self, run: Runs) -> Runs:
-        if run.table != "block_shuffle":
+        if run.table not in ("block_shuffle", "from_shuffled"):
             return run
         rows = self.rows(run.table, uses=False, role=run.role, init=run.init, block_fraction=1.0)
         return run._replace(rate=vocabulary.better_rate(rows), place=rows.block_size.iloc[0])

@@ -87,9 +87,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper in our words: its number, section, figure or table, and its statements."""
+    """A claim of the paper in our words: its number, section, figure or table, and its statements. What we
+    ask ourselves is one too: its number begins with a letter, and no scorecard counts it."""
 
-    number: int
+    number: int | str
     section: str
     where: str
     text: str
