@@ -243,6 +243,29 @@ class Checkpoints(_Frozen):
 
 
 @dataclass(frozen=True)
+class Further(_Frozen):
+    """Controls that decide: other P's, P's of shuffled images, partial transfer, runs that part."""
+
+    valid = {
+        "seeds": named(whole(0)),
+        "source_seeds": several(SEED),
+        "shuffled": named(BLOCK, "Pixels-T", "Blocks-T"),
+        "shuffled_epochs": whole(1),
+        "parting_seeds": named(whole(0)),
+        "parting_images": several(whole(1)),
+        "parting": named(several(SHARE), *INITS),
+    }
+
+    seeds: Mapping[str, int]  # by role, of all of them but the runs that part
+    source_seeds: tuple[int, ...]  # of the other P's
+    shuffled: Mapping[str, str | int]  # by init, the block size of the images that its P sees
+    shuffled_epochs: int  # of such a P's pre-training
+    parting_seeds: Mapping[str, int]  # by role, of the pairs of runs that part
+    parting_images: tuple[int, ...]  # training images; sizes that a role does not have are left out
+    parting: Mapping[str, tuple[float, ...]]  # by init, the shares of training after which runs part
+
+
+@dataclass(frozen=True)
 class Scale(_Frozen):
     """Everything that a study needs to know; studies take this value, never a name.
 
@@ -253,7 +276,9 @@ class Scale(_Frozen):
     on which question 2 compares features, and ``detailed_seeds`` the seeds of which it measures what no
     statement reads: mistakes and features away from the paper's rates, or between different modules, and
     distances during training. ``measured`` are fractions of a run at which dev and test are
-    evaluated (0 is the untrained network). ``judged`` is False where a scale only shows that all works.
+    evaluated (0 is the untrained network). ``source_seed`` is of P's pre-training, and ``source_block`` the
+    size of the blocks in which its images are shuffled (None: not at all). ``judged`` is False where a scale
+    only shows that all works.
     """
 
     valid = {
@@ -273,6 +298,8 @@ class Scale(_Frozen):
         "seeds": several(SEED),
         "main_rates": named(one_of(*RATES), *INITS),
         "measured": several(SHARE),
+        "source_seed": SEED,
+        "source_block": optional(BLOCK),
     }
 
     name: str
@@ -293,11 +320,14 @@ class Scale(_Frozen):
     landscape: Landscape
     criticality: Criticality
     checkpoints: Checkpoints
+    further: Further
     declared: bool = False  # True: images are counted as declared here, to plan without a look at them
     pretrained: str = "train"  # or "shipped", or the path of a safetensors file
     seeds: tuple[int, ...] = (0, 1, 2)
     main_rates: Mapping[str, str] = field(default_factory=lambda: {"P-T": "low", "RI-T": "high"})
     measured: tuple[float, ...] = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 0.8, 1)
+    source_seed: int = 0
+    source_block: str | int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -484,6 +514,15 @@ LAPTOP = Scale(
         rates=RATES,
         constant_starts=(),
     ),
+    further=Further(
+        seeds=dict.fromkeys(TARGETS, 5),
+        source_seeds=(2, 3, 4),
+        shuffled={"Pixels-T": 1, "Blocks-T": 8},
+        shuffled_epochs=18,
+        parting_seeds={"clipart": 5},
+        parting_images=(300, 750),
+        parting={"P-T": (0, 0.04), "RI-T": (0, 0.01, 0.04, 0.16)},
+    ),
     pretrained="shipped",
     seeds=tuple(range(3, 13)),
 )
@@ -546,6 +585,15 @@ SMOKE = LAPTOP.replace(
         rates=("low",),
         constant_starts=(4, 5),
     ),
+    further=Further(
+        seeds={"quickdraw": 2},
+        source_seeds=(2,),
+        shuffled={"Pixels-T": 1, "Blocks-T": 8},
+        shuffled_epochs=3,
+        parting_seeds={"quickdraw": 1},
+        parting_images=(80, 160),
+        parting={"P-T": (0,), "RI-T": (0, 0.1)},
+    ),
     pretrained="train",
     seeds=(0, 1, 2),
 )
@@ -594,6 +642,7 @@ GPU = LAPTOP.replace(
         "seeds": 5,
         "rates": ("low",),
     },
+    further={"shuffled": {"Pixels-T": 1, "Blocks-T": 16}, "shuffled_epochs": 30},
     pretrained="train",
 )
 
@@ -651,6 +700,11 @@ PAPER = LAPTOP.replace(
         "random_epochs": None,
         "seeds": 5,
         "constant_starts": (30, 31, 45),
+    },
+    further={
+        "shuffled": {"Pixels-T": 1, "Blocks-T": 56},
+        "shuffled_epochs": 45,
+        "parting_images": (5_000, 50_000),
     },
     pretrained="train",
 )

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from tlbook.models.family import Network, build, classes, learned, networks, skeleton
+from tlbook.models.family import Network, build, classes, learned, networks, outside, skeleton
 from tlbook.models.weights import (
     OFFICIAL,
     load,
@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "load_official",
     "networks",
+    "outside",
     "redrawn",
     "save",
     "sha256",

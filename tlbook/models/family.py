@@ -82,6 +82,20 @@ def below(model: nn.Module, modules: Iterable[str]) -> dict[str, tuple[str, ...]
     return {module: tuple(name for name in every if name.startswith(f"{module}.")) for module in modules}
 
 
+def outside(model: Network, modules: Iterable[str]) -> dict[str, Tensor]:
+    """The entries of a model's state dict that belong to its other modules, buffers too. A module that it
+    does not have is refused; the head, which is always drawn, is none."""
+    members = {name: set(parameters) for name, parameters in model.members().items() if name != model.head}
+    if unknown := [name for name in modules if name not in members]:
+        raise TlbookError(
+            f"The network has no module {unknown[0]!r} to transfer; it has {', '.join(members)}."
+        )
+    others = [name for name in members if name not in modules]
+    drawn, below_them = set().union(*(members[o] for o in others)), tuple(f"{name}." for name in others)
+    state = model.state_dict()
+    return {name: value for name, value in state.items() if name in drawn or name.startswith(below_them)}
+
+
 def networks() -> dict[str, type[Network]]:
     """Every network's name and its family."""
     return {network: family for family in FAMILIES.values() for network in family.networks}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -27,7 +29,7 @@ MOMENTUM, WEIGHT_DECAY = 0.9, 1e-4
 def source(scale: Scale) -> RunSpec:
     """The pre-training run: every epoch kept and tested, its training metric at the last."""
     task = scale.source
-    return _pretraining_run(scale, SOURCE_SEED, task.epochs, task.steps)
+    return _pretraining_run(scale, scale.source_seed, task.epochs, task.steps)
 
 
 def constant_source(scale: Scale) -> RunSpec:
@@ -41,7 +43,7 @@ def _pretraining_run(scale: Scale, seed: int, epochs: int, steps: tuple[float, .
     return RunSpec(
         role=SOURCE,
         **_images(scale, SOURCE),
-        shuffle=Shuffle.none(),
+        shuffle=Shuffle.of(scale.source_block or scale.side, scale.side, SHUFFLE_SEED + seed),
         augmentation=scale.source.augmentation,
         init=Init("random"),
         init_seed=seed,
@@ -180,7 +182,8 @@ def target(
     """
     task = scale.task(role)
     figure2 = block_size is None
-    drawn = init.kind != "from"  # by a seed; the redrawn controls train as long as RI-T
+    # By a seed, all of it or some modules; such runs train as long as RI-T.
+    drawn = init.kind != "from" or init.modules is not None
     unshuffled_epochs = task.random_epochs if drawn and task.random_epochs else task.epochs
     epochs = epochs or (unshuffled_epochs if figure2 else scale.shuffles.epochs)
     shuffle = Shuffle.none() if figure2 else Shuffle.of(block_size, scale.side, SHUFFLE_SEED + seed)
@@ -202,6 +205,21 @@ def target(
         keep_best=whole,
         **_protocol(scale, role, epochs),
     )
+
+
+def with_images(scale: Scale, role: str, count: int) -> Scale:
+    """The scale with at most ``count`` training images of a role."""
+    return scale.replace(tasks={**scale.tasks, role: dataclasses.replace(scale.task(role), train=count)})
+
+
+def on_images(scale: Scale, whole: RunSpec, count: int, **keys) -> RunSpec:
+    """``whole``, the run of these ``keys``, with ``count`` training images and about as many updates; its
+    training metric as often measured."""
+    before, after = (-(-images // whole.batch) for images in (whole.examples, count))  # updates an epoch
+    epochs = round(whole.epochs * before / after)
+    spec = of_init(with_images(scale, whole.role, count), **keys, epochs=epochs, final_only=True)
+    measured = np.linspace(0, epochs, whole.epochs + 1).round().astype(int)
+    return dataclasses.replace(spec, train_measured=tuple(sorted(set(measured.tolist()))))
 
 
 def unshuffled(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[dict, RunSpec]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tlbook import metrics
 from tlbook.data import Domain, batches
-from tlbook.models import Network, build, learned, redrawn, start_from
+from tlbook.models import Network, build, learned, outside, redrawn, start_from
 from tlbook.training.specs import RunSpec
 
 STREAMS = ("body", "head", "order", "redraw")
@@ -60,7 +60,8 @@ prepare()
 def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu") -> State:
     """The state at epoch 0: body from ``weights``, or drawn from ``init_seed``; head from ``head_seed``.
 
-    Where the spec's init redraws the weights, ``init_seed`` does that too.
+    Where the spec's init redraws the weights, ``init_seed`` does that too; where only some modules start from
+    them, the others are as drawn.
     """
     with torch.random.fork_rng(devices=[]):
         _seed_torch("body", spec.init_seed or 0)
@@ -71,7 +72,7 @@ def initial(spec: RunSpec, weights: dict[str, Tensor] | None, device: str = "cpu
         drawn = redrawn(learned(spec.network, weights), spec.init.kind, stream("redraw", spec.init_seed))
         weights = weights | drawn
     if weights is not None:
-        start_from(model, weights)
+        start_from(model, weights | (outside(model, spec.init.modules) if spec.init.modules else {}))
     model = model.to(device, memory_format=torch.channels_last)
     groups = model.parameter_groups(spec.rate, spec.weight_decay, spec.momentum)
     optimizer = torch.optim.SGD(groups, fused=True)
@@ -190,7 +191,7 @@ def training(
         for group in state.optimizer.param_groups:
             set_rate(group, group["initial_lr"] * rate_factor(epoch, spec.steps))
         state.model.train()
-        yield from engine.epoch(stream("order", spec.order_seed, epoch))
+        yield from engine.epoch(stream("order", spec.order_seed_of(epoch), epoch))
         state.epoch = epoch
         yield from finish_epoch(spec, domain, state, engine)
         after_epoch(state)

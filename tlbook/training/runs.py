@@ -417,7 +417,7 @@ def _noted(spec: RunSpec) -> dict:
         "id": spec.id,
         "label": spec.label,
         "identity": spec.identity,
-        "beside": {name: value for name, value in everything.items() if name not in spec.identity},
+        "beside": {f.name: everything[f.name] for f in dataclasses.fields(spec) if not f.compare},
     }
 
 

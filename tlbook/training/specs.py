@@ -22,6 +22,7 @@ PROTOCOL = 3  # raised by hand when training semantics change
 ID_LENGTH = 12
 # What a target run is called by the kind of its init. MeanVar: "Mean Var init" of Raghu et al. (2019).
 INIT_NAMES = {"from": "P-T", "random": "RI-T", "mean_var": "MeanVar-T", "permuted": "Permuted-T"}
+LATER = ("modules", "parted")  # fields that came later: None is no part of an id, so that earlier ids stay
 ABSENT = "absent"  # digest of examples that are not on this machine: a plan can be made all the same
 
 
@@ -48,13 +49,19 @@ class Init:
     """Where a run starts (everything but the head): "random", "from" weights, or from their size alone.
 
     "mean_var" draws every tensor anew from a Gaussian with its mean and variance, "permuted" permutes the
-    values within every tensor; ``init_seed`` draws both (`tlbook.models.redrawn`).
+    values within every tensor; ``init_seed`` draws both (`tlbook.models.redrawn`). ``modules`` are those that
+    start "from" weights where not all do: ``init_seed`` draws the others, as those of a "random" init. A
+    parameter of no module comes from the weights.
     """
 
     kind: str
     weights: Weights | None = None
+    modules: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.modules is not None and (self.kind != "from" or not self.modules):
+            given = f"{self.modules!r} of an init {self.kind!r}"
+            raise TlbookError(f"Some modules, and at least one, may start 'from' weights; not {given}.")
         valid = self.weights is None if self.kind == "random" else self.weights is not None
         if self.kind not in INIT_NAMES or not valid:
             given = f"{self.kind!r} and {self.weights}"
@@ -69,6 +76,12 @@ def _beside() -> Any:
 
 _FROM_0 = number("0 or a positive number", lambda value: value >= 0)
 _EPOCHS = several(whole(0), least=0)
+_PARTED = (
+    "an epoch of at least 1 and a seed",
+    lambda parted: (
+        type(parted) is tuple and len(parted) == 2 and whole(1)[1](parted[0]) and SEED[1](parted[1])
+    ),
+)
 _STEPS = (
     "epochs",
     lambda steps: all(type(step) is int and step >= 0 for step in steps),
@@ -85,6 +98,7 @@ _VALID = {
     **dict.fromkeys(("multilabel", "keep_best"), FLAG),
     **dict.fromkeys(("measured", "train_measured", "kept"), _EPOCHS),
     "steps": _STEPS,
+    "parted": optional(_PARTED),
 }
 
 
@@ -97,7 +111,8 @@ class RunSpec:
     epochs (counted from 0) from which it is ten times smaller. ``examples`` counts training images,
     ``digest`` identifies them, ``evaluated`` the dev and test images: they choose the best epoch's weights,
     and what was measured on others is another run's. ``threads`` is how many add up its sums, whose order
-    moves the last bits.
+    moves the last bits. ``parted``, an epoch and a seed: after that epoch the seed takes the place of
+    ``order_seed``, so that up to there the run is the same as the one without.
     """
 
     role: str
@@ -126,6 +141,7 @@ class RunSpec:
     precision: str
     threads: int = 1
     protocol: int = PROTOCOL
+    parted: tuple[int, int] | None = None
     metric: str = _beside()
     held_out: int = _beside()  # dev and test images
     measured: tuple[int, ...] = _beside()  # epochs at which dev and test are evaluated
@@ -141,9 +157,9 @@ class RunSpec:
     @property
     def identity(self) -> dict[str, Any]:
         """The fields that make the id, as plain values."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}
-        nested = {name for name, value in fields.items() if dataclasses.is_dataclass(value)}
-        plain = {name: dataclasses.asdict(v) if name in nested else v for name, v in fields.items()}
+        kept = {f.name for f in dataclasses.fields(self) if f.compare}
+        everything = dataclasses.asdict(self, dict_factory=_without_later)
+        plain = {name: value for name, value in everything.items() if name in kept}
         if self.dataset.startswith(FOLDER):
             plain["dataset"] = FOLDER  # the same images elsewhere are the same images
         return plain
@@ -153,6 +169,10 @@ class RunSpec:
         """The first 12 hexadecimal digits of the SHA-256 of the identity's canonical JSON."""
         canonical = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:ID_LENGTH]
+
+    def order_seed_of(self, epoch: int) -> int:
+        """The seed that orders, augments and mixes an epoch (counted from 1)."""
+        return self.parted[1] if self.parted and epoch > self.parted[0] else self.order_seed
 
     @property
     def parent(self) -> str | None:
@@ -178,10 +198,16 @@ class RunSpec:
         """The run in a few words, for progress lines and lists; a user's images by their folder's name."""
         shuffle = {"none": "", "pixel": " block *", "block": f" block {self.shuffle.size}"}[self.shuffle.kind]
         start = "P" if self.role == SOURCE else INIT_NAMES[self.init.kind]
+        start += f" (only {', '.join(self.init.modules)})" if self.init.modules else ""
         plain = " unaugmented" if self.augmentation == self.shuffle.kind == "none" else ""
-        seed = f"seed {self.order_seed} ({self.epochs} epochs)"
+        parted = f", from epoch {self.parted[0]} on {self.parted[1]}" if self.parted else ""
+        seed = f"seed {self.order_seed}{parted} ({self.epochs} epochs)"
         own = f" ({PurePath(self.dataset).name})" if self.dataset.startswith(FOLDER) else ""
         return f"{self.role}{own} {start} rate {self.rate:g}{shuffle}{plain} {seed}"
+
+
+def _without_later(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if not (name in LATER and value is None)}
 
 
 def unique(specs: Iterable[RunSpec]) -> list[RunSpec]:

@@ -148,19 +148,8 @@ def _few(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Planned:
                 keys = {"role": role, "init": init, "rate": scale.main_rates[init], "seed": seed}
                 whole = grid.of_init(scale, **keys, **as_long)
                 fewer = [count for count in scale.controls.few_images if count < whole.examples]
-                for spec in (*(_on_few_images(scale, whole, count, **keys) for count in fewer), whole):
+                for spec in (*(grid.on_images(scale, whole, count, **keys) for count in fewer), whole):
                     yield keys | {"images": spec.examples}, spec
-
-
-def _on_few_images(scale: Scale, whole: RunSpec, count: int, **keys) -> RunSpec:
-    """The same with ``count`` training images and as many updates; its training metric as often measured."""
-    task = dataclasses.replace(scale.task(whole.role), train=count)
-    fewer = scale.replace(tasks={**scale.tasks, whole.role: task})
-    before, after = (-(-images // whole.batch) for images in (whole.examples, count))  # updates an epoch
-    epochs = round(whole.epochs * before / after)
-    spec = grid.of_init(fewer, **keys, epochs=epochs, final_only=True)
-    measured = np.linspace(0, epochs, whole.epochs + 1).round().astype(int)
-    return dataclasses.replace(spec, train_measured=tuple(sorted(set(measured.tolist()))))
 
 
 def _few_tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> dict[str, pd.DataFrame]:
