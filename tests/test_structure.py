@@ -71,8 +71,18 @@ def room(name: str) -> str | None:
 def test_a_question_imports_no_other_questions_room():
     for name, file in modules().items():
         if own := room(name):
-            others = {imported for imported in ours(file) if room(imported) not in (None, own)}
+            may = (None, own, *code_state.ASKS.get(own, ()))
+            others = {imported for imported in ours(file) if room(imported) not in may}
             assert not others, f"{name} imports {others}"
+
+
+def test_rooms_that_ask_others_are_measured_by_what_measures_those():
+    for name, asked in code_state.ASKS.items():
+        files = {modules()[one] for one in modules() if room(one) == name}
+        found = {room(imported) for file in files for imported in ours(file)} - {None, name}
+        assert found == set(asked)
+        theirs = set().union(*(code_state.measuring(PACKAGE, other) for other in asked))
+        assert theirs <= set(code_state.measuring(PACKAGE, name))
 
 
 def test_torch_is_imported_where_networks_are():

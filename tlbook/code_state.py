@@ -13,6 +13,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHOWING = ("book", "build", "evidence", "cli.py", "__main__.py")
 TRAINING = ("data", "models", "training", "metrics.py")  # what a run's weights and history come from
 SHOWING_IN_A_ROOM = ("statements", "summaries", "figures", "__init__")  # and of each question's room
+# Rooms that ask other rooms' questions again, by their functions: what measures those measures these.
+ASKS = {
+    "another_p": ("differences", "loss_landscape", "checkpoints"),
+    "parting": ("loss_landscape",),
+}
 WATCHED = ("tlbook", "pyproject.toml", "constraints.txt")  # what must be clean for a number to be repeatable
 
 
@@ -31,7 +36,8 @@ def digest(files: Iterable[Path], root: Path) -> str:
 
 def measuring(package: Path, question: str = "") -> list[Path]:
     """The files of the package that train and measure, by folder: not what shows, judges, or takes orders;
-    for one question, without the rooms of the others (no room imports another, but that of the setup)."""
+    for one question, without the rooms that it does not ask (no room imports another but the setup's, and
+    those of `ASKS`)."""
     places = {file: file.relative_to(package).parts for file in sources(package)}
     return [file for file, place in places.items() if not _shows(place) and _concerns(place, question)]
 
@@ -44,7 +50,7 @@ def training(package: Path) -> list[Path]:
 
 def _concerns(place: tuple[str, ...], question: str) -> bool:
     of_a_room = place[0] == "questions" and len(place) > 2
-    return not (question and of_a_room) or place[1] in (question, "setup")
+    return not (question and of_a_room) or place[1] in (question, "setup", *ASKS.get(question, ()))
 
 
 def _shows(place: tuple[str, ...]) -> bool:

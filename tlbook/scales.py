@@ -248,6 +248,7 @@ class Further(_Frozen):
 
     valid = {
         "seeds": named(whole(0)),
+        "p_seeds": named(whole(0)),
         "source_seeds": several(SEED),
         "shuffled": named(BLOCK, "Pixels-T", "Blocks-T"),
         "shuffled_epochs": whole(1),
@@ -256,7 +257,8 @@ class Further(_Frozen):
         "parting": named(several(SHARE), *INITS),
     }
 
-    seeds: Mapping[str, int]  # by role, of all of them but the runs that part
+    seeds: Mapping[str, int]  # by role, of shuffled P's and of partial transfer
+    p_seeds: Mapping[str, int]  # by role, of the other P's
     source_seeds: tuple[int, ...]  # of the other P's
     shuffled: Mapping[str, str | int]  # by init, the block size of the images that its P sees
     shuffled_epochs: int  # of such a P's pre-training
@@ -516,6 +518,7 @@ LAPTOP = Scale(
     ),
     further=Further(
         seeds=dict.fromkeys(TARGETS, 5),
+        p_seeds=dict.fromkeys(TARGETS, 5),
         source_seeds=(2, 3, 4),
         shuffled={"Pixels-T": 1, "Blocks-T": 8},
         shuffled_epochs=18,
@@ -586,7 +589,8 @@ SMOKE = LAPTOP.replace(
         constant_starts=(4, 5),
     ),
     further=Further(
-        seeds={"quickdraw": 2},
+        seeds={"quickdraw": 1},
+        p_seeds={"quickdraw": 2},
         source_seeds=(2,),
         shuffled={"Pixels-T": 1, "Blocks-T": 8},
         shuffled_epochs=3,

@@ -15,9 +15,9 @@ from tlbook import intervals, questions
 from tlbook.evidence import statements
 from tlbook.evidence.selection import Evidence, NotRecorded
 from tlbook.evidence.statements import Claim, Estimate, Statement
+from tlbook.questions.another_p.names import NONE, OWN
 from tlbook.questions.another_p.statements import AGAIN, LEAST_PS
 
-OWN, NONE = "own", "-"  # the book's P; no P
 Tables = Mapping[str, pd.DataFrame]
 
 
