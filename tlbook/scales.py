@@ -43,6 +43,7 @@ DATASETS = {
 TARGETS = tuple(DATASETS)
 INITS = ("P-T", "RI-T")
 CONTROLS = ("MeanVar-T", "Permuted-T")  # from P's weights redrawn: their size without their features
+SHUFFLED_PS = ("Pixels-T", "Blocks-T")  # from a P whose source was shuffled in small and in large blocks
 RATES = ("low", "high")
 EMBEDDED = "embedded/"  # before the role of a data set that is drawn, not read
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
@@ -250,7 +251,7 @@ class Further(_Frozen):
         "seeds": named(whole(0)),
         "p_seeds": named(whole(0)),
         "source_seeds": several(SEED),
-        "shuffled": named(BLOCK, "Pixels-T", "Blocks-T"),
+        "shuffled": named(BLOCK, *SHUFFLED_PS),
         "shuffled_epochs": whole(1),
         "parting_seeds": named(whole(0)),
         "parting_images": several(whole(1)),

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from tlbook.scales import CONTROLS, INITS, RATES, SOURCE, TARGETS
+from tlbook.scales import CONTROLS, INITS, RATES, SHUFFLED_PS, SOURCE, TARGETS
 
 RUN = ["role", "init", "rate", "seed"]  # the columns that name a run
 PAIR = [*RUN, "init_b", "rate_b", "seed_b"]  # and a pair of runs
 PAIR_KINDS = ("P-T & P-T", "P-T & RI-T", "RI-T & RI-T", "P-T & P", "RI-T & P")
 PAPER_RATES = {"P-T": "low", "RI-T": "high", "P": "-"}  # at which the paper shows its models
-ORDER = {
-    name: place for place, name in enumerate((*TARGETS, SOURCE, *INITS, *CONTROLS, *RATES, "-", *PAIR_KINDS))
-}
+INIT_ORDER = (*INITS, *CONTROLS, *SHUFFLED_PS)
+ORDER = {name: place for place, name in enumerate((*TARGETS, SOURCE, *INIT_ORDER, *RATES, "-", *PAIR_KINDS))}
 
 
 # The book's order
@@ -47,7 +46,7 @@ def roles(table: pd.DataFrame) -> list[str]:
 
 def inits(table: pd.DataFrame) -> list[str]:
     """The inits of a table, P-T first, then RI-T, then controls."""
-    return _those_in(table.init, (*INITS, *CONTROLS))
+    return _those_in(table.init, INIT_ORDER)
 
 
 def rates(table: pd.DataFrame) -> list[str]:

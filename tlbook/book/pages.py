@@ -363,10 +363,13 @@ def _command(result: Results) -> str:
     return " ".join([command, *_options(result)])
 
 
-def verdicts(results: Mapping[str, Results], question: Question | str) -> explorer.Explorer:
-    """The paper's claims on a question (or the question of that name) by the rules of
+def verdicts(
+    results: Mapping[str, Results], question: Question | str | Sequence[statements.Claim]
+) -> explorer.Explorer:
+    """The paper's claims on a question (or the question of that name), or claims of ours, by the rules of
     `tlbook.evidence.statements`, for every result."""
-    claims = (questions.get(question) if isinstance(question, str) else question).claims
+    question = questions.get(question) if isinstance(question, str) else question
+    claims = question.claims if isinstance(question, Question) else question
     frames = {}
     for label, result in best(results).items():
         if result.own_images:
@@ -374,6 +377,9 @@ def verdicts(results: Mapping[str, Results], question: Question | str) -> explor
                 "The paper's claims are about its own images, and are not judged on yours; what we found, "
                 "below, is about the book's images."
             )
+            continue
+        if not result.tables:
+            frames[label] = _lacks(result, next(iter(result.question.tables)))
             continue
         judged = statements.evaluate(claims, result.beside | result.tables, result.judged)
         if not _like_the_papers(result):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 from docutils import nodes
@@ -102,12 +103,12 @@ def _paragraph(directive: SphinxDirective, text: str) -> nodes.paragraph:
     return nodes.paragraph("", "", *made, *messages)
 
 
-def cost(question: Question, words: int) -> str:
-    """What a question's page costs to read and to compute, in a line."""
+def cost(shown: Sequence[Question], words: int) -> str:
+    """What a page of these questions costs to read and to compute, in a line."""
     trained = []
     for name in COSTED:
-        row = _plan(name).loc[question.name]
-        passes = f"{row.passes / 1e6:.2g} million image-passes{_recorded(name, question)}"
+        row = _plan(name).loc[[question.name for question in shown]].sum(numeric_only=True)
+        passes = f"{row.passes / 1e6:.2g} million image-passes{_recorded(name, shown[0])}"
         trained.append(f"{row.runs:.0f} at {name} ({passes})" if row.runs else f"none at {name}")
     minutes = max(1, round(words / PACE))
     return f"{minutes} minutes to read \N{MIDDLE DOT} runs that no earlier page has: {', '.join(trained)}"
@@ -131,12 +132,12 @@ def _recorded(scale: str, question: Question) -> str:
 def add_cost(app: Sphinx, doctree: nodes.document) -> None:
     """Put the line below the title of a question's page."""
     name = app.env.docname.rpartition("/")[2]
-    question = next((one for one in questions.every().values() if one.notebook == name), None)
+    shown = [question for question in questions.every().values() if question.notebook == name]
     title = next(iter(doctree.findall(nodes.title)), None)
-    if question is None or title is None:
+    if not shown or title is None:
         return
     words = sum(len(text.astext().split()) for text in doctree.findall(nodes.paragraph))
-    line = nodes.paragraph("", cost(question, words), classes=["tlb-cost"])
+    line = nodes.paragraph("", cost(shown, words), classes=["tlb-cost"])
     title.parent.insert(title.parent.index(title) + 1, line)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -77,35 +80,64 @@ def probes(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> pd.Dat
     """The table probes: of P, and of the random weights that each seed's RI-T starts from."""
     rows = []
     for role in targets:
-        domain = data.load(data.request(scale, role))
-        of_p = probed(scale, role, domain, grid.network_of_p(scale)[0])
+        of_p = opened(scale, role).probes()
         for seed in seeds[: scale.further.seeds[role]]:
             spec = grid.ri_t(scale, role, scale.main_rates["P-T"], seed)
-            drawn = probed(scale, role, domain, loop.initial(spec, None, store.device()).model.eval())
+            random = loop.initial(spec, None, store.device()).model.eval()
             rows += [row | {"init": "P", "role": role, "seed": seed} for row in of_p]
+            drawn = Opened(scale, role, random).probes()
             rows += [row | {"init": "random", "role": role, "seed": seed} for row in drawn]
     return pd.DataFrame(rows)[["role", "init", "seed", "module", "method", "metric", "value"]]
 
 
-def probed(scale: Scale, role: str, domain: Domain, network: Network) -> list[dict]:
-    """What probes of each module of a frozen network score on the test images of a role: module, method,
-    metric, value."""
-    view = batches.View.of(domain, scale.side, scale.task(role).normalisation, Shuffle.none())
-    parts = {
-        name: [images for images, _ in batches.evaluation(getattr(domain, name), view, store.device())]
-        for name in ("train", "test")
-    }
-    answers, metric = one_hot(domain.train.labels, len(domain.classes)), scale.metric[role]
-    both = zip(method.features(network, parts["train"]), method.features(network, parts["test"]), strict=True)
-    return [
-        {"module": module, "method": kind, "metric": metric}
-        | {"value": method.measured(method.probe(x, answers, x_test, kind), domain.test.labels, metric)}
-        for (module, x), (_, x_test) in both
-        for kind in METHODS
-    ]
+@dataclass(frozen=True)
+class Opened:
+    """A frozen network, and a role's images as it reads them."""
+
+    scale: Scale
+    role: str
+    network: Network
+
+    @functools.cached_property
+    def domain(self) -> Domain:
+        """The role's images."""
+        return data.load(data.request(self.scale, self.role))
+
+    def batches(self, split: str) -> tuple[list[Tensor], Tensor]:
+        """All images of a split in batches, and their labels (on the CPU)."""
+        normalisation = self.scale.task(self.role).normalisation
+        view = batches.View.of(self.domain, self.scale.side, normalisation, Shuffle.none())
+        examples = getattr(self.domain, split)
+        return [images for images, _ in batches.evaluation(examples, view, store.device())], examples.labels
+
+    def probes(self) -> list[dict]:
+        """What probes of each module score on test images: module, method, metric, value."""
+        (train, labels), (test, answers) = self.batches("train"), self.batches("test")
+        y, metric = one_hot(labels, len(self.domain.classes)), self.scale.metric[self.role]
+        both = zip(method.features(self.network, train), method.features(self.network, test), strict=True)
+        return [
+            {"module": module, "method": kind, "metric": metric}
+            | {"value": method.measured(method.probe(x, y, x_test, kind), answers, metric)}
+            for (module, x), (_, x_test) in both
+            for kind in METHODS
+        ]
 
 
-def one_hot(labels: Tensor, classes: int):
+def one_hot(labels: Tensor, classes: int) -> np.ndarray:
     """Answers (n, classes), 0 or 1, as an array; of several labels as they are."""
     answers = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels, classes)
     return answers.double().numpy()
+
+
+# What the page opens, to compute by hand
+
+
+def opened(scale: Scale, role: str) -> Opened:
+    """P, frozen, and the images of a role."""
+    return Opened(scale, role, grid.network_of_p(scale)[0])
+
+
+def start(scale: Scale, role: str, modules: Sequence[str], seed: int) -> dict[str, Tensor]:
+    """The weights that a run begins with of which these modules start from P."""
+    weights = store.weights(grid.pretrained(scale))
+    return loop.initial(partly(scale, role, modules, seed), weights).model.state_dict()

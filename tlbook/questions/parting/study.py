@@ -106,8 +106,8 @@ def measured(
     run, metric = pair[0], pair[0].metric
     when = dict.fromkeys(("apart", "distance"), 0.0)
     for name, at in (("apart", epoch), ("distance", run.epochs)):
-        when[name] = norm(difference(*(_weights(spec, at) for spec in pair)))
-    ends = [_weights(spec, run.epochs) for spec in pair]
+        when[name] = norm(difference(*(weights(spec, at) for spec in pair)))
+    ends = [weights(spec, run.epochs) for spec in pair]
     found = {"height": float("nan"), "end": float("nan"), "training": _training(run)}
     if not any(not_finite(state) is not None for state in ends):
         line = barrier.along(evaluator, *ends, places, splits=("test",))
@@ -119,7 +119,7 @@ def measured(
     }
 
 
-def _weights(spec: RunSpec, epoch: int) -> dict:
+def weights(spec: RunSpec, epoch: int) -> dict:
     """The learned weights of a finished run at an epoch, on the device."""
     state = models.learned(spec.network, ensure(spec).weights(epoch))
     return {name: value.to(device()) for name, value in state.items()}
