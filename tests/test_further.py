@@ -195,6 +195,11 @@ def test_a_barrier_of_runs_that_part_is_that_of_the_landscape(found, scale):
     assert trained == end(few, "train") and few.epochs == 6
 
 
+def test_a_reader_who_asks_for_a_number_of_images_gets_that_one(scale):
+    asked = scale.replace(every_target={"train": 30})
+    assert {keys["images"] for keys, _ in parting.planned(asked, (ROLE,), SEEDS)} == {30}
+
+
 # A P of shuffled images
 
 

@@ -39,7 +39,7 @@ def test_one_target_from_the_command_line(tmp_path, monkeypatch):
     by_hand = shown["alpha by hand in the table"]  # the last of them: two RI-T, aligned
     assert [row[0] for row in by_hand] == ["0", "1"] and all(row[1] == row[2] for row in by_hand)
     sentences = [page.text for page in outputs(notebook) if "do not give the table" in page.text]
-    assert len(sentences) == 1  # xray has no two RI-T of one init
+    assert len(sentences) == 1 + 3  # xray has no two RI-T of one init, and no runs that part
     (numbers,) = (rows for head, rows in shown.items() if "paper's lowest" in head)
     assert {row[1] for row in numbers} >= {"P-T & P-T", "RI-T & RI-T", "P-T & P-T, same run, best & final"}
     sliders = [page for page in outputs(notebook) if page.select("input[type=range]")]
@@ -70,10 +70,11 @@ def test_records_need_neither_torch_nor_images(tmp_path):
         name: frame[questions.tables()[name].names] for name, frame in made_up_landscape.tables(roles).items()
     }
     (pages,) = without_torch.drawn(tmp_path, "loss_landscape", made, roles, NAME)
-    assert not [text for page in pages for text in page.select(".tlb-text")]
+    texts = [text.text for page in pages for text in page.select(".tlb-text")]
+    assert texts == ["Not recorded on real images yet."] * 2  # the runs that part
     by_hand = [page for page in pages if "there are no models here" in page.text]
     sources = [page for page in pages if page.select("details.tlb-code")]
-    assert len(by_hand) == 8 and len(sources) == 7
+    assert len(by_hand) == 9 and len(sources) == 8
     assert all(page.select(".tlb-panel") for page in pages if page not in by_hand + sources)
     assert sum(len(page.select("img")) for page in pages) >= 7
     assert len(pages[-1].select("details details:not(.tlb-made)")) == 5

@@ -42,10 +42,11 @@ def planned(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> Itera
 
 
 def _images(scale: Scale, role: str) -> list[int]:
-    """The numbers of training images that a role has (of images that are not here: as declared)."""
-    most = max(scale.further.parting_images)
-    there = grid.ri_t(grid.with_images(scale, role, most), role, RATES[0], 0).examples
-    return [count for count in scale.further.parting_images if count <= there]
+    """The numbers of training images that a role has; where a reader asks for another number, that one."""
+    train, counts = scale.task(role).train, scale.further.parting_images
+    counts = counts if train in counts else (train,)
+    there = grid.ri_t(grid.with_images(scale, role, max(counts)), role, RATES[0], 0).examples
+    return [count for count in counts if count <= there] or [there]
 
 
 def _whole(scale: Scale, role: str, init: str, rate: str, seed: int, images: int) -> RunSpec:
