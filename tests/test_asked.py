@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tlbook import questions
 from tlbook.evidence import statements
 from tlbook.evidence.statistics import ALL, NATURAL
 from tlbook.questions.another_p import statements as another_p
-from tlbook.questions.another_p.summaries import asked_again, spread
+from tlbook.questions.another_p.summaries import asked_again, over_ps, spread
 from tlbook.questions.partial_transfer import statements as partial_transfer
 from tlbook.questions.parting import statements as parting
 from tlbook.questions.shuffled_p import statements as shuffled_p
@@ -178,6 +179,36 @@ def test_the_statements_that_are_asked_again_are_those_of_the_issue():
     found = asked_again()
     assert [f"{claim.number}{one.letter}" for claim, one in found] == list(another_p.AGAIN)
     assert {claim.number for claim, _ in found} == {1, 2, 3, 9, 11, 16, 17, 26, 27}
+
+
+def curves_of_ps(gains: dict[str, float], noise: float) -> dict:
+    """p_learning_curves in which P-T of each P ends so many points above RI-T, give or take a seed's own."""
+    rows = []
+    for role, (seed, e) in itertools.product(NATURAL, effects(0.0, noise).items()):
+        for p, init, value in [
+            ("-", "RI-T", 60.0),
+            *((p, "P-T", 60 + gain + e) for p, gain in gains.items()),
+        ]:
+            rate = {"RI-T": "high", "P-T": "low"}[init]
+            row = dict(p=p, role=role, init=init, rate=rate, seed=seed, epoch=9, metric="accuracy")
+            rows += [row | dict(split=split, value=value) for split in ("dev", "test")]
+            rows.append(row | dict(split="train", value=100.0))
+    return {"p_learning_curves": pd.DataFrame(rows)}
+
+
+@pytest.mark.parametrize("gains, holds, said", [
+    ((8.0, 9.0, 10.0, 9.0), 4, "reproduced"), ((8.0, -1.0, 2.0, 1.0), 3, "open"),
+    ((-8.0, -9.0, -7.0, -8.0), 0, "not reproduced"), ((8.0, 9.0, 10.0), 3, "not tested"),
+])  # fmt: skip
+def test_a_statement_is_asked_of_every_p_and_judged_over_them(gains, holds, said):
+    tables = curves_of_ps(dict(zip(("own", "2", "3", "4"), gains, strict=False)), noise=1.0)
+    row = over_ps(tables).set_index("claim").loc["1a"]
+    mean, half = np.mean(gains), stats.sem(gains) * stats.t.ppf(0.975, len(gains) - 1)
+    assert (row.holds, row.n, row.verdict) == (holds, len(gains), said)
+    assert [row["mean"], row.low, row.high] == pytest.approx([mean, mean - half, mean + half])
+    assert (row.own, row.lowest, row.highest) == pytest.approx((gains[0], min(gains), max(gains)))
+    assert row.sd_ps == pytest.approx(np.std(gains, ddof=1)) and row.sd_seeds == pytest.approx(0.625**0.5)
+    assert over_ps(tables).set_index("claim").verdict["9a"] == "not recorded"
 
 
 def test_the_spread_between_ps_is_what_two_way_analysis_of_variance_gives():

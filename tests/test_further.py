@@ -272,7 +272,7 @@ def test_the_papers_statements_are_asked_of_each_p(found, scale):
     assert set(asked.p) == {"own", "2", "3"}
     shown = summaries.over_ps(tables)
     assert list(shown.claim) == list(summaries.AGAIN)
-    assert (shown.verdict == statements.NOT_TESTED).all()  # three P's
+    assert (shown.verdict == statements.NOT_RECORDED).all()  # on one target of several
     assert len(summaries.to_read(*(tables[name] for name in summaries.NAMES))) == len(shown)
     of_own = summaries.tables_of(tables, "own")
     assert set(of_own["distance"].init_b) == {"P-T", "RI-T", "P"} and "p" not in of_own["distance"]

@@ -113,6 +113,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The study's tables (see `tlbook.tables`), of those targets that the scale studies here; none where
     there is no other P. Trains what is missing; ``how`` goes to `ensure_all`."""
+    grid.refuse_few(scale, targets)
     here = [role for role in targets if scale.further.p_seeds.get(role, 0)]
     needed = runs(scale, targets, seeds)
     ensure_all(needed, **how)

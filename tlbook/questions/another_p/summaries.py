@@ -78,8 +78,8 @@ def over_ps(tables: Tables) -> pd.DataFrame:
         row |= {name: float(find(values)) if len(values) else math.nan for name, find in _ENDS.items()}
         row |= dict(zip(("mean", "low", "high"), intervals.student(values), strict=True))
         found = Estimate(row["mean"], float(intervals.standard_error(values)), tuple(range(len(values))), {})
-        enough = len(values) >= LEAST_PS
-        row["verdict"] = statements.verdict(one, found) if enough else statements.NOT_TESTED
+        few = statements.NOT_TESTED if len(values) else statements.NOT_RECORDED
+        row["verdict"] = statements.verdict(one, found) if len(values) >= LEAST_PS else few
         row |= spread([_by_seed(one, tables_of(tables, p)) for p in here.p])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -132,7 +132,7 @@ def to_read(*frames: pd.DataFrame) -> pd.DataFrame:
             "95 % over seeds": list(map(intervals.between, summary.own_low, summary.own_high)),
             "lowest P": summary.lowest,
             "highest P": summary.highest,
-            "holds for": [f"{row.holds} of {row.n} P's" for row in summary.itertuples()],
+            "holds for": [f"{row.holds} of {row.n} P's" if row.n else "–" for row in summary.itertuples()],
             "95 % over P's": list(map(intervals.between, summary.low, summary.high)),
             "over P's": summary.verdict,
             "sd, P's": summary.sd_ps,

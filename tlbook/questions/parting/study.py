@@ -83,8 +83,8 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The study's table (see `tlbook.tables`), of those targets that the scale studies here; trains what is
     missing. ``how`` goes to `ensure_all`."""
+    grid.refuse_few(scale, targets)
     here = [role for role in targets if scale.further.parting_seeds.get(role, 0)]
-    grid.refuse_few(scale, here)
     ensure_all(runs(scale, here, seeds), **how)
     made: dict[tuple[str, int], Evaluator] = {}
     rows = []

@@ -78,6 +78,7 @@ def runs(scale: Scale, targets: Sequence[str], seeds: Sequence[int]) -> list[Run
 def tables(scale: Scale, targets: Sequence[str], seeds: Sequence[int], **how) -> dict[str, pd.DataFrame]:
     """The study's tables (see `tlbook.tables`), of those targets that the scale studies here; none where
     there is no source. Trains what is missing; ``how`` goes to `ensure_all`."""
+    grid.refuse_few(scale, targets)
     needed = runs(scale, targets, seeds)
     ensure_all(needed, **how)
     if not needed:
