@@ -30,7 +30,7 @@ from tlbook.training.specs import RunSpec, unique
 # glibc gives freed memory back to the system and asks for it again at every step, which is half of a small
 # step's time; workers keep it. Read where a process starts; other systems do not know them.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**26)}
-SLOTS = 8  # runs side by side on a GPU
+SLOTS = 16  # runs side by side on a GPU
 LATE = "the time was up"
 NAMED = 3  # runs that a sentence about failures names with each reason
 
