@@ -2,26 +2,28 @@
 
     python benchmarks/device.py pack DATA PACKS              here: image sets as files of at most 50 MB
     python benchmarks/device.py take PACKS                   there, once for each part of the packs that comes
-    python benchmarks/device.py run OUT --minutes 7 --limit 9 -- --scale laptop --only differences
+    python benchmarks/device.py run OUT --train 6 --minutes 9 --scale laptop real:differences xray:differences
     python benchmarks/device.py restore OUT FOLDER           here, or there to go on: records and runs
 
-There is no network there and tlbook is not installed: start it in the repository's root. What follows ``--``
-is for `tlbook reproduce`, which stops training after ``--minutes``; after ``--limit`` minutes it is ended,
-and the tables that are recorded by then still come back. OUT holds one tar file in volumes: records first,
-then as many whole runs as fit, those that are to go on before the others.
+There is no network there and tlbook is not installed: start it in the repository's root. One process trains
+what each target:question needs, in that order, for ``--train`` minutes; as soon as the runs of one are whole,
+another process measures and records it, so that the card is never idle. After ``--minutes`` all is ended, and
+what is recorded comes back: OUT holds one tar file in volumes, records first, then what was said, then as
+many whole runs as fit, those that are to go on before the others. The same command goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gzip
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +32,6 @@ WORK = Path(os.environ.get("TLBOOK_WORK", "/tmp/tlbook"))  # there: data, cache,
 PACK = 50  # megabytes of a pack at most
 VOLUME, VOLUMES = 15, 4  # megabytes of a volume that comes back, and how many
 MEGA = 1_000_000
-PATIENCE = 20  # seconds that an interrupted program may take to end
 
 
 def pack(data: Path, packs: Path, megabytes: float) -> list[Path]:
@@ -61,32 +62,68 @@ def take(packs: Path) -> int:
     return sum(file.is_file() for file in (WORK / "data").rglob("*"))
 
 
-def run(out: Path, minutes: float, limit: float, words: Sequence[str]) -> int:
-    """`tlbook reproduce`, and what it leaves in ``out``; its exit code."""
-    places = {f"TLBOOK_{name.upper()}": str(WORK / name) for name in ("data", "runs", "cache")}
-    call = [
-        sys.executable,
-        "-m",
-        "tlbook",
-        "reproduce",
-        "--minutes",
-        str(minutes),
-        "--record",
-        WORK / "records",
-    ]
-    process = subprocess.Popen([*call, *words], env={"PYTHONUNBUFFERED": "1"} | os.environ | places)
-    try:
-        code = process.wait(60 * limit)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-        print(f"It was ended after {limit:g} minutes; what was recorded comes back.", flush=True)
-        try:
-            code = process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
+def run(out: Path, train: float, minutes: float, scale: str, commit: str, asked: Sequence[str]) -> int:
+    """Train and, beside it, record; leave it all in ``out``. Returns how many of ``asked`` lack a record."""
+    end, whole = time.monotonic() + 60 * minutes, WORK / "whole"
+    shutil.rmtree(whole, ignore_errors=True)  # of an earlier call
+    trainer = started("train", __file__, "train", "--scale", scale, "--minutes", train, *asked)
+    recorders: dict[str, subprocess.Popen] = {}
+    while time.monotonic() < end:
+        training = trainer.poll() is None  # asked before what it has made whole is looked at
+        for one in asked:
+            if one not in recorders and (whole / one).exists():
+                target, question = one.split(":")
+                words = ("--scale", scale, "--target", target, "--only", question, "--commit", commit)
+                recorders[one] = started(
+                    one, "-m", "tlbook", "reproduce", *words, "--record", WORK / "records"
+                )
+        if not training and all(process.poll() is not None for process in recorders.values()):
+            break
+        time.sleep(0.5)
+    for process in (trainer, *recorders.values()):
+        process.kill()
+        process.wait()
+    recorded = [one for one, process in recorders.items() if process.returncode == 0]
+    print((WORK / "said" / "train").read_text(), f"recorded: {' '.join(recorded)}", sep="", flush=True)
     bring(out)
-    return code
+    return len(asked) - len(recorded)
+
+
+def started(name: str, *words: object) -> subprocess.Popen:
+    """A Python process that writes what it says into a file of that name."""
+    (WORK / "said").mkdir(parents=True, exist_ok=True)
+    places = {f"TLBOOK_{one.upper()}": str(WORK / one) for one in ("data", "runs", "cache")}
+    path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    with open(WORK / "said" / name, "w") as said:
+        return subprocess.Popen(
+            [sys.executable, "-u", *map(str, words)],
+            env=os.environ | places | {"PYTHONPATH": path},
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def train(scale: str, minutes: float, asked: Sequence[str]) -> None:
+    """Train what each ``target:question`` needs, in turn, and leave a mark where all of it is there."""
+    from tlbook import questions, scales
+    from tlbook.errors import OutOfTime
+    from tlbook.training import executors, runs
+
+    until, of = time.time() + 60 * minutes, scales.get(scale)
+    (WORK / "whole").mkdir(parents=True, exist_ok=True)
+    for one in asked:
+        target, question = one.split(":")
+        wanted = questions.get(question).study().runs(of, [target], of.seeds)
+        missing, began = [spec for spec in wanted if not runs.is_done(spec)], time.time()
+        with contextlib.suppress(OutOfTime):
+            executors.ensure_all(missing, until=until, show=False)
+        done = [spec for spec in missing if runs.is_done(spec)]
+        if len(done) == len(missing):
+            (WORK / "whole" / one).touch()
+        seconds, passes = time.time() - began, sum(spec.passes for spec in done)
+        print(
+            f"{one}: {len(done)} of {len(missing)} runs, {passes:.0f} images in {seconds:.0f} s", flush=True
+        )
 
 
 def bring(out: Path) -> None:
@@ -100,6 +137,8 @@ def bring(out: Path) -> None:
     ):
         if (WORK / "records").exists():
             archive.add(WORK / "records", "records")
+        if (WORK / "said").exists():
+            archive.add(WORK / "said", "said")
         room, left = MEGA * VOLUME * VOLUMES - size_of(WORK / "records") - MEGA, []
         for folder in in_order(WORK / "runs"):
             if (size := size_of(folder)) > room:
@@ -169,17 +208,20 @@ def main() -> int:
             of_it.add_argument(name, type=Path)
         if verb == "pack":
             of_it.add_argument("--megabytes", type=float, default=PACK)
-    of_it = verbs.add_parser("run")
-    of_it.add_argument("out", type=Path)
-    of_it.add_argument("--minutes", type=float, required=True)
-    of_it.add_argument("--limit", type=float, required=True)
-    own = sys.argv[1:]
-    end = own.index("--") if "--" in own else len(own)
-    words, given = own[end + 1 :], vars(parser.parse_args(own[:end]))
+    for verb in ("run", "train"):
+        of_it = verbs.add_parser(verb)
+        if verb == "run":
+            of_it.add_argument("out", type=Path)
+            of_it.add_argument("--train", type=float, required=True)
+            of_it.add_argument("--commit", default="")
+        of_it.add_argument("--minutes", type=float, required=True)
+        of_it.add_argument("--scale", required=True)
+        of_it.add_argument("asked", nargs="+", metavar="target:question")
+    given = vars(parser.parse_args())
     verb = given.pop("verb")
+    result = {"pack": pack, "take": take, "run": run, "train": train, "restore": restore}[verb](**given)
     if verb == "run":
-        return run(**given, words=words)
-    result = {"pack": pack, "take": take, "restore": restore}[verb](**given)
+        return min(result, 1)
     print(result if verb == "take" else "\n".join(map(str, result or ())))
     return 0
 

@@ -87,12 +87,13 @@ def test_a_bare_machine_brings_its_tables_back(machine, script, tmp_path):
         part.rename(tmp_path / f"part{number}" / part.name)
         done = machine("take", tmp_path / f"part{number}")
     assert done.stdout.strip() == str(sum(file.is_file() for file in (tmp_path / "data").rglob("*")))
-    words = ("--scale", "gpu", "--only", "feature_reuse", "--target", "real", "--commit", "abc")
-    late = machine("run", tmp_path / "late", "--minutes", 1e-9, "--limit", 9, "--", *words)
-    assert late.returncode == 2 and "the same command goes on" in late.stderr, late.stderr
-    assert "When the time was up, 9 of 9 runs are left to train" in late.stdout
-    done = machine("run", tmp_path / "out", "--minutes", 9, "--limit", 9, "--", *words, "--workers", 1)
-    assert done.returncode == 0 and "0 runs stay behind" in done.stdout, done.stderr[-2000:]
+    words = ("--scale", "gpu", "--commit", "abc", "real:feature_reuse")
+    late = machine("run", tmp_path / "late", "--train", 1e-9, "--minutes", 9, *words)
+    assert late.returncode == 1, late.stderr
+    assert "real:feature_reuse: 0 of 9 runs" in late.stdout and "recorded: \n" in late.stdout
+    done = machine("run", tmp_path / "out", "--train", 9, "--minutes", 9, *words)
+    assert done.returncode == 0 and "0 runs stay behind" in done.stdout, done.stdout + done.stderr[-2000:]
+    assert "real:feature_reuse: 9 of 9 runs" in done.stdout and "recorded: real:feature_reuse" in done.stdout
     script["restore"](tmp_path / "out", tmp_path / "here")
     found = records.load_all("gpu", "feature_reuse", tmp_path / "here" / "records")
     assert {"learning_curves", "block_shuffle", "convergence", "domains"} <= set(found)
