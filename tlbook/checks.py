@@ -65,10 +65,15 @@ def named(valid: Valid, *names: str) -> Valid:
     return f"a value by {' and '.join(names) or 'role'}, each {valid[0]}", fits
 
 
+def kind(of: type) -> Valid:
+    """A value of that class."""
+    return f"a {of.__name__}", lambda value: isinstance(value, of)
+
+
 POSITIVE = number("a positive number", lambda value: value > 0)
 SHARE = number("a number between 0 and 1", lambda value: 0 <= value <= 1)
 TEXT = "some text", lambda value: isinstance(value, str) and value.strip() != ""
-FLAG = one_of(True, False)
+FLAG = "True or False", lambda value: isinstance(value, bool)
 
 
 def refuse_invalid(value: object, valid: Mapping[str, Valid], what: str) -> None:

@@ -21,6 +21,7 @@ from tlbook.checks import (
     TEXT,
     Valid,
     either,
+    kind,
     named,
     number,
     one_of,
@@ -49,6 +50,7 @@ EMBEDDED = "embedded/"  # before the role of a data set that is drawn, not read
 FOLDER = "folder:"  # before the path of a data set that is a folder of class folders
 PIXELS = "*"  # the paper's name for shuffling single values across pixels and channels
 
+LARGEST_SIDE = 4096  # pixels
 LARGEST_SEED = 2**32 - 1  # that NumPy's generators take
 
 PAPER_STEPS = (0.3, 0.6, 0.9)  # DomainNet: x0.1 at epochs 30, 60, 90 of 100
@@ -288,8 +290,16 @@ class Scale(_Frozen):
         "name": TEXT,
         "judged": FLAG,
         "network": TEXT,
-        "side": whole(1),
+        "side": whole(1, LARGEST_SIDE),
         "precision": one_of("fp32", "bf16"),
+        "source": kind(Task),
+        "tasks": named(kind(Task)),
+        "shuffles": kind(Shuffles),
+        "controls": kind(Controls),
+        "landscape": kind(Landscape),
+        "criticality": kind(Criticality),
+        "checkpoints": kind(Checkpoints),
+        "further": kind(Further),
         "source_rate": POSITIVE,
         "constant_epochs": whole(1),
         "rates": named(POSITIVE, *RATES),
@@ -390,8 +400,11 @@ class Scale(_Frozen):
         targets to other data sets, on which both rates are then tried. Other names, and values that
         could not be studied, are refused.
         """
-        epochs, datasets = changes.pop("epochs", None), changes.pop("datasets", {})
-        every_target = changes.pop("every_target", {})
+        changes = {"epochs": None, "datasets": {}, "every_target": {}, "tasks": self.tasks} | changes
+        for name, (words, fits) in CHANGES.items():
+            if not fits(changes[name]):
+                raise TlbookError(f"A scale's {name} must be {words}, not {changes[name]!r}.")
+        epochs, datasets, every_target = map(changes.pop, ("epochs", "datasets", "every_target"))
         if epochs is not None:
             every_target = {"epochs": epochs, "random_epochs": None} | every_target
             all_of_them = {"shuffles": {"epochs": epochs}}
@@ -399,7 +412,7 @@ class Scale(_Frozen):
             for name, change in (all_of_them | {"controls": {"few_images_epochs": None}}).items():
                 given = changes.get(name, {})
                 changes[name] = change | given if isinstance(given, dict) else given  # a whole value stands
-        tasks = {role: changed(t, every_target) for role, t in changes.pop("tasks", self.tasks).items()}
+        tasks = {role: changed(task, every_target) for role, task in changes.pop("tasks").items()}
         for role, dataset in datasets.items():
             if role == SOURCE:
                 raise TlbookError("Other images can stand for a target, not for the source.")
@@ -407,6 +420,15 @@ class Scale(_Frozen):
             both = changes.get("second_rate_seeds", self.second_rate_seeds)
             changes["second_rate_seeds"] = {**both, role: len(self.seeds)}
         return changed(self, {"tasks": tasks} | changes, besides=("epochs", "datasets", "every_target"))
+
+
+# What `Scale.replace` takes besides fields' own values, and tasks.
+CHANGES = {
+    "epochs": optional(whole(1)),
+    "datasets": named(TEXT),
+    "every_target": ("a value by field of a task", lambda given: isinstance(given, Mapping)),
+    "tasks": Scale.valid["tasks"],
+}
 
 
 def changed(part: Any, changes: Mapping[str, Any], besides: Sequence[str] = ()) -> Any:

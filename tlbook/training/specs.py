@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from tlbook.checks import FLAG, POSITIVE, TEXT, number, optional, refuse_invalid, several, whole
+from tlbook.checks import FLAG, POSITIVE, TEXT, kind, number, optional, refuse_invalid, several, whole
 from tlbook.data import Request
 from tlbook.data.layouts import FOLDER
 from tlbook.data.shuffles import Shuffle
 from tlbook.errors import TlbookError
-from tlbook.scales import SEED, SOURCE, Scale
+from tlbook.scales import SEED, SOURCE, Scale, Task
 
 PROTOCOL = 3  # raised by hand when training semantics change
 ID_LENGTH = 12
@@ -83,12 +83,16 @@ _PARTED = (
     ),
 )
 _STEPS = (
-    "epochs",
-    lambda steps: all(type(step) is int and step >= 0 for step in steps),
+    "a tuple of epochs",
+    lambda steps: type(steps) is tuple and all(type(step) is int and step >= 0 for step in steps),
 )  # a short run's coincide
+_TEXTS = ("role", "dataset", "digest", "evaluated", "network")
 _VALID = {
-    **dict.fromkeys(("role", "network", "augmentation", "normalisation", "metric"), TEXT),
-    **dict.fromkeys(("examples", "side", "batch", "epochs"), whole(1)),
+    **dict.fromkeys(_TEXTS, TEXT),
+    **{name: Task.valid[name] for name in ("augmentation", "normalisation", "metric")},
+    **{"shuffle": kind(Shuffle), "init": kind(Init), "images": kind(Request)},
+    **dict.fromkeys(("examples", "batch", "epochs", "protocol"), whole(1)),
+    **{"side": Scale.valid["side"], "threads": whole(1, 1024)},
     **dict.fromkeys(("classes", "held_out"), whole(0)),  # no classes: of images that are not here
     **dict.fromkeys(("head_seed", "order_seed"), SEED),
     "init_seed": optional(SEED),
