@@ -15,7 +15,7 @@ from made_up import provenance, tables
 from made_up_evidence import world
 
 from tlbook import questions
-from tlbook.book import records, scorecard
+from tlbook.book import devices, records, scorecard
 from tlbook.build import found as roles
 from tlbook.errors import TlbookError
 from tlbook.evidence import statements
@@ -207,6 +207,28 @@ def test_a_statements_value_on_one_target_is_that_of_its_rows(monkeypatch):
     with pytest.raises(TlbookError, match="There is no statement 99a"):
         roles.ours("99a")
     scorecard.on_target.cache_clear()
+
+
+def test_two_devices_are_compared_statement_by_statement(tmp_path, monkeypatch):
+    """Everything of the second lies by the same share above the first; what it lacks is left out."""
+    here = world(noise=0.02)
+    there = {name: frame for name, frame in here.items() if name not in ("paths", "rewind")}
+    there["learning_curves"] = here["learning_curves"].assign(value=2 * here["learning_curves"].value)
+    assert devices.compared(root=tmp_path).empty
+    (tmp_path / devices.SECOND / "laptop").mkdir(parents=True)
+    monkeypatch.setattr(records, "load_scale", lambda scale, root: here if root == tmp_path else there)
+    rows = devices.compared(root=tmp_path).set_index(["", "on"])
+    assert not {"22a", "23a", "24a", "3a"} & set(rows.index.get_level_values(0))
+    one = rows.loc["1a", "clipart"]
+    assert one["value there"] == pytest.approx(2 * one.value) and one["low there"] == pytest.approx(
+        2 * one.low
+    )
+    assert one.apart == pytest.approx(one.value / ((one.high - one.low) / 2))
+    same = rows.loc["16a", "real"]
+    assert same.apart == 0 and same["high there"] == same.high
+    apart = (rows.low > rows["high there"]) | (rows.high < rows["low there"])
+    assert devices.in_words(rows.reset_index())[1].startswith(f"{apart.sum()} of {len(rows)} pairs")
+    assert devices.in_words(pd.DataFrame()) == ["No other device has trained these seeds."]
 
 
 def test_our_values_in_prose_come_with_their_interval():

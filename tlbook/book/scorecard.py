@@ -60,6 +60,14 @@ def pilot(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
     return read(folder) if folder.is_dir() else {}
 
 
+def statement(name: str) -> statements.Statement:
+    """The statement of that name (`1a`). Raises TlbookError where there is none."""
+    known = {f"{one.number}{s.letter}": s for one in questions.claims() for s in one.statements}
+    if name not in known:
+        raise TlbookError(f"There is no statement {name}; statements are {', '.join(known)}.")
+    return known[name]
+
+
 @functools.cache
 def on_target(name: str, role: str = "") -> statements.Estimate:
     """The book's own estimate of a statement (`1a`), at the largest recorded scale; of one target alone, if
@@ -68,28 +76,30 @@ def on_target(name: str, role: str = "") -> statements.Estimate:
     Raises TlbookError where there is no such statement, where it does not speak of that target alone, or
     where it is not recorded.
     """
-    known = {f"{one.number}{s.letter}": s for one in questions.claims() for s in one.statements}
-    if name not in known:
-        raise TlbookError(f"There is no statement {name}; statements are {', '.join(known)}.")
-    statement = known[name]
-    if role and (role not in statement.targets or statement.against):
-        raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {statement.spoken_of}.")
-    one = dataclasses.replace(statement, targets=(role,)) if role else statement
+    asked = statement(name)
+    if role and (role not in asked.targets or asked.against):
+        raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {asked.spoken_of}.")
     tables = records.load_scale(next(iter(read())))
     try:
-        return statements.estimate(one, Evidence(tables).of(statements.confirming(tables)))
+        return estimate(asked, tables, *[role] * bool(role))
     except NotRecorded as missing:
         raise TlbookError(f"Statement {name} is not recorded: {missing}.") from None
+
+
+def estimate(
+    asked: statements.Statement, tables: Mapping[str, pd.DataFrame], *roles: str
+) -> statements.Estimate:
+    """A statement's estimate over some targets (default: its own). Raises NotRecorded."""
+    one = dataclasses.replace(asked, targets=roles) if roles else asked
+    return statements.estimate(one, Evidence(tables).of(statements.confirming(tables)))
 
 
 def verdict(name: str) -> str:
     """The verdict on a statement (`1a`) at the largest recorded scale. Raises TlbookError where there is
     none of that name."""
+    statement(name)  # refuses
     judged = next(iter(read().values()))
-    said = dict(zip(judged.claim.astype(str) + judged.letter, judged.verdict, strict=True))
-    if name not in said:
-        raise TlbookError(f"There is no statement {name}; statements are {', '.join(said)}.")
-    return said[name]
+    return judged.verdict[judged.claim.astype(str) + judged.letter == name].iloc[0]
 
 
 def claim(number: int) -> Claim:
