@@ -65,11 +65,11 @@ def test_the_glance_shows_every_statement_below_its_claim(confirmed):
     page = parse(scorecard.Glance(confirmed))
     assert page.p.text == "35 of 35 decided statements reproduced, 0 not, 0 open; 6 of 41 not decided."
     assert [row["id"] for row in page.select("tr[id]")] == [scorecard.row_id(n) for n in range(1, 31)]
-    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 9]
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 8]
     for row, judged in zip(rows, confirmed.itertuples(), strict=True):
         cells = [cell.text for cell in row.select("td")]
         assert cells[0] == f"{judged.claim}{judged.letter}" and judged.verdict in cells[-1]
-        assert cells[5] == ("–" if math.isnan(judged.paper) else f"{judged.paper:.3g}")
+        assert cells[4] == ("–" if math.isnan(judged.paper) else f"{judged.paper:.3g}")
     assert "✓ reproduced" in rows[0].text and "3 of 3 so" in rows[0].text
     assert "shown, not judged" in page.find(id="claim-29").text
 
@@ -78,12 +78,12 @@ def test_the_pilot_stands_beside_the_confirmation(confirmed):
     """In the glance a column more, in the forest a thin grey line more a statement; without it neither."""
     before = statements.evaluate(questions.claims(), world(seeds=(0, 1, 2), noise=0.01))
     page = parse(scorecard.Glance(confirmed, pilot=before))
-    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 10]
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 9]
     heads = [head.text for head in page.select("thead th")]
-    assert len(rows) == 41 and heads.index("pilot") == heads.index("95 % interval") + 1
+    assert len(rows) == 41 and heads.index("pilot") == heads.index("ours, 95 % interval") + 1
     for row, judged in zip(rows, before.itertuples(), strict=True):
         shown = row.select("td")[heads.index("pilot")].text
-        assert shown == f"{judged.value:.3g}{statements.interval(judged)}"
+        assert shown == f"{judged.value:.3g}{statements.interval(judged)}".replace(" ", "\N{NO-BREAK SPACE}")
     alone, both = scorecard.forest(confirmed), scorecard.forest(confirmed, before)
     grey = [
         [line for ax in one.axes for line in ax.lines if line.get_color() == "0.6"] for one in (alone, both)

@@ -32,7 +32,7 @@ ANCHOR = "the-paper-s-claims-and-the-verdicts"  # of the section with the verdic
 INCONCLUSIVE = "inconclusive"  # rules 1's word for open
 BEFORE = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)  # the verdicts of rules 1 on a tested part
 COLOURS = {REPRODUCED: "#009e73", NOT_REPRODUCED: "#d55e00", OPEN: "#0072b2"}  # others are grey
-PILOT_AT = 5  # the place of the pilot's column in `Glance`
+PILOT_AT = 4  # the place of the pilot's column in `Glance`
 LEAST, REACH = -2.0, 3.0  # how far the forest plot goes; the paper's value is at 1
 
 
@@ -196,7 +196,7 @@ class Glance:
     pilot: pd.DataFrame | None = None
 
     def _repr_html_(self) -> str:
-        heads = ["", "statement", "on", "ours", "95 % interval", "paper", "ours / paper", "asks", "verdict"]
+        heads = ["", "statement", "on", "ours, 95 % interval", "paper", "ours / paper", "asks", "verdict"]
         if self.pilot is not None:
             heads.insert(PILOT_AT, "pilot")
         head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
@@ -225,9 +225,7 @@ class Glance:
     def _row(self, row) -> list[str]:
         cells = _cells(row)
         if self.pilot is not None:
-            before = _same(self.pilot, row)
-            words = f"{before.value:.3g}<br><small>{statements.interval(before)}</small>"
-            cells.insert(PILOT_AT, "–" if math.isnan(before.value) else words)
+            cells.insert(PILOT_AT, _value(_same(self.pilot, row)))
         return cells
 
 
@@ -237,20 +235,22 @@ def _same(judged: pd.DataFrame, row):
 
 
 def _cells(row) -> list[str]:
-    numbers = ["–" if math.isnan(number) else f"{number:.3g}" for number in (row.value, row.paper, row.ratio)]
-    holm = (
-        ""
-        if row.verdict not in statements.DECIDED or row.holm
-        else "<br><small>not after Holm's correction</small>"
-    )
-    said = f"<b>{mark(row.verdict)}</b> {html.escape(statements.in_words(row))}{holm}"
-    if row.collapsed:
-        said += f"<br><small>{row.collapsed}</small>"
+    theirs = ["–" if math.isnan(number) else f"{number:.3g}" for number in (row.paper, row.ratio)]
+    settled = row.verdict in (REPRODUCED, NOT_REPRODUCED)
+    said = f"<b>{mark(row.verdict)}</b> {html.escape(statements.in_words(row))}"
+    said += "<br><small>not after Holm's correction</small>" if settled and not row.holm else ""
+    said += f"<br><small>{row.collapsed}</small>" if row.collapsed else ""
     signs = f"<br><small>{row.with_sign} so</small>" if row.with_sign and row.targets.count(",") else ""
     return [
         f"{row.claim}{row.letter}", f"{html.escape(row.statement)} ({row.unit})", row.targets + signs,
-        numbers[0], statements.interval(row), *numbers[1:], html.escape(row.asks), said,
+        _value(row), *theirs, html.escape(row.asks), said,
     ]  # fmt: skip
+
+
+def _value(row) -> str:
+    """A value over its interval."""
+    words = statements.interval(row).replace(" ", "\N{NO-BREAK SPACE}")
+    return "–" if math.isnan(row.value) else f"<b>{row.value:.3g}</b><br>{words}"
 
 
 def glance(
