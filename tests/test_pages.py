@@ -255,6 +255,8 @@ def test_what_these_runs_do_not_give_is_not_called_unrecorded(own):
     less = dataclasses.replace(own, tables={})
     text = parse(pages.show({"mine": less}, count, "convergence")).text
     assert "These runs do not give the table convergence" in text
+    empty = dataclasses.replace(own, tables={"convergence": own.tables["convergence"].iloc[:0]})
+    assert parse(pages.show({"mine": empty}, figures.convergence, "convergence")).text == text
 
 
 # -- explorers and images ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from made_up import provenance, tables
 from made_up_evidence import world
 
 from tlbook import questions
-from tlbook.book import records, scorecard
+from tlbook.book import devices, records, scorecard
 from tlbook.build import found as roles
 from tlbook.errors import TlbookError
 from tlbook.evidence import statements
@@ -65,11 +65,11 @@ def test_the_glance_shows_every_statement_below_its_claim(confirmed):
     page = parse(scorecard.Glance(confirmed))
     assert page.p.text == "35 of 35 decided statements reproduced, 0 not, 0 open; 6 of 41 not decided."
     assert [row["id"] for row in page.select("tr[id]")] == [scorecard.row_id(n) for n in range(1, 31)]
-    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 9]
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 8]
     for row, judged in zip(rows, confirmed.itertuples(), strict=True):
         cells = [cell.text for cell in row.select("td")]
         assert cells[0] == f"{judged.claim}{judged.letter}" and judged.verdict in cells[-1]
-        assert cells[5] == ("–" if math.isnan(judged.paper) else f"{judged.paper:.3g}")
+        assert cells[4] == ("–" if math.isnan(judged.paper) else f"{judged.paper:.3g}")
     assert "✓ reproduced" in rows[0].text and "3 of 3 so" in rows[0].text
     assert "shown, not judged" in page.find(id="claim-29").text
 
@@ -78,12 +78,12 @@ def test_the_pilot_stands_beside_the_confirmation(confirmed):
     """In the glance a column more, in the forest a thin grey line more a statement; without it neither."""
     before = statements.evaluate(questions.claims(), world(seeds=(0, 1, 2), noise=0.01))
     page = parse(scorecard.Glance(confirmed, pilot=before))
-    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 10]
+    rows = [row for row in page.select("tbody tr") if len(row.select("td")) == 9]
     heads = [head.text for head in page.select("thead th")]
-    assert len(rows) == 41 and heads.index("pilot") == heads.index("95 % interval") + 1
+    assert len(rows) == 41 and heads.index("pilot") == heads.index("ours, 95 % interval") + 1
     for row, judged in zip(rows, before.itertuples(), strict=True):
         shown = row.select("td")[heads.index("pilot")].text
-        assert shown == f"{judged.value:.3g}{statements.interval(judged)}"
+        assert shown == f"{judged.value:.3g}{statements.interval(judged)}".replace(" ", "\N{NO-BREAK SPACE}")
     alone, both = scorecard.forest(confirmed), scorecard.forest(confirmed, before)
     grey = [
         [line for ax in one.axes for line in ax.lines if line.get_color() == "0.6"] for one in (alone, both)
@@ -207,6 +207,28 @@ def test_a_statements_value_on_one_target_is_that_of_its_rows(monkeypatch):
     with pytest.raises(TlbookError, match="There is no statement 99a"):
         roles.ours("99a")
     scorecard.on_target.cache_clear()
+
+
+def test_two_devices_are_compared_statement_by_statement(tmp_path, monkeypatch):
+    """Everything of the second lies by the same share above the first; what it lacks is left out."""
+    here = world(noise=0.02)
+    there = {name: frame for name, frame in here.items() if name not in ("paths", "rewind")}
+    there["learning_curves"] = here["learning_curves"].assign(value=2 * here["learning_curves"].value)
+    assert devices.compared(root=tmp_path).empty
+    (tmp_path / devices.SECOND / "laptop").mkdir(parents=True)
+    monkeypatch.setattr(records, "load_scale", lambda scale, root: here if root == tmp_path else there)
+    rows = devices.compared(root=tmp_path).set_index(["", "on"])
+    assert not {"22a", "23a", "24a", "3a"} & set(rows.index.get_level_values(0))
+    one = rows.loc["1a", "clipart"]
+    assert one["value there"] == pytest.approx(2 * one.value) and one["low there"] == pytest.approx(
+        2 * one.low
+    )
+    assert one.apart == pytest.approx(one.value / ((one.high - one.low) / 2))
+    same = rows.loc["16a", "real"]
+    assert same.apart == 0 and same["high there"] == same.high
+    apart = (rows.low > rows["high there"]) | (rows.high < rows["low there"])
+    assert devices.in_words(rows.reset_index())[1].startswith(f"{apart.sum()} of {len(rows)} pairs")
+    assert devices.in_words(pd.DataFrame()) == ["No other device has trained these seeds."]
 
 
 def test_our_values_in_prose_come_with_their_interval():

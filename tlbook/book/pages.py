@@ -142,8 +142,8 @@ def show(
     Several table names are given to ``draw`` in their order. ``draw`` returns a figure, several by name,
     a frame that is shown as a table, or a list of sentences. Frames in ``more`` hold the paper's numbers, and
     are empty for drawn images and a reader's own. ``caption`` is a number and what to see ("Figure 1.2. P-T
-    …"). Where nothing is recorded on real images, the first tab says so; a result without one of the tables
-    says that.
+    …"). Where nothing is recorded on real images, the first tab says so; a result without one of the tables,
+    or with nothing in the first, says that.
     """
     frames: dict[str, object] = {}
     names = (table,) if isinstance(table, str) else tuple(table)
@@ -153,8 +153,8 @@ def show(
     for label, result in found.items():
         result = result.having(names)
         missing = [name for name in names if name not in result.tables]
-        if missing:
-            frames[label] = _lacks(result, missing[0])
+        if missing or result.tables[names[0]].empty:
+            frames[label] = _lacks(result, (missing or names)[0])
             continue
         papers = [
             m if _like_the_papers(result) or not isinstance(m, pd.DataFrame) else m.iloc[:0] for m in more

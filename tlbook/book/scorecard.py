@@ -32,7 +32,7 @@ ANCHOR = "the-paper-s-claims-and-the-verdicts"  # of the section with the verdic
 INCONCLUSIVE = "inconclusive"  # rules 1's word for open
 BEFORE = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE)  # the verdicts of rules 1 on a tested part
 COLOURS = {REPRODUCED: "#009e73", NOT_REPRODUCED: "#d55e00", OPEN: "#0072b2"}  # others are grey
-PILOT_AT = 5  # the place of the pilot's column in `Glance`
+PILOT_AT = 4  # the place of the pilot's column in `Glance`
 LEAST, REACH = -2.0, 3.0  # how far the forest plot goes; the paper's value is at 1
 
 
@@ -60,6 +60,14 @@ def pilot(root: Path = records.FOLDER) -> dict[str, pd.DataFrame]:
     return read(folder) if folder.is_dir() else {}
 
 
+def statement(name: str) -> statements.Statement:
+    """The statement of that name (`1a`). Raises TlbookError where there is none."""
+    known = {f"{one.number}{s.letter}": s for one in questions.claims() for s in one.statements}
+    if name not in known:
+        raise TlbookError(f"There is no statement {name}; statements are {', '.join(known)}.")
+    return known[name]
+
+
 @functools.cache
 def on_target(name: str, role: str = "") -> statements.Estimate:
     """The book's own estimate of a statement (`1a`), at the largest recorded scale; of one target alone, if
@@ -68,28 +76,30 @@ def on_target(name: str, role: str = "") -> statements.Estimate:
     Raises TlbookError where there is no such statement, where it does not speak of that target alone, or
     where it is not recorded.
     """
-    known = {f"{one.number}{s.letter}": s for one in questions.claims() for s in one.statements}
-    if name not in known:
-        raise TlbookError(f"There is no statement {name}; statements are {', '.join(known)}.")
-    statement = known[name]
-    if role and (role not in statement.targets or statement.against):
-        raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {statement.spoken_of}.")
-    one = dataclasses.replace(statement, targets=(role,)) if role else statement
+    asked = statement(name)
+    if role and (role not in asked.targets or asked.against):
+        raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {asked.spoken_of}.")
     tables = records.load_scale(next(iter(read())))
     try:
-        return statements.estimate(one, Evidence(tables).of(statements.confirming(tables)))
+        return estimate(asked, tables, *[role] * bool(role))
     except NotRecorded as missing:
         raise TlbookError(f"Statement {name} is not recorded: {missing}.") from None
+
+
+def estimate(
+    asked: statements.Statement, tables: Mapping[str, pd.DataFrame], *roles: str
+) -> statements.Estimate:
+    """A statement's estimate over some targets (default: its own). Raises NotRecorded."""
+    one = dataclasses.replace(asked, targets=roles) if roles else asked
+    return statements.estimate(one, Evidence(tables).of(statements.confirming(tables)))
 
 
 def verdict(name: str) -> str:
     """The verdict on a statement (`1a`) at the largest recorded scale. Raises TlbookError where there is
     none of that name."""
+    statement(name)  # refuses
     judged = next(iter(read().values()))
-    said = dict(zip(judged.claim.astype(str) + judged.letter, judged.verdict, strict=True))
-    if name not in said:
-        raise TlbookError(f"There is no statement {name}; statements are {', '.join(said)}.")
-    return said[name]
+    return judged.verdict[judged.claim.astype(str) + judged.letter == name].iloc[0]
 
 
 def claim(number: int) -> Claim:
@@ -186,7 +196,7 @@ class Glance:
     pilot: pd.DataFrame | None = None
 
     def _repr_html_(self) -> str:
-        heads = ["", "statement", "on", "ours", "95 % interval", "paper", "ours / paper", "asks", "verdict"]
+        heads = ["", "statement", "on", "ours, 95 % interval", "paper", "ours / paper", "asks", "verdict"]
         if self.pilot is not None:
             heads.insert(PILOT_AT, "pilot")
         head = "".join(f"<th scope='col'>{name}</th>" for name in heads)
@@ -215,9 +225,7 @@ class Glance:
     def _row(self, row) -> list[str]:
         cells = _cells(row)
         if self.pilot is not None:
-            before = _same(self.pilot, row)
-            words = f"{before.value:.3g}<br><small>{statements.interval(before)}</small>"
-            cells.insert(PILOT_AT, "–" if math.isnan(before.value) else words)
+            cells.insert(PILOT_AT, _value(_same(self.pilot, row)))
         return cells
 
 
@@ -227,20 +235,22 @@ def _same(judged: pd.DataFrame, row):
 
 
 def _cells(row) -> list[str]:
-    numbers = ["–" if math.isnan(number) else f"{number:.3g}" for number in (row.value, row.paper, row.ratio)]
-    holm = (
-        ""
-        if row.verdict not in statements.DECIDED or row.holm
-        else "<br><small>not after Holm's correction</small>"
-    )
-    said = f"<b>{mark(row.verdict)}</b> {html.escape(statements.in_words(row))}{holm}"
-    if row.collapsed:
-        said += f"<br><small>{row.collapsed}</small>"
+    theirs = ["–" if math.isnan(number) else f"{number:.3g}" for number in (row.paper, row.ratio)]
+    settled = row.verdict in (REPRODUCED, NOT_REPRODUCED)
+    said = f"<b>{mark(row.verdict)}</b> {html.escape(statements.in_words(row))}"
+    said += "<br><small>not after Holm's correction</small>" if settled and not row.holm else ""
+    said += f"<br><small>{row.collapsed}</small>" if row.collapsed else ""
     signs = f"<br><small>{row.with_sign} so</small>" if row.with_sign and row.targets.count(",") else ""
     return [
         f"{row.claim}{row.letter}", f"{html.escape(row.statement)} ({row.unit})", row.targets + signs,
-        numbers[0], statements.interval(row), *numbers[1:], html.escape(row.asks), said,
+        _value(row), *theirs, html.escape(row.asks), said,
     ]  # fmt: skip
+
+
+def _value(row) -> str:
+    """A value over its interval."""
+    words = statements.interval(row).replace(" ", "\N{NO-BREAK SPACE}")
+    return "–" if math.isnan(row.value) else f"<b>{row.value:.3g}</b><br>{words}"
 
 
 def glance(
