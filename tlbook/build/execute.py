@@ -92,10 +92,10 @@ def train(notebooks: Sequence[str], scale: str, say: Callable[[str], None] = pri
 
     value = scales.get(scale)
     specs = unique(s for q in asked for s in q.study().runs(value, value.targets, value.seeds))
-    for sources in (True, False):  # in this order: what starts from a renewed P is outdated too
-        if old := runs.outdated(spec for spec in specs if (spec.role == scales.SOURCE) is sources):
-            say(f"Training {len(old)} runs anew, of which an earlier version measured or kept less ...")
-            executors.ensure_all(old, retrain=True)
+    executors.ensure_all(spec for spec in specs if spec.role == scales.SOURCE)
+    if old := runs.outdated(specs):
+        say(f"Training {len(old)} runs anew, which started from other weights than are there now ...")
+        executors.ensure_all(old, retrain=True)
     missing = sum(not runs.is_done(spec) for spec in specs)
     if missing:
         say(f"Training {missing} runs for {', '.join(question.name for question in asked)} ...")

@@ -179,49 +179,50 @@ def _marked() -> list[Run]:
     return sorted(found, key=lambda run: run.path.stat().st_mtime, reverse=True)
 
 
-def unmet(run: Run, spec: RunSpec) -> str:
-    """Why a finished run is not what a spec wants measured and kept, in words; empty if it is."""
-    noted = run.spec
-    beside = noted["beside"]
-    kept = sorted(set(spec.kept) - set(run.kept()))
-    measured = sorted(set(spec.measured) - set(beside["measured"]))
-    trained = sorted(set(spec.train_measured) - set(beside["train_measured"]))
-    reasons = {
-        f"keeps no weights of epochs {kept}": kept,
-        "keeps no weights of its best epoch": spec.keep_best and not beside["keep_best"],
-        f"was not measured at epochs {measured}": measured,
-        f"has no training metric of epochs {trained}": trained,
-        "started from other weights than are there now": _restarted(noted.get("started_from"), spec),
-    }
-    return " and ".join(reason for reason, holds in reasons.items() if holds)
+def _lacks(run: Run, spec: RunSpec) -> bool:
+    """Whether a finished run measured or kept less than a spec wants."""
+    beside = run.spec["beside"]
+    there = {name: beside[name] for name in ("measured", "train_measured")} | {"kept": run.kept()}
+    less = any(set(getattr(spec, name)) - set(epochs) for name, epochs in there.items())
+    return less or (spec.keep_best and not beside["keep_best"])
 
 
-def _restarted(started_from: str | None, spec: RunSpec) -> bool:
+def _with_what_it_has(spec: RunSpec, run: Run) -> RunSpec:
+    """The spec, measuring and keeping also what a finished run of it does, for those who asked for that."""
+    beside = run.spec["beside"]
+    epochs = {name: tuple(beside[name]) for name in ("measured", "train_measured", "kept")}
+    return spec.joined(dataclasses.replace(spec, keep_best=beside["keep_best"], **epochs))
+
+
+def _restarted(run: Run, spec: RunSpec) -> bool:
     """Whether the run that a run started from has been trained anew since, to other weights."""
-    which = spec.init.weights
+    which, started_from = spec.init.weights, run.spec.get("started_from")
     if started_from is None or not isinstance(which, Checkpoint) or find(which.run) is None:
         return False
     return models.sha256(find(which.run).checkpoint(which.epoch)) != started_from
 
 
 def is_done(spec: RunSpec) -> bool:
-    """Whether a run is finished and as the spec wants it; a finished one that is not is refused."""
+    """Whether a run is finished, and measured and kept all that the spec wants; if it started from other
+    weights than are there now, it is refused."""
     run = find(spec.id)
-    if run is None:
+    if run is None or _lacks(run, spec):
         return False
-    if why := unmet(run, spec):
+    if _restarted(run, spec):
+        why = "started from other weights than are there now"
         raise TlbookError(f"Run {run.id} ({spec.label}) is finished but {why}; ask for it to be retrained.")
     return True
 
 
 def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Those that are finished, but not as they are wanted now: `ensure` refuses them until retrained."""
-    return [spec for spec in unique(specs) if (run := find(spec.id)) and unmet(run, spec)]
+    """Those that are finished, but started from other weights than are there now: `ensure` refuses them."""
+    return [spec for spec in unique(specs) if (run := find(spec.id)) and _restarted(run, spec)]
 
 
 def ensure(spec: RunSpec, retrain: bool = False, show: bool = False, until: float = inf) -> Run:
     """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
 
+    One that measured or kept less than the spec wants is trained anew, to the same weights.
     Two processes that want the same run train it once: the second waits. A finished run is also found where
     nothing can be written. Raises TlbookError in one sentence if images or starting weights are missing or
     changed, or if the device is not here; `OutOfTime` before ``until`` (as `time.time` counts), where the run
@@ -370,6 +371,8 @@ def _read_history(path: Path) -> pd.DataFrame:
 
 def _train(spec: RunSpec, anew: bool, show: bool, until: float) -> Iterator[None]:
     """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
+    if earlier := find(spec.id):
+        spec = _with_what_it_has(spec, earlier)
     domain = data.load(spec.images)
     wanted = {"training": (domain.digest, spec.digest), "dev and test": (domain.evaluated, spec.evaluated)}
     if others := [name for name, (here, there) in wanted.items() if here != there]:
