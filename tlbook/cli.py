@@ -91,9 +91,10 @@ def train(
 ) -> None:
     """Train one run (P first, if it starts from a P that is not there yet) and print where it is."""
     from tlbook.questions import grid
-    from tlbook.training import executors, runs
+    from tlbook.training import data_parallel, executors, runs
 
     scales.get(options["scale"]).task(role)  # refuses
+    data_parallel.refuse_other(role)
     for option, word, valid in (("init", init, scales.INITS + scales.CONTROLS), ("rate", rate, scales.RATES)):
         if word not in valid:
             raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {word!r}.")
@@ -104,8 +105,12 @@ def train(
         spec = grid.of_init(scale, init, role, rate, seed, block_size=block_size or None)
         if init != "RI-T":
             executors.ensure_all(grid.pretraining(scale))
-    run = runs.ensure(spec, retrain=retrain, show=True)
-    print(f"{run.id}  {spec.label}\n{run.path}")
+    if data_parallel.processes() > 1:
+        run = data_parallel.ensure(spec, retrain)
+    else:
+        run = runs.ensure(spec, retrain=retrain, show=True)
+    if run:
+        print(f"{run.id}  {spec.label}\n{run.path}")
 
 
 @runs_app.command("list")

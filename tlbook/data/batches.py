@@ -43,10 +43,12 @@ class View:
 
 
 def evaluation(
-    examples: Examples, view: View, device: str = "cpu", batch: int = 512
+    examples: Examples, view: View, device: str = "cpu", batch: int = 512, which: slice = slice(None)
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches (images, labels) in order, without augmentation."""
-    for images, labels in zip(examples.images.split(batch), examples.labels.split(batch), strict=True):
+    """Batches (images, labels) in order, without augmentation, of ``which`` examples."""
+    images, labels = examples.images, examples.labels[which].split(batch)
+    parts = images.split(batch, which) if isinstance(images, Stream) else images[which].split(batch)
+    for images, labels in zip(parts, labels, strict=True):
         cropped = augment.centre_crop(images.to(device).float(), view.side)
         yield view.finish(cropped), labels.to(device)
 
@@ -65,7 +67,7 @@ def training(
         yield from _drawn_from_files(examples, view, order.split(batch), rng, device)
         return
     parts = order.split(chunk(batch))
-    for part, images in zip(parts, _gathered(examples, parts), strict=True):
+    for part, images in zip(parts, gathered(examples, parts), strict=True):
         views = augment.augment(augmentation, images.to(device).float(), view.side, view.mean.to(device), rng)
         labels = examples.labels[part].to(device)
         yield from zip(view.finish(views).split(batch), labels.split(batch), strict=True)
@@ -76,17 +78,25 @@ def chunk(batch: int) -> int:
     return CHUNK - CHUNK % batch or batch
 
 
-def _gathered(examples: Examples, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The stored images of each part, one part at a time."""
+def gathered(
+    examples: Examples, parts: Sequence[torch.Tensor], drawn: Sequence[torch.Tensor] | None = None
+) -> Iterator[torch.Tensor]:
+    """The stored images of each part, one part at a time; augmented from the seeds ``drawn`` of each image
+    where files are (`Stream.gather`)."""
     if isinstance(examples.images, Stream):
-        return examples.images.gather(parts)
+        return examples.images.gather(parts, drawn)
     return (examples.images[part] for part in parts)
+
+
+def seeds(count: int, rng: np.random.Generator) -> np.ndarray:
+    """A seed for each image of an epoch whose images are augmented while their files are decoded."""
+    return rng.integers(2**62, size=count)
 
 
 def _drawn_from_files(
     examples: Examples, view: View, parts: Sequence[torch.Tensor], rng: np.random.Generator, device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches whose images are augmented while their files are decoded, each image from a seed of its own."""
-    seeds = torch.from_numpy(rng.integers(2**62, size=len(examples))).split(len(parts[0]))
-    for part, images in zip(parts, examples.images.gather(parts, seeds), strict=True):
+    drawn = torch.from_numpy(seeds(len(examples), rng)).split(len(parts[0]))
+    for part, images in zip(parts, gathered(examples, parts, drawn), strict=True):
         yield view.finish(images.to(device).float()), examples.labels[part].to(device)

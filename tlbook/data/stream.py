@@ -52,13 +52,15 @@ def fits(size: int) -> bool:
 
 
 def workers(count: int) -> int:
-    """Processes that decode ``count`` images: ``TLBOOK_DECODERS``, or one a core; few images need none."""
+    """Processes that decode ``count`` images: ``TLBOOK_DECODERS``, or one a core, which the processes of
+    torchrun share; few images need none."""
     named = os.environ.get("TLBOOK_DECODERS", "").strip()
     if named:
         if not named.isdecimal():
             raise TlbookError(f"TLBOOK_DECODERS is a number of processes, not {named!r}.")
         return int(named)
-    return min(cpu_count(), MAX_WORKERS) if count > FEW else 0
+    cores = cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(max(cores, 1), MAX_WORKERS) if count > FEW else 0
 
 
 class _Files(Dataset):
@@ -110,9 +112,9 @@ class Stream:
         """All images in memory, test view."""
         return torch.cat(list(self.split(CHUNK)))
 
-    def split(self, size: int) -> Iterator[Tensor]:
-        """All images in order, test view, ``size`` at a time (as `torch.Tensor.split`)."""
-        return self.gather(torch.arange(len(self)).split(size))
+    def split(self, size: int, which: slice = slice(None)) -> Iterator[Tensor]:
+        """Images in order, test view, ``size`` at a time (as `torch.Tensor.split`): all, or some of them."""
+        return self.gather(torch.arange(len(self))[which].split(size))
 
     def gather(self, parts: Sequence[Tensor], seeds: Sequence[Tensor] | None = None) -> Iterator[Tensor]:
         """The images of each part (int64 indices) as one tensor: (n, 3, side, side), uint8 or float32.

@@ -129,14 +129,17 @@ def update(
     labels: Tensor,
     partner: Tensor | None = None,
     share: float | Tensor = 1.0,
+    rows: slice = slice(None),
 ) -> None:
-    """`step` with what mixup has drawn, if it has; ``share`` is a number, on a GPU one that stays there."""
+    """`step` with what mixup has drawn, if it has; ``share`` is a number, on a GPU one that stays there.
+    ``rows`` of the batch go through the network, where other processes take the others."""
     with metrics.autocast(images.device.type, spec.precision):
         if partner is None:
-            loss = metrics.loss(state.model(images).float(), labels)
+            loss = metrics.loss(state.model(images[rows]).float(), labels[rows])
         else:
-            logits = state.model(mixed(images, partner, share)).float()
-            loss = share * metrics.loss(logits, labels) + (1 - share) * metrics.loss(logits, labels[partner])
+            logits = state.model(mixed(images, partner, share)[rows]).float()
+            own, other = (metrics.loss(logits, each[rows]) for each in (labels, labels[partner]))
+            loss = share * own + (1 - share) * other
     state.optimizer.zero_grad()
     (loss * weight(len(images), spec)).backward()
     state.optimizer.step()

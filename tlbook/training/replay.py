@@ -95,22 +95,28 @@ class Replayed(loop.Direct):
         return metrics.outputs(self.state.model, images, self.spec.precision)[0]
 
 
-def draws(spec: RunSpec, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def draws(
+    spec: RunSpec, count: int, rng: np.random.Generator, from_files: bool = False
+) -> dict[str, np.ndarray]:
     """What an epoch on ``count`` images draws, in the order in which `batches.training` and `loop.step` draw
-    it: arrays whose first axis is the images as they come ("order")."""
-    order = rng.permutation(count)
+    it: arrays whose first axis is the images as they come ("order"). Images that are augmented while they are
+    read ``from_files`` have "seeds" instead of views."""
+    drawn = {"order": rng.permutation(count)}
+    if from_files:
+        drawn["seeds"] = batches.seeds(count, rng)
     views, partners, shares = [], [], []
     together = batches.chunk(spec.batch)
     for start in range(0, count, together):
         left = min(together, count - start)
-        views.append(augment.draw(spec.augmentation, left, spec.side, rng))
+        if not from_files:
+            views.append(augment.draw(spec.augmentation, left, spec.side, rng))
         for begun in range(0, left if spec.mixup else 0, spec.batch):
             partner, share = loop.mixing(min(spec.batch, left - begun), spec.mixup, rng)
             partners.append(partner)
             shares.append(np.full(len(partner), share, np.float32))
     mixed = {"partner": np.concatenate(partners), "share": np.concatenate(shares)} if spec.mixup else {}
     views = {f"view {k}": np.concatenate(part) for k, part in enumerate(zip(*views, strict=True))}
-    return {"order": order} | mixed | views
+    return drawn | mixed | views
 
 
 class Repeated:

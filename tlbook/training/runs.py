@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+import torch.distributed as dist
 from filelock import FileLock
 from torch import Tensor
 from tqdm import tqdm
@@ -219,22 +220,34 @@ def outdated(specs: Iterable[RunSpec]) -> list[RunSpec]:
     return [spec for spec in unique(specs) if (run := find(spec.id)) and _restarted(run, spec)]
 
 
-def ensure(spec: RunSpec, retrain: bool = False, show: bool = False, until: float = inf) -> Run:
+def ensure(
+    spec: RunSpec,
+    retrain: bool = False,
+    show: bool = False,
+    until: float = inf,
+    by: type[Direct] | None = None,
+) -> Run:
     """The finished run of a spec, trained now if need be (and anew, from its start, if ``retrain``).
 
     One that measured or kept less than the spec wants is trained anew, to the same weights.
     Two processes that want the same run train it once: the second waits. A finished run is also found where
     nothing can be written. Raises TlbookError in one sentence if images or starting weights are missing or
     changed, or if the device is not here; `OutOfTime` before ``until`` (as `time.time` counts), where the run
-    would not end earlier.
+    would not end earlier. Updates come from ``by``; unless given, as `engine` says.
     """
     with place(spec, own_stream()):
-        for _ in ensuring(spec, retrain, show, until):
+        for _ in ensuring(spec, retrain, show, until, by):
             pass
     return Run(root() / spec.id)
 
 
-def ensuring(spec: RunSpec, retrain: bool = False, show: bool = False, until: float = inf) -> Iterator[None]:
+def ensuring(
+    spec: RunSpec,
+    retrain: bool = False,
+    show: bool = False,
+    until: float = inf,
+    by: type[Direct] | None = None,
+) -> Iterator[None]:
     """`ensure`, with pauses in which other runs can go on; between them it is always in the same `place`."""
     device()
     try:
@@ -247,7 +260,7 @@ def ensuring(spec: RunSpec, retrain: bool = False, show: bool = False, until: fl
     with lock:
         _recover(root() / spec.id)
         if retrain or not is_done(spec):
-            yield from _train(spec, retrain, show, until)
+            yield from _train(spec, retrain, show, until, by)
 
 
 def own_stream() -> torch.cuda.Stream | None:
@@ -314,6 +327,11 @@ class _Keeper:
         self.progress.close()
 
 
+def unfinished(spec: RunSpec) -> Path:
+    """Where a run is while it trains."""
+    return root() / f"{spec.id}.partial"
+
+
 def write_resume(state: State, path: Path, seconds: float = 0.0) -> None:
     """Everything to go on from: rows, weights, momentum, epoch, best so far (the epoch seeds the rest)."""
     _write_history(state, path)
@@ -369,24 +387,32 @@ def _read_history(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _train(spec: RunSpec, anew: bool, show: bool, until: float) -> Iterator[None]:
-    """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
-    if earlier := find(spec.id):
-        spec = _with_what_it_has(spec, earlier)
+def images(spec: RunSpec) -> data.Domain:
+    """The images of a run; refused where they are not those that it is named for."""
     domain = data.load(spec.images)
     wanted = {"training": (domain.digest, spec.digest), "dev and test": (domain.evaluated, spec.evaluated)}
     if others := [name for name, (here, there) in wanted.items() if here != there]:
         named_for = f"those that run {spec.id} ({spec.label}) is named for"
         raise TlbookError(f"The {' and '.join(others)} images of {spec.dataset} are not {named_for}.")
+    return domain
+
+
+def _train(
+    spec: RunSpec, anew: bool, show: bool, until: float, by: type[Direct] | None = None
+) -> Iterator[None]:
+    """Train a run, from where it was cut off unless ``anew``, and put it in its place whole."""
+    if earlier := find(spec.id):
+        spec = _with_what_it_has(spec, earlier)
+    domain = images(spec)
     code = code_state.training_digest()  # before training, in which it may be edited
-    final, partial = root() / spec.id, root() / f"{spec.id}.partial"
+    final, partial = root() / spec.id, unfinished(spec)
     if anew:
         shutil.rmtree(partial, ignore_errors=True)
     prepare()
     start = None if spec.init.weights is None else weights_path(spec.init.weights)
     state, seconds = _begin(spec, partial, start)
     graphs = on_gpu() and engine() != "eager" and not isinstance(domain.train.images, Stream)
-    made = (Replayed if graphs else Direct)(spec, domain, state, device())
+    made = (by or (Replayed if graphs else Direct))(spec, domain, state, device())
     with closing(_Keeper(spec, partial, state.epoch, seconds, show, until)) as keeper:
         yield from training(spec, domain, state, keeper, made)
     _write_history(state, partial)
@@ -428,8 +454,9 @@ def environment(where: str) -> dict:
     """Device, threads and library versions, for a run's end mark and for provenance."""
     processor = platform.processor() or platform.machine()
     name = torch.cuda.get_device_name() if where.startswith("cuda") else processor
+    several = f"{dist.get_world_size()} processes, " if dist.is_initialized() else ""
     return {
-        "device": f"{where} ({name})",
+        "device": f"{several}{where} ({name})",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
