@@ -1,8 +1,8 @@
 """How fast images get into a network and through it: our way against the plain one, on the same images.
 
-    python benchmarks/input.py [--data DIR] [--images N] [--rounds N] [--only NAME] [--quick]
+    python benchmarks/input.py [--data DIR] [--images N] [--rounds N] [--only NAME] [--rate N] [--cpu] [--quick]
 
-Three comparisons, of pairs that take turns in this one run:
+Four comparisons, of pairs that take turns in this one run:
 
 - input: an epoch of augmented, normalised, block-shuffled batches. Plain: PIL in a DataLoader, with
   transforms and an unfold and fold for each image. The first epoch is told apart: ours decodes in it.
@@ -10,6 +10,9 @@ Three comparisons, of pairs that take turns in this one run:
   over that DataLoader, without our memory format and treatment of denormal numbers.
 - processes: two runs side by side in two processes of one thread, against one after the other in one
   process of two threads. Needs two cores.
+- decoding: files of 224 and 500 px to random crops of 224 px, as scale `paper` streams them, by 1, 2, 4, …
+  processes; and how many of them feed a card that trains on ``--rate`` images a second. Plain: an ImageFolder
+  in a DataLoader. With ``--cpu``, processors' seconds are counted, for machines that other programs share.
 
 ``--data`` is a folder of class folders; without it, pictures are drawn and written as JPEG files first.
 """
@@ -18,28 +21,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from pairs import RATIOS, drawn, faster, in_turns
 from PIL import Image
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchvision import datasets, transforms
 
 from tlbook import data, metrics, models, scales
 from tlbook.data import batches, layouts
 from tlbook.data.decode import FORMATS, RESIZE_RATIO
 from tlbook.data.shuffles import Shuffle
-from tlbook.questions import grid
+from tlbook.data.stream import Stream
+from tlbook.questions import grid, plan
 from tlbook.training import executors, loop
 
 BLOCK = 8  # side of the blocks that change places
@@ -47,6 +53,9 @@ BATCH = 32
 SEED = 1234
 DRAWN_SIDE = 96  # of the pictures drawn where no folder is given
 EPOCHS_APART = 10  # that each process trains in the third comparison
+FILE_SIDES = (224, 500)  # of the pictures drawn for the fourth,
+FILES = 200  # and how many, read again and again
+VIEW, TOGETHER = 224, 256  # of `paper`: side and images of a batch
 Sizes = tuple[Path, int, int]  # folder of images, their side, how many
 
 
@@ -124,16 +133,18 @@ def row(what: str, ours: Sequence[float], plain: Sequence[float], count: int, no
     print(f"{what:30} {speeds[0]:9.0f} {speeds[1]:9.0f}   {faster(ours, plain)}{note}", flush=True)
 
 
+def through(batches_: Iterable) -> None:
+    """Take all, and do nothing with them."""
+    for _ in batches_:
+        pass
+
+
 def compare_input(folder: Path, images: int, rounds: int, side: int = 32) -> None:
     """Batches alone, block-shuffled."""
     began = time.perf_counter()
     domain = data.load(data.request(scale_of(folder, side, images, 1), "real"))
     view = batches.View.of(domain, side, "own", Shuffle.block(BLOCK, SEED))
     rng, source = np.random.default_rng(0), plain_batches(domain, side, shuffled=True)
-
-    def through(some) -> None:
-        for _ in some:
-            pass
 
     ways = {
         "ours": lambda: through(batches.training(domain.train, view, "crop-flip", BATCH, rng)),
@@ -210,12 +221,39 @@ def compare_processes(folder: Path, images: int, rounds: int) -> None:
 COMPARED = {"input": compare_input, "training": compare_training, "processes": compare_processes}
 
 
+def all_processors() -> float:
+    """Seconds of processors that this process and those that it has ended took."""
+    return sum(os.times()[:4])
+
+
+def compare_decoding(folder: Path, images: int, rounds: int, rate: float, cpu: bool) -> None:
+    """Random crops of the files in a folder, by more and more processes."""
+    paths = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+    size = sum((folder / path).stat().st_size for path in paths) / len(paths) / 1000
+    print(f"decoding {len(paths)} files of {folder.name}, {size:.0f} kB each")
+    wanted = torch.arange(images) % len(paths)
+    parts, seeds = wanted.split(TOGETHER), torch.arange(images).split(TOGETHER)
+    files = Stream(folder, paths, paths, "natural", VIEW, VIEW)
+    crop = [transforms.RandomResizedCrop(VIEW), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
+    plain = Subset(datasets.ImageFolder(folder, transforms.Compose(crop)), wanted.tolist())
+    for processes in (2**k for k in range(cpu_count().bit_length())):
+        os.environ["TLBOOK_DECODERS"] = str(processes)
+        loader = DataLoader(plain, TOGETHER, num_workers=processes)
+        ways = {"ours": lambda: through(files.gather(parts, seeds)), "plain": lambda: through(loader)}  # noqa: B023
+        seconds = in_turns(ways, rounds, all_processors if cpu else time.perf_counter)
+        each = images / statistics.median(seconds["ours"]) / (1 if cpu else processes)
+        note = f"; {rate:.0f} images/s need {math.ceil(rate / each)} of these"
+        row(f"decoding, {processes} process(es)", *seconds.values(), images, note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of class folders; default: drawn pictures")
     parser.add_argument("--images", type=int, default=2000, help="training images")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of each comparison")
-    parser.add_argument("--only", choices=COMPARED, help="one comparison")
+    parser.add_argument("--only", choices=[*COMPARED, "decoding"], help="one comparison")
+    parser.add_argument("--rate", type=float, help="images/s that a card trains on; default: measured here")
+    parser.add_argument("--cpu", action="store_true", help="decoding: processors' seconds, not the wall's")
     parser.add_argument("--quick", action="store_true", help="60 images, 1 pair: does it work?")
     given = parser.parse_args()
     images, rounds = (60, 1) if given.quick else (given.images, given.rounds)
@@ -228,6 +266,11 @@ def main() -> None:
         for name, compare in COMPARED.items():
             if given.only in (None, name):
                 compare(folder, images, rounds)
+        if given.only in (None, "decoding"):
+            rate = given.rate or plan.throughput(scales.get("paper"))
+            for side in [0] if given.data else FILE_SIDES:
+                files = given.data or drawn(Path(made) / f"{side} px", min(images, FILES), side)
+                compare_decoding(files, images, rounds, rate, given.cpu)
 
 
 if __name__ == "__main__":

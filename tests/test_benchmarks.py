@@ -26,6 +26,7 @@ def printed(monkeypatch, capsys, script, *words):
         ("interpolation.py", ["--scale", "smoke"], ["files", "ours", "stacked"]),
         ("input.py", ["--only", "input"], ["input, 32 px"]),
         ("input.py", ["--only", "training"], ["training, 32 px", "training, 64 px"]),
+        ("input.py", ["--only", "decoding", "--rate", "1000"], ["decoding, 1 process"]),
         ("engine.py", ["--scale", "smoke"], ["eager, 2 side by side"]),
         ("similarity.py", ["--without", "pytorch-cka", "torch_cka"], ["ours"]),
     ],

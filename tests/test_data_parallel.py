@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import one_sentence
 from images import imagenet
 
 from tlbook import models, scales
 from tlbook.questions import grid
-from tlbook.training import data_parallel, loop, runs
+from tlbook.training import data_parallel, runs
 from tlbook.training.specs import RunSpec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,7 @@ def torchrun(folder: Path, source: dict, *words: str, count: int = 2, killed=Non
     words = (*torchrun, "--nproc-per-node", count, program, json.dumps(source), log, json.dumps(killed))
     done = subprocess.run(
         [sys.executable, *map(str, (*words, *tlbook))], capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", data_parallel.FRESH: "1"},
     )  # fmt: skip
     return done, sorted(tuple(map(int, line.split())) for line in log.read_text().splitlines())
 
@@ -107,3 +108,57 @@ def test_two_processes_train_what_one_trains(source, tmp_path, monkeypatch):
     run = runs.find(spec.id)
     monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "alone"))
     hold(run, runs.ensure(spec))
+
+
+def test_a_lost_process_is_started_again_and_all_go_on_from_the_last_resume_point(tmp_path, monkeypatch):
+    source = SOURCES["in memory"]
+    done, epochs = torchrun(tmp_path, source, killed=[0, 1, 3])
+    assert done.returncode == 0, done.stderr
+    before, after = ([told for told in epochs if told[0] == life] for life in (0, 1))
+    assert before == [(0, number, epoch) for number in (0, 1) for epoch in (1, 2, 3)]
+    assert after == [(1, number, epoch) for number in (0, 1) for epoch in (3, 4)]
+    run = runs.find(spec_of(source).id)
+    monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "alone"))
+    hold(run, runs.ensure(spec_of(source)))
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """Let this process be one of so many that torchrun has started."""
+
+    def begin(number, count):
+        for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": number, "WORLD_SIZE": count}.items():
+            monkeypatch.setenv(name, str(value))
+
+    return begin
+
+
+def test_processes_that_cannot_share_a_batch_are_refused_in_one_sentence(process, refused):
+    spec = spec_of(SOURCES["in memory"])
+    process(0, 6)
+    match = "6 processes cannot share a batch of 16 images equally; use 1, 2, 4, 8 or 16 processes"
+    refused(match, data_parallel.ensure, spec)
+    process(1, 6)
+    with pytest.raises(SystemExit) as end:  # it leaves the sentence to the first
+        data_parallel.ensure(spec)
+    assert end.value.code == 2
+
+
+def test_restarts_that_could_not_find_each_other_are_refused_in_one_sentence(process, refused, monkeypatch):
+    process(0, 2)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    refused("needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", data_parallel.ensure, spec_of(SOURCES["in memory"]))
+
+
+def test_another_role_is_refused_in_one_sentence(process, command):
+    process(0, 2)
+    code, _, said = command("train", "quickdraw", "--scale", "smoke")
+    assert code == 2 and one_sentence(said.strip()) and "torchrun shares pre-training" in said
+    process(1, 2)
+    assert command("train", "quickdraw", "--scale", "smoke") == (2, "", "")
+
+
+def test_a_process_that_does_not_see_the_runs_folder_says_so(refused):
+    spec = spec_of(SOURCES["in memory"])
+    refused("the first process is at epoch 3: TLBOOK_RUNS must be one folder", data_parallel._follow, spec, (3, 9))

@@ -31,6 +31,7 @@ from tlbook.training import loop, replay, runs
 from tlbook.training.loop import State
 from tlbook.training.specs import RunSpec
 
+FRESH = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"  # a new store of addresses for processes that are started again
 PATIENCE = timedelta(hours=2)  # that processes have for each other: one may have test views to decode first
 
 
@@ -48,12 +49,17 @@ def refuse_other(role: str) -> None:
 def ensure(spec: RunSpec, retrain: bool = False) -> runs.Run | None:
     """`runs.ensure` in every process of torchrun; the run in the first of them, None in the others.
 
-    A number of processes that does not divide the batch is refused, in a sentence of the first.
+    A number of processes that does not divide the batch is refused, in a sentence of the first; and restarts
+    with the addresses of the processes before (https://github.com/pytorch/pytorch/issues/135712).
     """
     if spec.batch % processes():
         divisors = [str(n) for n in range(1, spec.batch + 1) if spec.batch % n == 0]
         valid = f"use {', '.join(divisors[:-1])} or {divisors[-1]} processes"
         _refuse(f"{processes()} processes cannot share a batch of {spec.batch} images equally; {valid}")
+    shares_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if shares_store and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        why = "processes that are started again would call those that are gone"
+        _refuse(f"torchrun --max-restarts needs {FRESH}=1 in its environment: without it, {why}")
     if runs.on_gpu():
         os.environ["TLBOOK_DEVICE"] = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(runs.device())
