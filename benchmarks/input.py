@@ -1,6 +1,6 @@
 """How fast images get into a network and through it: our way against the plain one, on the same images.
 
-    python benchmarks/input.py [--data DIR] [--images N] [--rounds N] [--only NAME] [--rate N] [--cpu] [--quick]
+    python benchmarks/input.py [--data DIR] [--images N] [--rounds N] [--only NAME] [--rate N] [--cpu]
 
 Four comparisons, of pairs that take turns in this one run:
 

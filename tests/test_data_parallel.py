@@ -1,5 +1,6 @@
 """Pre-training in two processes of torchrun: what one process trains, also where one of the two is killed."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -138,6 +139,9 @@ def test_processes_that_cannot_share_a_batch_are_refused_in_one_sentence(process
     process(0, 6)
     match = "6 processes cannot share a batch of 16 images equally; use 1, 2, 4, 8 or 16 processes"
     refused(match, data_parallel.ensure, spec)
+    refused(
+        "torchrun cannot --retrain a run", data_parallel.ensure, dataclasses.replace(spec, batch=18), True
+    )
     process(1, 6)
     with pytest.raises(SystemExit) as end:  # it leaves the sentence to the first
         data_parallel.ensure(spec)
@@ -154,11 +158,12 @@ def test_restarts_that_could_not_find_each_other_are_refused_in_one_sentence(pro
 def test_another_role_is_refused_in_one_sentence(process, command):
     process(0, 2)
     code, _, said = command("train", "quickdraw", "--scale", "smoke")
-    assert code == 2 and one_sentence(said.strip()) and "torchrun shares pre-training" in said
+    assert code == 2 and one_sentence(said.strip()) and "not a run on quickdraw" in said
     process(1, 2)
     assert command("train", "quickdraw", "--scale", "smoke") == (2, "", "")
 
 
 def test_a_process_that_does_not_see_the_runs_folder_says_so(refused):
     spec = spec_of(SOURCES["in memory"])
-    refused("the first process is at epoch 3: TLBOOK_RUNS must be one folder", data_parallel._follow, spec, (3, 9))
+    match = "the first process is at epoch 3: TLBOOK_RUNS must be one folder"
+    refused(match, data_parallel._follow, spec, (3, 9))

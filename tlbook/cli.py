@@ -94,7 +94,6 @@ def train(
     from tlbook.training import data_parallel, executors, runs
 
     scales.get(options["scale"]).task(role)  # refuses
-    data_parallel.refuse_other(role)
     for option, word, valid in (("init", init, scales.INITS + scales.CONTROLS), ("rate", rate, scales.RATES)):
         if word not in valid:
             raise TlbookError(f"--{option} is one of {', '.join(valid)}, not {word!r}.")
@@ -103,11 +102,11 @@ def train(
     else:
         _, scale = _read({**options, "targets": [role], "seeds": [seed]})
         spec = grid.of_init(scale, init, role, rate, seed, block_size=block_size or None)
-        if init != "RI-T":
-            executors.ensure_all(grid.pretraining(scale))
     if data_parallel.processes() > 1:
         run = data_parallel.ensure(spec, retrain)
     else:
+        if role != scales.SOURCE and init != "RI-T":
+            executors.ensure_all(grid.pretraining(scale))
         run = runs.ensure(spec, retrain=retrain, show=True)
     if run:
         print(f"{run.id}  {spec.label}\n{run.path}")

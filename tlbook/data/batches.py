@@ -46,9 +46,9 @@ def evaluation(
     examples: Examples, view: View, device: str = "cpu", batch: int = 512, which: slice = slice(None)
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches (images, labels) in order, without augmentation, of ``which`` examples."""
-    images, labels = examples.images, examples.labels[which].split(batch)
-    parts = images.split(batch, which) if isinstance(images, Stream) else images[which].split(batch)
-    for images, labels in zip(parts, labels, strict=True):
+    stored = examples.images
+    parts = stored.split(batch, which) if isinstance(stored, Stream) else stored[which].split(batch)
+    for images, labels in zip(parts, examples.labels[which].split(batch), strict=True):
         cropped = augment.centre_crop(images.to(device).float(), view.side)
         yield view.finish(cropped), labels.to(device)
 

@@ -40,33 +40,22 @@ def processes() -> int:
     return int(os.environ["WORLD_SIZE"]) if dist.is_torchelastic_launched() else 1
 
 
-def refuse_other(role: str) -> None:
-    """Refuse to train another role than the source in several processes, in a sentence of the first."""
-    if processes() > 1 and role != SOURCE:
-        _refuse(f"torchrun shares pre-training among devices (`train source`), not a run on {role}")
-
-
 def ensure(spec: RunSpec, retrain: bool = False) -> runs.Run | None:
     """`runs.ensure` in every process of torchrun; the run in the first of them, None in the others.
 
-    A number of processes that does not divide the batch is refused, in a sentence of the first; and restarts
-    with the addresses of the processes before (https://github.com/pytorch/pytorch/issues/135712).
+    Misuse is refused in one sentence, which the first process says.
     """
-    if spec.batch % processes():
-        divisors = [str(n) for n in range(1, spec.batch + 1) if spec.batch % n == 0]
-        valid = f"use {', '.join(divisors[:-1])} or {divisors[-1]} processes"
-        _refuse(f"{processes()} processes cannot share a batch of {spec.batch} images equally; {valid}")
-    shares_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    if shares_store and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
-        why = "processes that are started again would call those that are gone"
-        _refuse(f"torchrun --max-restarts needs {FRESH}=1 in its environment: without it, {why}")
+    if why := _misuse(spec, retrain):
+        if os.environ["RANK"] == "0":
+            raise TlbookError(why)
+        sys.exit(2)
     if runs.on_gpu():
         os.environ["TLBOOK_DEVICE"] = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(runs.device())
     dist.init_process_group("cpu:gloo,cuda:nccl" if runs.on_gpu() else "gloo", timeout=PATIENCE)
     run = None
     if dist.get_rank() == 0:
-        run = runs.ensure(spec, retrain, show=True, by=Parallel)
+        run = runs.ensure(spec, show=True, by=Parallel)
         _told(None)
     else:
         while (start := _told()) is not None:
@@ -75,10 +64,24 @@ def ensure(spec: RunSpec, retrain: bool = False) -> runs.Run | None:
     return run
 
 
-def _refuse(why: str) -> None:
-    if os.environ["RANK"] == "0":
-        raise TlbookError(f"{why}.")
-    sys.exit(2)
+def _misuse(spec: RunSpec, retrain: bool) -> str:
+    """Why processes of torchrun cannot train a run, in a sentence; empty if they can.
+
+    Restarts need a variable: https://github.com/pytorch/pytorch/issues/135712.
+    """
+    if spec.role != SOURCE:
+        return f"torchrun shares pre-training among devices (`train source`), not a run on {spec.role}."
+    if spec.batch % processes():
+        divisors = [str(n) for n in range(1, spec.batch + 1) if spec.batch % n == 0]
+        valid = f"use {', '.join(divisors[:-1])} or {divisors[-1]} processes"
+        return f"{processes()} processes cannot share a batch of {spec.batch} images equally; {valid}."
+    if retrain:
+        return "Under torchrun, --retrain would begin anew at each restart; remove the run's folder instead."
+    old_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if old_store and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        why = "restarted processes would call those that are gone"
+        return f"torchrun --max-restarts needs {FRESH}=1 in its environment; without it, {why}."
+    return ""
 
 
 def _told(start: tuple[int, int] | None = None) -> tuple[int, int] | None:
