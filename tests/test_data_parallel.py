@@ -139,9 +139,7 @@ def test_processes_that_cannot_share_a_batch_are_refused_in_one_sentence(process
     process(0, 6)
     match = "6 processes cannot share a batch of 16 images equally; use 1, 2, 4, 8 or 16 processes"
     refused(match, data_parallel.ensure, spec)
-    refused(
-        "torchrun cannot --retrain a run", data_parallel.ensure, dataclasses.replace(spec, batch=18), True
-    )
+    refused("--retrain would begin anew", data_parallel.ensure, dataclasses.replace(spec, batch=18), True)
     process(1, 6)
     with pytest.raises(SystemExit) as end:  # it leaves the sentence to the first
         data_parallel.ensure(spec)
