@@ -19,13 +19,9 @@ from tlbook.training.specs import RunSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 # 61 images are three batches that two processes share, and one of 13 that both take whole.
-SOURCES = {
-    "in memory": {"train": 61, "test": 41, "epochs": 4, "batch": 16},
-    "in files": {
-        **{"dataset": "imagenet", "augmentation": "resized-crop-flip", "normalisation": "imagenet"},
-        **{"train": 61, "test": 41, "epochs": 4, "batch": 16},
-    },
-}
+IN_MEMORY = {"train": 61, "test": 41, "epochs": 4, "batch": 16}
+OF_PAPER = {"dataset": "imagenet", "augmentation": "resized-crop-flip", "normalisation": "imagenet"}
+IN_FILES = IN_MEMORY | OF_PAPER
 # `tlbook` with a scale of that source, whose processes tell of epochs, keep each, and may kill themselves.
 PROGRAM = """
 import json, os, signal, sys
@@ -34,7 +30,7 @@ from tlbook.training import data_parallel, runs
 source, log, killed = json.loads(sys.argv.pop(1)), sys.argv.pop(1), json.loads(sys.argv.pop(1))
 scales.SCALES["tiny"] = scales.get("smoke").replace(name="tiny", source=source)
 runs.RESUME_SECONDS = -1
-life, number, epoch = int(os.environ["TORCHELASTIC_RESTART_COUNT"]), int(os.environ["RANK"]), None
+life, number = int(os.environ["TORCHELASTIC_RESTART_COUNT"]), int(os.environ["RANK"])
 def told(self, rng, epoch=data_parallel.Parallel.epoch):
     with open(log, "a") as file:
         print(life, number, self.state.epoch + 1, file=file)
@@ -51,27 +47,19 @@ def spec_of(source: dict) -> RunSpec:
     return grid.source(scales.get("smoke").replace(name="tiny", source=source))
 
 
-def torchrun(folder: Path, source: dict, *words: str, count: int = 2, killed=None):
-    """`tlbook train` in so many processes: what was said, and (life, process, epoch) of each epoch begun."""
+def torchrun(folder: Path, source: dict, killed: list[int] | None = None):
+    """`tlbook train source` in two processes: what was said, and (life, process, epoch) of epochs begun."""
     program, log = folder / "program.py", folder / "log"
     program.write_text(PROGRAM)
     log.touch()
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--max-restarts", "1")
-    tlbook = ("train", *(words or ("source",)), "--scale", "tiny")
-    words = (*torchrun, "--nproc-per-node", count, program, json.dumps(source), log, json.dumps(killed))
+    given = ("--nproc-per-node", "2", program, json.dumps(source), log, json.dumps(killed))
+    words = (sys.executable, *torchrun, *given, "train", "source", "--scale", "tiny")
     done = subprocess.run(
-        [sys.executable, *map(str, (*words, *tlbook))], capture_output=True, text=True,
+        [*map(str, words)], capture_output=True, text=True, timeout=900,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", data_parallel.FRESH: "1"},
     )  # fmt: skip
     return done, sorted(tuple(map(int, line.split())) for line in log.read_text().splitlines())
-
-
-@pytest.fixture(params=SOURCES)
-def source(request, tmp_path, monkeypatch):
-    """Its values, with 61 pictures of many shapes in files where it is read from them."""
-    imagenet(tmp_path, train=21, val=14)
-    monkeypatch.setenv("TLBOOK_DATA", str(tmp_path))
-    return SOURCES[request.param]
 
 
 def weights(run: runs.Run, epoch: int):
@@ -100,9 +88,11 @@ def hold(run: runs.Run, alone: runs.Run) -> None:
     assert len({round(loss, 3) for loss in losses[1]}) > 1
 
 
-def test_two_processes_train_what_one_trains(source, tmp_path, monkeypatch):
-    spec = spec_of(source)
-    done, epochs = torchrun(tmp_path, source)
+def test_two_processes_train_what_one_trains(tmp_path, monkeypatch):
+    imagenet(tmp_path, train=21, val=14)  # of many shapes
+    monkeypatch.setenv("TLBOOK_DATA", str(tmp_path))
+    spec = spec_of(IN_FILES)
+    done, epochs = torchrun(tmp_path, IN_FILES)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == spec.id and done.stdout.count(spec.id) == 2  # the first process says so
     assert epochs == [(0, number, epoch) for number in (0, 1) for epoch in (1, 2, 3, 4)]
@@ -112,15 +102,14 @@ def test_two_processes_train_what_one_trains(source, tmp_path, monkeypatch):
 
 
 def test_a_lost_process_is_started_again_and_all_go_on_from_the_last_resume_point(tmp_path, monkeypatch):
-    source = SOURCES["in memory"]
-    done, epochs = torchrun(tmp_path, source, killed=[0, 1, 3])
+    done, epochs = torchrun(tmp_path, IN_MEMORY, killed=[0, 1, 3])
     assert done.returncode == 0, done.stderr
     before, after = ([told for told in epochs if told[0] == life] for life in (0, 1))
     assert before == [(0, number, epoch) for number in (0, 1) for epoch in (1, 2, 3)]
     assert after == [(1, number, epoch) for number in (0, 1) for epoch in (3, 4)]
-    run = runs.find(spec_of(source).id)
+    run = runs.find(spec_of(IN_MEMORY).id)
     monkeypatch.setenv("TLBOOK_RUNS", str(tmp_path / "alone"))
-    hold(run, runs.ensure(spec_of(source)))
+    hold(run, runs.ensure(spec_of(IN_MEMORY)))
 
 
 @pytest.fixture
@@ -135,7 +124,7 @@ def process(monkeypatch):
 
 
 def test_processes_that_cannot_share_a_batch_are_refused_in_one_sentence(process, refused):
-    spec = spec_of(SOURCES["in memory"])
+    spec = spec_of(IN_MEMORY)
     process(0, 6)
     match = "6 processes cannot share a batch of 16 images equally; use 1, 2, 4, 8 or 16 processes"
     refused(match, data_parallel.ensure, spec)
@@ -150,7 +139,7 @@ def test_restarts_that_could_not_find_each_other_are_refused_in_one_sentence(pro
     process(0, 2)
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
-    refused("needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", data_parallel.ensure, spec_of(SOURCES["in memory"]))
+    refused("needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1", data_parallel.ensure, spec_of(IN_MEMORY))
 
 
 def test_another_role_is_refused_in_one_sentence(process, command):
@@ -162,6 +151,6 @@ def test_another_role_is_refused_in_one_sentence(process, command):
 
 
 def test_a_process_that_does_not_see_the_runs_folder_says_so(refused):
-    spec = spec_of(SOURCES["in memory"])
+    spec = spec_of(IN_MEMORY)
     match = "the first process is at epoch 3: TLBOOK_RUNS must be one folder"
     refused(match, data_parallel._follow, spec, (3, 9))
