@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from datetime import timedelta
@@ -43,12 +42,10 @@ def processes() -> int:
 def ensure(spec: RunSpec, retrain: bool = False) -> runs.Run | None:
     """`runs.ensure` in every process of torchrun; the run in the first of them, None in the others.
 
-    Misuse is refused in one sentence, which the first process says.
+    Misuse is refused in one sentence, by every process, since torchrun ends all when one has ended.
     """
     if why := _misuse(spec, retrain):
-        if os.environ["RANK"] == "0":
-            raise TlbookError(why)
-        sys.exit(2)
+        raise TlbookError(why)
     if runs.on_gpu():
         os.environ["TLBOOK_DEVICE"] = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(runs.device())
