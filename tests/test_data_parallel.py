@@ -147,4 +147,4 @@ def test_another_role_is_refused_in_one_sentence(process, command):
 def test_a_process_that_does_not_see_the_runs_folder_says_so(refused):
     spec = spec_of(IN_MEMORY)
     match = "the first process is at epoch 3: TLBOOK_RUNS must be one folder"
-    refused(match, data_parallel._follow, spec, (3, 9))
+    refused(match, data_parallel._follow, spec, 3, 9)

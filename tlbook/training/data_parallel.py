@@ -55,8 +55,8 @@ def ensure(spec: RunSpec, retrain: bool = False) -> runs.Run | None:
         run = runs.ensure(spec, show=True, by=Parallel)
         _told(None)
     else:
-        while (start := _told()) is not None:
-            _follow(spec, start)
+        while start := _told():
+            _follow(*start)
     dist.destroy_process_group()
     return run
 
@@ -81,24 +81,21 @@ def _misuse(spec: RunSpec, retrain: bool) -> str:
     return ""
 
 
-def _told(start: tuple[int, int] | None = None) -> tuple[int, int] | None:
-    """What the first process tells all: where training begins (epoch, rows so far), or None at the end."""
+def _told(start: tuple[RunSpec, int, int] | None = None) -> tuple[RunSpec, int, int] | None:
+    """What the first process tells all: what it trains, with all that is measured, and from which epoch and
+    number of rows; or None at the end."""
     said = [start]
     dist.broadcast_object_list(said)
     return said[0]
 
 
-def _start(state: State) -> tuple[int, int]:
-    return state.epoch, len(state.rows)
-
-
-def _follow(spec: RunSpec, start: tuple[int, int]) -> None:
+def _follow(spec: RunSpec, epoch: int, rows: int) -> None:
     """Train along with the first process from where it begins, and keep nothing."""
     domain, state = runs.images(spec), loop.initial(spec, None, runs.device())
     if (runs.unfinished(spec) / "resume.safetensors").exists():
         runs.read_resume(state, runs.unfinished(spec))
-    if _start(state) != start:
-        here = f"epoch {state.epoch} of run {spec.id}, but the first process is at epoch {start[0]}"
+    if (state.epoch, len(state.rows)) != (epoch, rows):
+        here = f"epoch {state.epoch} of run {spec.id}, but the first process is at epoch {epoch}"
         raise TlbookError(f"{runs.root()} holds {here}: TLBOOK_RUNS must be one folder for all processes.")
     with runs.place(spec, runs.own_stream()):
         made = Parallel(spec, domain, state, runs.device())
@@ -112,7 +109,7 @@ class Parallel(loop.Direct):
         super().__init__(spec, domain, state, device)
         self.number, self.count = dist.get_rank(), dist.get_world_size()
         if self.number == 0:
-            _told(_start(state))
+            _told((spec, state.epoch, len(state.rows)))
         self.together = dataclasses.replace(state, model=DistributedDataParallel(state.model))
 
     def epoch(self, rng: np.random.Generator) -> Iterator[None]:
