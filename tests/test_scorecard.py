@@ -188,6 +188,7 @@ def test_a_statements_value_on_one_target_is_that_of_its_rows(monkeypatch):
     monkeypatch.setattr(scorecard, "read", lambda: {"laptop": None})
     monkeypatch.setattr(records, "load_scale", lambda scale: made)
     scorecard.on_target.cache_clear()
+    scorecard._tables.cache_clear()
     table = made["learning_curves"]
     ends = table[(table.role == "clipart") & (table.metric == "accuracy")]
     ends = (
@@ -207,6 +208,7 @@ def test_a_statements_value_on_one_target_is_that_of_its_rows(monkeypatch):
     with pytest.raises(TlbookError, match="There is no statement 99a"):
         roles.ours("99a")
     scorecard.on_target.cache_clear()
+    scorecard._tables.cache_clear()
 
 
 def test_two_devices_are_compared_statement_by_statement(tmp_path, monkeypatch):

@@ -79,11 +79,16 @@ def on_target(name: str, role: str = "") -> statements.Estimate:
     asked = statement(name)
     if role and (role not in asked.targets or asked.against):
         raise TlbookError(f"Statement {name} does not speak of {role} alone, but of {asked.spoken_of}.")
-    tables = records.load_scale(next(iter(read())))
     try:
-        return estimate(asked, tables, *[role] * bool(role))
+        return estimate(asked, _tables(next(iter(read()))), *((role,) if role else ()))
     except NotRecorded as missing:
         raise TlbookError(f"Statement {name} is not recorded: {missing}.") from None
+
+
+@functools.cache
+def _tables(scale: str) -> dict[str, pd.DataFrame]:
+    """The book's own tables of a scale, read once for all values that prose cites."""
+    return records.load_scale(scale)
 
 
 def estimate(

@@ -61,8 +61,7 @@ def ours(text: str) -> str:
         return f"{row.value:.3g} ({statements.interval(row)})"
     if match := VALUE.fullmatch(text.strip()):
         found = scorecard.on_target(match[1], match[2] or "")
-        low, high = found.interval()
-        return f"{found.value:.3g} ({low:.3g} to {high:.3g})"
+        return f"{found.value:.3g} ({statements.between(*found.interval())})"
     raise TlbookError(f"{text!r} is not a statement, such as '16a' or '16a on real'.")
 
 

@@ -305,8 +305,13 @@ def in_words(row) -> str:
 
 
 def interval(row) -> str:
-    """The interval of a row of `evaluate`, in three digits; "–" where there is none."""
-    return "–" if math.isnan(row.low) else f"{row.low:.3g} to {row.high:.3g}"
+    """The interval of a row of `evaluate`, as `between`."""
+    return between(row.low, row.high)
+
+
+def between(low: float, high: float) -> str:
+    """An interval in three digits; "–" where there is none."""
+    return "–" if math.isnan(low) else f"{low:.3g} to {high:.3g}"
 
 
 def summary(frame: pd.DataFrame) -> str:
